@@ -1,0 +1,89 @@
+"""What every data set offers: three parts, mini-batches, and what networks must know of them.
+
+N images, B images of a mini-batch, C channels, H W size.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from src.datasets.split import Indices
+
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Normalised images (B, C, H, W) float, labels (B,) int64, index (B,) int64 into the data set's own files."""
+
+    images: Tensor
+    labels: Tensor
+    index: Tensor
+
+
+class TrainLoader(Protocol):
+    """The augmented mini-batches of a whole run; its state says how many were handed out."""
+
+    def __len__(self) -> int:
+        """Steps of the whole run."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The steps that are left."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the run stands."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+
+
+class Dataset(ABC):
+    """Images in three parts: train, val (held out of train), test (for final models only)."""
+
+    name: str
+    classes: list[str]
+    in_channels: int
+    image_size: int
+    mean: tuple[float, ...]
+    """Per channel, of images scaled to [0, 1]."""
+    std: tuple[float, ...]
+    indices: dict[str, Indices]
+    """Which images each part holds; val and train share one numbering."""
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+        return len(self.classes)
+
+    def size(self, part: str) -> int:
+        """Images in a part."""
+        return len(self.indices[part])
+
+    @abstractmethod
+    def train_loader(self, batch_size: int, steps: int, seed: int, device: torch.device) -> TrainLoader:
+        """The augmented batches of a run of `steps` steps; shuffling and augmentation depend on `seed` alone."""
+
+    @abstractmethod
+    def batches(self, part: str, batch_size: int, device: torch.device, images: int | None = None) -> Iterable[Batch]:
+        """The first `images` images of a part (all if None) without augmentation, always in the same order."""
+
+    def save_split(self, path: Any) -> None:
+        """Store which image belongs to which part, as an .npz of three index arrays."""
+        np.savez_compressed(path, **self.indices)  # type: ignore[arg-type]
+
+
+def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel of uint8 images (N, C, H, W), scaled to [0, 1]."""
+    counts = torch.stack([torch.bincount(c.flatten().int(), minlength=256) for c in images.transpose(0, 1)]).double()
+    values = torch.arange(256, dtype=torch.float64) / 255
+    weights = counts / counts.sum(1, keepdim=True)
+    mean = weights @ values
+    std = (weights @ values.square() - mean.square()).clamp(min=0).sqrt().clamp(min=1e-3)  # a blank channel stays 0
+    return tuple(mean.tolist()), tuple(std.tolist())

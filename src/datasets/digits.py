@@ -1,0 +1,43 @@
+"""The embedded data set: scikit-learn's 1,797 real handwritten digits (UCI, 8x8, 17 grey levels)."""
+
+from __future__ import annotations
+
+import torch
+
+from src.datasets.memory import MemoryDataset
+from src.datasets.split import hold_out
+
+
+class Digits(MemoryDataset):
+    """1,797 grey images of 8x8 px in ten classes; by default 1,000 train, 397 val, 400 test."""
+
+    def __init__(
+        self,
+        val: float = 397,
+        test: float = 400,
+        split_seed: int = 0,
+        shift: int = 1,
+        flip: bool = False,
+        image_size: int | None = None,
+    ) -> None:
+        from sklearn.datasets import load_digits  # late: half a second
+
+        data = load_digits()
+        images = torch.from_numpy(data.images * (255 / 16)).round().to(torch.uint8).unsqueeze(1)
+        if image_size not in (None, 8):
+            images = torch.nn.functional.interpolate(images.float(), size=image_size, mode="bilinear")
+            images = images.round().to(torch.uint8)
+        labels = data.target.astype("int64")
+        classes = [str(digit) for digit in range(10)]
+        rest, test_part = hold_out(labels, test, split_seed, classes, "dataset.test")
+        kept, held = hold_out(labels[rest], val, split_seed, classes, "dataset.val")
+        indices = {"train": rest[kept], "val": rest[held], "test": test_part}
+        super().__init__(
+            "digits",
+            {part: images[torch.from_numpy(where)] for part, where in indices.items()},
+            {part: torch.from_numpy(labels[where]) for part, where in indices.items()},
+            indices,
+            classes,
+            shift,
+            flip,
+        )

@@ -1,0 +1,90 @@
+"""The files of a run folder, by which the stages speak to each other.
+
+config.yaml      the resolved configuration; `choices` names the config-group options that were picked
+provenance.json  commit, dirty, python, versions, device, started; `resumed` lists the later starts
+checkpoints/     last.ckpt, and previous.ckpt from one save earlier
+metrics.csv      METRIC_COLUMNS; an empty cell was not measured at that step
+counts.csv       COUNT_COLUMNS; `count` is cumulative: how often the choice was trained up to `step`
+scores.csv       SCORE_COLUMNS; one row per path and BN protocol
+result.json      written last: a run that has it is finished
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+CONFIG, PROVENANCE, RESULT = "config.yaml", "provenance.json", "result.json"
+METRICS, COUNTS, SCORES, SPLIT = "metrics.csv", "counts.csv", "scores.csv", "split.npz"
+CHECKPOINTS = "checkpoints"
+
+METRIC_COLUMNS = (
+    "step",  # supernet steps taken
+    "epoch",  # of the training part, fractional
+    "train/loss",  # mean over the sampled paths since the last row
+    "train/accuracy",  # top-1 of the sampled paths since the last row, in [0, 1]
+    "train/lr",
+    "train/backward_passes",  # cumulative
+    "supernet/accuracy_mean",  # one-shot validation accuracy over a fixed set of paths, in [0, 1]
+    "supernet/accuracy_std",
+    "supernet/accuracy_min",
+    "supernet/accuracy_max",
+    "fairness/count_spread",  # largest difference between the counts of two choices of one layer
+    "train/images_per_second",  # images of the mini-batches; wall clock, as is the next
+    "wall_seconds",
+)
+WALL_CLOCK = ("train/images_per_second", "wall_seconds")
+COUNT_COLUMNS = ("step", "layer", "choice", "count")
+SCORE_COLUMNS = (
+    "path",  # 2-0-2
+    "arch",  # by which tables are joined
+    "accuracy",  # top-1 in [0, 1]
+    "loss",
+    "params",
+    "macs",
+    "truth",  # the benchmark's accuracy, in [0, 1]; empty where none is known
+    "supernet",  # the run folder's name
+    "sampler",
+    "seed",
+    "bn",  # protocol: running, batch, adapt, recalibrate
+    "split",
+    "images",
+)
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a file so that a reader, or a kill at any moment, finds the old text or the new and nothing between."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Store plain values as readable JSON, atomically."""
+    replace_file(path, json.dumps(value, indent=2) + "\n")
+
+
+def append_rows(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Add rows to a CSV file, with its header first if it is new; missing columns stay empty."""
+    is_new = not path.exists() or path.stat().st_size == 0
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(columns), lineterminator="\n")
+        if is_new:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
+def cut_back(path: Path, step: int) -> None:
+    """Drop the rows of a CSV file that were written after `step`, and a last line that a kill left half written."""
+    if not path.exists():
+        return
+    header, *lines = path.read_text().splitlines(keepends=True) or [""]
+    kept = [line for line in lines if line.endswith("\n") and int(line.split(",", 1)[0]) <= step]
+    replace_file(path, header + "".join(kept))

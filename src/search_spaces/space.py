@@ -1,0 +1,173 @@
+"""What every search space offers, and the layer-by-layer kind of it.
+
+L layers, m choices of a layer, C channels, H W size.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from functools import lru_cache, partial
+from types import MappingProxyType
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from src.cost import Costs, CostTable, measure
+from src.errors import UsageError, unknown
+from src.supernet.choice import ChoiceBlock
+from src.supernet.net import Supernet
+from src.supernet.path import Path, format_path, parse_path
+
+
+class Input(NamedTuple):
+    """What a network reads and tells apart: images (in_channels, image_size, image_size) of num_classes classes."""
+
+    in_channels: int
+    num_classes: int
+    image_size: int
+
+
+class SearchSpace(ABC):
+    """A set of networks, each named by a path: one choice per layer."""
+
+    name: str
+    sizes: tuple[int, ...]
+    """Choices of each layer, (L,)."""
+    reference: Input
+    """The input that published costs of the space are stated for."""
+    named: Mapping[str, Path]
+    """Published networks by name."""
+
+    @abstractmethod
+    def build(self, in_channels: int, num_classes: int, image_size: int) -> nn.Module:
+        """The supernet: `net(images, route) -> logits`."""
+
+    @abstractmethod
+    def build_path(self, path: Path, in_channels: int, num_classes: int, image_size: int) -> nn.Module:
+        """The stand-alone network of one path: `net(images) -> logits`."""
+
+    @abstractmethod
+    def costs(self, path: Path, given: Input | None = None) -> Costs:
+        """Parameters and multiply-adds of the stand-alone network at `given`, or at the reference input."""
+
+    @abstractmethod
+    def op_names(self, layer: int) -> list[str]:
+        """A short name for each choice of a layer, in the order of the choices."""
+
+    def check_input(self, given: Input) -> None:  # noqa: B027 - most spaces take any input
+        """Refuse, by UsageError, images that the space's strides would shrink to nothing."""
+
+    @property
+    def count(self) -> int:
+        """How many paths there are."""
+        return math.prod(self.sizes)
+
+    def check(self, path: Path) -> Path:
+        """The path itself, if it is one of this space.
+
+        Raises:
+            UsageError: a wrong length, or a choice that its layer does not have.
+        """
+        if len(path) != len(self.sizes):
+            raise UsageError(
+                f"path {format_path(path)} has {len(path)} choices: {self.name} has {len(self.sizes)} layers"
+            )
+        for layer, (choice, size) in enumerate(zip(path, self.sizes, strict=True)):
+            if not 0 <= choice < size:
+                raise UsageError(
+                    f"path {format_path(path)} has choice {choice} in layer {layer}: "
+                    f"{self.name} offers 0 to {size - 1} there"
+                )
+        return path
+
+    def sample(self, generator: torch.Generator) -> Path:
+        """A path drawn uniformly: in every layer each choice with probability 1 / m."""
+        return tuple(int(torch.randint(size, (), generator=generator)) for size in self.sizes)
+
+    def paths(self) -> Iterator[Path]:
+        """All paths in lexicographic order, lazily."""
+        return itertools.product(*(range(size) for size in self.sizes))
+
+    def sample_distinct(self, count: int, generator: torch.Generator) -> list[Path]:
+        """`count` different paths in the order drawn, or all of the space if it holds no more than that."""
+        if count >= self.count:
+            return list(self.paths())
+        found: dict[Path, None] = {}
+        while len(found) < count:  # fast while count is well below the size, which the callers see to
+            found[self.sample(generator)] = None
+        return list(found)
+
+    def canonical(self, path: Path) -> Path:
+        """One path for all that are the same stand-alone network; without such symmetries the path itself."""
+        return path
+
+    def skips(self, path: Path) -> int:
+        """How many layers of the path do no work (identity, skip, zero): for the counting baselines."""
+        return sum(self.op_names(i)[c] in ("identity", "skip_connect", "none") for i, c in enumerate(path))
+
+    def parse(self, text: object) -> Path:
+        """A path from a published name, from `2-0-2`, or from the space's own arch string.
+
+        Raises:
+            UsageError: nothing of the kind, or a path of another space.
+        """
+        if isinstance(text, str) and text in self.named:
+            return self.named[text]
+        if isinstance(text, str) and self.named and not text[:1].isdigit():
+            raise unknown(f"architecture of {self.name}", text, [*self.named, "a path like 2-0-2"])
+        return self.check(parse_path(text))
+
+    def format(self, path: Path) -> str:
+        """The arch string by which tables name the network; `parse` reads it back."""
+        return format_path(path)
+
+
+class SequentialSpace(SearchSpace):
+    """A space of L layers in a row: subclasses say what the stem, each operation and the tail are."""
+
+    named: Mapping[str, Path] = MappingProxyType({})
+
+    @abstractmethod
+    def stem(self, in_channels: int) -> nn.Module:
+        """Images to the first layer's input."""
+
+    @abstractmethod
+    def op(self, layer: int, choice: int) -> nn.Module:
+        """A fresh operation: (B, C, H, W) -> (B, C', H', W'), the same shapes for all choices of a layer."""
+
+    @abstractmethod
+    def tail(self, num_classes: int) -> nn.Module:
+        """The last layer's output to logits (B, classes)."""
+
+    def build(self, in_channels: int, num_classes: int, image_size: int) -> Supernet:
+        """The supernet, with every choice of every layer."""
+        self.check_input(Input(in_channels, num_classes, image_size))
+        layers = [ChoiceBlock(self.op(i, c) for c in range(m)) for i, m in enumerate(self.sizes)]
+        return Supernet(self.stem(in_channels), layers, self.tail(num_classes))
+
+    def build_path(self, path: Path, in_channels: int, num_classes: int, image_size: int) -> nn.Sequential:
+        """The stand-alone network of one path, freshly initialised."""
+        self.check_input(Input(in_channels, num_classes, image_size))
+        ops = [self.op(i, c) for i, c in enumerate(self.check(path))]
+        return nn.Sequential(self.stem(in_channels), nn.Sequential(*ops), self.tail(num_classes))
+
+    def costs(self, path: Path, given: Input | None = None) -> Costs:
+        """Sums over the per-choice table of the input, which is built on first use."""
+        return self.cost_table(given or self.reference)(self.check(path))
+
+    @lru_cache(maxsize=8)  # noqa: B019 - a space lives as long as its command
+    def cost_table(self, given: Input) -> CostTable:
+        """The per-choice costs at one input."""
+        self.check_input(given)
+        stem, shape = measure(partial(self.stem, given.in_channels), (given.in_channels, *[given.image_size] * 2))
+        layers = []
+        for layer, size in enumerate(self.sizes):
+            found = [measure(partial(self.op, layer, choice), shape) for choice in range(size)]
+            layers.append(tuple(costs for costs, _ in found))
+            shape = found[0][1]
+        tail, _ = measure(partial(self.tail, given.num_classes), shape)
+        return CostTable(stem.plus(tail), tuple(layers))

@@ -1,0 +1,92 @@
+"""Batch normalisation in a supernet: ghost batches in training, four protocols of statistics in scoring.
+
+Which statistics a path is scored with moves rankings, so every score table names its protocol:
+`running` the supernet's own (FairNAS), `batch` those of the scored batch (Bender et al. 2018, PA&DA), `adapt` a few
+train-mode forwards without reset (20 in the inter-choice paper), `recalibrate` reset, then exact
+cumulative averages over fixed calibration batches (SPOS).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+PROTOCOLS = ("running", "batch", "adapt", "recalibrate")
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """BatchNorm2d that can normalise each `ghost_batch` images of a training batch on their own (Hoffer et al. 2017).
+
+    Input and output (B, C, H, W). Without a ghost batch it is nn.BatchNorm2d exactly.
+    """
+
+    ghost_batch: int | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise; in training with ghost batches the running statistics move once per ghost batch."""
+        if not self.training or self.ghost_batch is None or x.shape[0] <= self.ghost_batch:
+            return super().forward(x)
+        # A last ghost batch of one image has no variance at 1x1, so it joins its neighbour.
+        count = x.shape[0] // self.ghost_batch
+        return torch.cat([super(BatchNorm, self).forward(part) for part in x.tensor_split(count)])
+
+
+def set_ghost_batch(net: nn.Module, images: int | None) -> None:
+    """Let every BatchNorm of `net` normalise `images` images at a time in training; None: the whole batch."""
+    for module in net.modules():
+        if isinstance(module, BatchNorm):
+            module.ghost_batch = images
+
+
+@contextmanager
+def statistics(
+    net: nn.Module, protocol: str, forward: Callable[[Tensor], Tensor], images: Iterable[Tensor]
+) -> Iterator[None]:
+    """Give `net` the BN statistics of `protocol` for the length of the block, in evaluation mode; then undo it.
+
+    Args:
+        net: left exactly as it was, also when the block raises.
+        protocol: one of PROTOCOLS.
+        forward: runs the path to be scored on images (B, C, H, W).
+        images: calibration batches, read by `adapt` and `recalibrate` alone.
+    """
+    norms = [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    was_training = net.training
+    saved = [(n.track_running_stats, n.momentum, {k: v.clone() for k, v in n.named_buffers()}) for n in norms]
+    net.eval()
+    try:
+        with torch.no_grad():
+            _prepare(net, norms, protocol, forward, images)
+        yield
+    finally:
+        with torch.no_grad():
+            for norm, (tracks, momentum, buffers) in zip(norms, saved, strict=True):
+                norm.track_running_stats, norm.momentum = tracks, momentum
+                for name, value in buffers.items():
+                    norm.get_buffer(name).copy_(value)
+        net.train(was_training)
+
+
+def _prepare(
+    net: nn.Module,
+    norms: list[nn.modules.batchnorm._BatchNorm],
+    protocol: str,
+    forward: Callable[[Tensor], Tensor],
+    images: Iterable[Tensor],
+) -> None:
+    if protocol == "batch":
+        for norm in norms:
+            norm.train()
+            norm.track_running_stats = False  # train mode would move the buffers
+    elif protocol in ("adapt", "recalibrate"):
+        for norm in norms:
+            if protocol == "recalibrate":
+                norm.reset_running_stats()
+                norm.momentum = None  # cumulative average: every calibration batch weighs the same
+            norm.train()
+        for batch in images:
+            forward(batch)
+        net.eval()

@@ -1,0 +1,55 @@
+"""Paths, routes and plans: what a supernet is asked to do.
+
+L layers, m choices of a layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from src.errors import UsageError
+
+Path = tuple[int, ...]
+"""One choice per layer, each in [0, m)."""
+
+Route = tuple[int | torch.Tensor, ...]
+"""One entry per layer: a choice in [0, m), or a vector (m,) of weights over the choices. A path is a route of ints."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """The routes whose gradients are summed before one optimizer step, taken at lr * lr_scale."""
+
+    routes: tuple[Route, ...]
+    lr_scale: float = 1.0
+
+
+Plan = list[Update]
+"""One supernet step: all the updates made on one mini-batch, in order."""
+
+
+def backward_passes(plan: Plan) -> int:
+    """Backward passes that a plan costs: one per route of each update."""
+    return sum(len(update.routes) for update in plan)
+
+
+def format_path(path: Iterable[int]) -> str:
+    """`(2, 0, 2)` as `2-0-2`."""
+    return "-".join(str(choice) for choice in path)
+
+
+def parse_path(text: object) -> Path:
+    """A path from `2-0-2`, from a list of ints, or from one int (a space of one layer).
+
+    Raises:
+        UsageError: anything else; it shows the two accepted forms.
+    """
+    parts: Any = text.split("-") if isinstance(text, str) else text if isinstance(text, Iterable) else [text]
+    try:
+        return tuple(int(part) for part in parts)
+    except (TypeError, ValueError):
+        raise UsageError(f"'{text}' is no path: write one choice per layer as 2-0-2 or [2,0,2]") from None

@@ -26,6 +26,10 @@ class Costs(NamedTuple):
         """The sum of both, field by field."""
         return Costs(self.params + other.params, self.macs + other.macs)
 
+    def times(self, count: int) -> Costs:
+        """The costs of `count` such modules."""
+        return Costs(self.params * count, self.macs * count)
+
 
 @dataclass(frozen=True)
 class CostTable:

@@ -6,7 +6,7 @@ N images, B images of a mini-batch, C channels, H W size.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +15,10 @@ import torch
 from torch import Tensor
 
 from src.datasets.split import Indices
+from src.errors import UsageError
+
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation per channel, of images in [0, 1]."""
 
 PARTS = ("train", "val", "test")
 
@@ -32,7 +36,7 @@ class TrainLoader(Protocol):
     """The augmented mini-batches of a whole run; its state says how many were handed out."""
 
     def __len__(self) -> int:
-        """Steps of the whole run."""
+        """Steps that are left."""
 
     def __iter__(self) -> Iterator[Batch]:
         """The steps that are left."""
@@ -66,6 +70,26 @@ class Dataset(ABC):
         """Images in a part."""
         return len(self.indices[part])
 
+    def count(self, part: str, images: int | None) -> int:
+        """How many images of a part `batches` hands out when asked for `images` of them."""
+        return self.size(part) if images is None else min(images, self.size(part))
+
+    def set_statistics(self, mean: Sequence[float] | None, std: Sequence[float] | None, own: Statistics) -> None:
+        """Take `mean` and `std` (C,) where given, the data set's own where not."""
+        for option, given in (("mean", mean), ("std", std)):
+            if given is not None and (len(given) != self.in_channels or (option == "std" and min(given) <= 0)):
+                raise UsageError(
+                    f"dataset.{option}={list(given)} does not fit: {self.name} needs {self.in_channels} "
+                    f"{'positive ' * (option == 'std')}numbers, one per channel, or null"
+                )
+        self.mean = own[0] if mean is None else tuple(float(value) for value in mean)
+        self.std = own[1] if std is None else tuple(float(value) for value in std)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) uint8 to float of zero mean and unit variance over the training part."""
+        mean, std = (torch.tensor(v, device=images.device).view(1, -1, 1, 1) for v in (self.mean, self.std))
+        return images.float().div_(255).sub_(mean).div_(std)
+
     @abstractmethod
     def train_loader(self, batch_size: int, steps: int, seed: int, device: torch.device) -> TrainLoader:
         """The augmented batches of a run of `steps` steps; shuffling and augmentation depend on `seed` alone."""
@@ -79,9 +103,11 @@ class Dataset(ABC):
         np.savez_compressed(path, **self.indices)  # type: ignore[arg-type]
 
 
-def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def channel_statistics(images: Tensor) -> Statistics:
     """Mean and standard deviation per channel of uint8 images (N, C, H, W), scaled to [0, 1]."""
-    counts = torch.stack([torch.bincount(c.flatten().int(), minlength=256) for c in images.transpose(0, 1)]).double()
+    counts = torch.zeros(images.shape[1], 256, dtype=torch.float64)
+    for chunk in images.split(4096):
+        counts += torch.stack([torch.bincount(c.flatten(), minlength=256) for c in chunk.transpose(0, 1)])
     values = torch.arange(256, dtype=torch.float64) / 255
     weights = counts / counts.sum(1, keepdim=True)
     mean = weights @ values

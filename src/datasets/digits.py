@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from src.datasets.memory import MemoryDataset
+from src.datasets.options import check_image_options
 from src.datasets.split import hold_out
 
 
@@ -22,10 +23,11 @@ class Digits(MemoryDataset):
     ) -> None:
         from sklearn.datasets import load_digits  # late: half a second
 
+        check_image_options(image_size, split_seed, shift, flip)
         data = load_digits()
         images = torch.from_numpy(data.images * (255 / 16)).round().to(torch.uint8).unsqueeze(1)
         if image_size not in (None, 8):
-            images = torch.nn.functional.interpolate(images.float(), size=image_size, mode="bilinear")
+            images = torch.nn.functional.interpolate(images.float(), size=image_size, mode="bilinear", antialias=True)
             images = images.round().to(torch.uint8)
         labels = data.target.astype("int64")
         classes = [str(digit) for digit in range(10)]

@@ -1,42 +1,88 @@
-"""Stratified, seeded splits into train, validation and test."""
+"""Stratified, seeded splits into train, validation and test.
+
+N images.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from src.datasets.options import check_number
 from src.errors import UsageError
 
 Indices = NDArray[np.int64]
 
 
-def hold_out(labels: Indices, count: float, seed: int, classes: list[str], part: str) -> tuple[Indices, Indices]:
+def hold_out(
+    labels: Indices, count: float, seed: int, classes: list[str], part: str, leave: int = 1
+) -> tuple[Indices, Indices]:
     """Divide positions 0..N-1 into (kept, held out), every class in proportion, both shuffled.
+
+    Where classes are equally large, a smaller `count` holds out a subset of what a larger one does with the same seed.
 
     Args:
         labels: (N,) class of each image.
         count: images to hold out, or a fraction of all if below 1.
         seed: the same seed gives the same split.
         classes: names, for the error.
-        part: name of the held-out part, for the error.
+        part: the option that asks for it, for the error.
+        leave: images of each class that must be kept.
 
     Raises:
-        UsageError: a class would be left without an image on either side; it is named.
+        UsageError: a class would be left with too few images on either side; it is named.
     """
+    check_number(part, count, whole=False)
     total = len(labels)
-    wanted = round(count * total) if count < 1 else int(count)
+    wanted = round(count * total) if 0 < count < 1 else int(count)
     sizes = np.bincount(labels, minlength=len(classes))
-    if not len(classes) <= wanted <= total - len(classes):
+    low, high = len(classes), total - leave * len(classes)
+    if high < low:
+        raise UsageError(f"{part}={count:g} cannot be met: {total} images are too few to divide {low} classes")
+    if not low <= wanted <= high:
         raise UsageError(
-            f"{part}={count:g} asks for {wanted} of {total} images in {len(classes)} classes: "
-            f"use {len(classes)} to {total - len(classes)}, or a fraction below 1"
+            f"{part}={count:g} asks for {wanted} of {total} images in {low} classes: "
+            f"use {low} to {high}, or a fraction below 1"
         )
     quota = _proportional(sizes, wanted)
     for name, size, held in zip(classes, sizes, quota, strict=True):
-        if not 0 < held < size:
+        if not 0 < held <= size - leave:
             raise UsageError(f"class '{name}' has {size} images, too few for {part}={count:g}: it needs both parts")
+    return _divide(labels, quota, seed)
+
+
+def hold_out_each(
+    labels: Indices, count: int, seed: int, classes: list[str], part: str, leave: int = 1
+) -> tuple[Indices, Indices]:
+    """As `hold_out`, but exactly `count` images of every class, large or small."""
+    check_number(part, count, low=1)
+    sizes = np.bincount(labels, minlength=len(classes))
+    smallest = int(sizes.argmin())
+    if count > sizes[smallest] - leave:
+        raise UsageError(
+            f"{part}={count} does not fit: class '{classes[smallest]}' has {sizes[smallest]} images to draw from, "
+            f"use 1 to {max(sizes[smallest] - leave, 1)}"
+        )
+    return _divide(labels, np.full(len(classes), count), seed)
+
+
+def train_and_val(
+    labels: Indices, val: float, train_images: float | None, seed: int, classes: list[str]
+) -> dict[str, Indices]:
+    """Positions of the training and validation parts; `train_images` keeps only so many of the former, stratified.
+
+    The validation part does not depend on `train_images`.
+    """
+    kept, held = hold_out(labels, val, seed, classes, "dataset.val")
+    if train_images is not None:
+        kept = kept[hold_out(labels[kept], train_images, seed, classes, "dataset.train_images", leave=0)[1]]
+    return {"train": kept, "val": held}
+
+
+def _divide(labels: Indices, quota: Indices, seed: int) -> tuple[Indices, Indices]:
+    """Hold out `quota[c]` images of each class c."""
     generator = np.random.default_rng(seed)
-    held_out = np.zeros(total, dtype=bool)
+    held_out = np.zeros(len(labels), dtype=bool)
     for label, held in enumerate(quota):
         held_out[generator.permutation(np.flatnonzero(labels == label))[:held]] = True
     return generator.permutation(np.flatnonzero(~held_out)), generator.permutation(np.flatnonzero(held_out))

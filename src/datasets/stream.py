@@ -70,7 +70,6 @@ class Stream:
         for step in range(self.start, self.steps):
             epoch, at = divmod(step, self.epoch_steps)
             if at == 0 or step == self.start:
-                self._orders = {e: s for e, s in self._orders.items() if e >= epoch - 1}
                 self._orders[epoch] = self.order.state_dict()
                 positions = self.order.draw(epoch)
             batch = positions[at * self.batch_size : (at + 1) * self.batch_size]
@@ -79,6 +78,7 @@ class Stream:
     def state_dict(self, step: int) -> dict[str, Any]:
         """What is needed to go on after `step` steps; loaders read ahead, so they say how many were consumed."""
         epoch = step // self.epoch_steps
+        self._orders = {e: state for e, state in self._orders.items() if e >= epoch}  # nobody goes back
         return {"step": step, "order": self._orders.get(epoch, self.order.state_dict())}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -25,3 +25,9 @@ class Supernet(nn.Module):
         for layer, choice in zip(self.layers, route, strict=True):
             x = layer(x, choice)
         return self.tail(x)
+
+    def choice_modules(self, layer: int, choice: int) -> list[nn.Module]:
+        """The modules that one choice of one layer stands for."""
+        block = self.layers[layer]
+        assert isinstance(block, ChoiceBlock)
+        return [block.choices[choice]]

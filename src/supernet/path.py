@@ -42,6 +42,17 @@ def format_path(path: Iterable[int]) -> str:
     return "-".join(str(choice) for choice in path)
 
 
+def format_route(route: Route) -> str:
+    """As a path; a layer with weights over its choices is written as the choices that have one: `2-{0,1}-2`."""
+    entries = (
+        f"{{{','.join(str(c) for c in entry.nonzero().flatten().tolist())}}}"
+        if isinstance(entry, torch.Tensor)
+        else str(entry)
+        for entry in route
+    )
+    return "-".join(entries)
+
+
 def parse_path(text: object) -> Path:
     """A path from `2-0-2`, from a list of ints, or from one int (a space of one layer).
 

@@ -1,0 +1,37 @@
+"""NAS-Bench-Macro: 6,561 networks on CIFAR-10, three runs each (Su et al. 2021)."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from typing import Any
+
+from src.benchmarks.benchmark import Benchmark, existing
+from src.errors import UsageError
+
+
+class NasBenchMacro(Benchmark):
+    """The official JSON: arch string -> test_acc of three runs, mean_acc, std, params, flops; accuracies in percent."""
+
+    name = "nas_bench_macro"
+    space = "nas_bench_macro"
+
+    def __init__(self, path: str) -> None:
+        self.path = existing(path, "benchmark.path")
+
+    def accuracies(self) -> dict[str, float]:
+        """Mean test accuracy in [0, 1] by arch string."""
+        return {arch: entry["mean_acc"] / 100 for arch, entry in self._entries.items()}
+
+    def runs(self) -> dict[str, list[float]]:
+        """Test accuracies in [0, 1] of the three runs by arch string."""
+        return {arch: [value / 100 for value in entry["test_acc"]] for arch, entry in self._entries.items()}
+
+    @cached_property
+    def _entries(self) -> dict[str, dict[str, Any]]:
+        try:
+            entries = json.loads(self.path.read_text())
+            next(iter(entries.values()))["mean_acc"]
+        except (ValueError, AttributeError, KeyError, TypeError, StopIteration):
+            raise UsageError(f"{self.path} is not NAS-Bench-Macro's JSON: arch -> test_acc, mean_acc, ...") from None
+        return entries

@@ -1,0 +1,99 @@
+"""Checkpoints that survive a kill at any moment, and a readable refusal of those that did not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from src.errors import UsageError
+from src.run_folder import CHECKPOINTS
+from src.step import SupernetStep
+
+LAST, PREVIOUS = "last", "previous"
+
+
+def checkpoint_path(folder: Path, which: str = LAST) -> Path:
+    """Where a run folder keeps its `last` or `previous` checkpoint."""
+    return folder / CHECKPOINTS / f"{which}.ckpt"
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the target, syncs, then renames; what was there before stays as previous.ckpt."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Save so that at every moment one whole checkpoint is in the folder."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_suffix(".tmp")
+        with temporary.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            _keep(target, target.with_stem(PREVIOUS))
+        temporary.replace(target)
+
+
+def _keep(target: Path, previous: Path) -> None:
+    """Give the file a second name, so that it outlives the rename over its first; copy where links are unknown."""
+    previous.unlink(missing_ok=True)
+    try:
+        os.link(target, previous)
+    except OSError:
+        shutil.copyfile(target, previous)
+
+
+def read_checkpoint(folder: Path, which: str = LAST) -> dict[str, Any] | None:
+    """A run folder's checkpoint, None if there is none yet.
+
+    Raises:
+        UsageError: it is truncated or damaged; the other one is offered if it is whole.
+    """
+    path = checkpoint_path(folder, which)
+    if not path.exists():
+        return None
+    if not _is_whole(path):
+        other = PREVIOUS if which == LAST else LAST
+        whole = _is_whole(checkpoint_path(folder, other))
+        offer = f"add checkpoint={other} to go on from {other}.ckpt" if whole else "there is no whole one beside it"
+        raise UsageError(f"checkpoint {path} is truncated or damaged: {offer}")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _is_whole(path: Path) -> bool:
+    """Every byte as it was written: the archive's directory and all its checksums are right."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile, EOFError):
+        return False
+
+
+class Checkpoints(pl.Callback):
+    """Saves after the first step, then every `every_seconds` at most, after the last step, and when told to stop.
+
+    Only ever between two supernet steps: within a plan some updates are made and others are not.
+    """
+
+    def __init__(self, folder: Path, steps: int, every_seconds: float) -> None:
+        self.path, self.steps, self.every_seconds = checkpoint_path(folder), steps, every_seconds
+        self.saved_at = -float("inf")
+        self.stop_requested = False
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        """Save if it is time, and end the run if a signal asked for it."""
+        assert isinstance(module, SupernetStep)
+        is_last = module.steps >= self.steps
+        if is_last or self.stop_requested or time.monotonic() - self.saved_at >= self.every_seconds:
+            trainer.save_checkpoint(self.path)
+            self.saved_at = time.monotonic()
+        if self.stop_requested:
+            trainer.should_stop = True

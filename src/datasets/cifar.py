@@ -1,0 +1,95 @@
+"""CIFAR-10 and CIFAR-100 in torchvision's layout: 50,000 training and 10,000 test images of 32 px.
+
+N images, S px a side.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from src.datasets.decode import fit, to_pixels
+from src.datasets.memory import MemoryDataset
+from src.datasets.options import check_image_options, check_switch
+from src.datasets.split import train_and_val
+from src.errors import UsageError, unknown
+
+
+class Cifar(MemoryDataset):
+    """`name` cifar10 or cifar100 (fine labels); val is held out of the training images, test is the official one."""
+
+    def __init__(
+        self,
+        name: str,
+        root: str = ".data",
+        download: bool = False,
+        image_size: int | None = None,
+        val: float = 5000,
+        train_images: float | None = None,
+        split_seed: int = 0,
+        shift: int = 4,
+        flip: bool = True,
+    ) -> None:
+        """Read it, or fetch it first.
+
+        Args:
+            name: cifar10 or cifar100.
+            root: holds cifar-10-batches-py/ or cifar-100-python/.
+            download: fetch what is missing, about 170 MB.
+            image_size: px a side, by area averages; 32 if None.
+            val: images held out of train, or a fraction below 1.
+            train_images: train on so many of the remaining images only, stratified.
+            split_seed: of these choices.
+            shift: largest shift of a training image, in pixels.
+            flip: whether half of the training images are mirrored.
+        """
+        check_image_options(image_size, split_seed, shift, flip)
+        check_switch("dataset.download", download)
+        train, test = (read_cifar(name, root, download, train=is_train) for is_train in (True, False))
+        labels = np.asarray(train.targets, np.int64)
+        positions = train_and_val(labels, val, train_images, split_seed, train.classes)
+        indices = positions | {"test": np.arange(len(test.targets))}
+        sources = dict.fromkeys(positions, train) | {"test": test}
+        super().__init__(
+            name,
+            {part: resized(sources[part].data[where], image_size or 32) for part, where in indices.items()},
+            {part: torch.tensor(sources[part].targets)[torch.from_numpy(where)] for part, where in indices.items()},
+            indices,
+            train.classes,
+            shift,
+            flip,
+        )
+
+
+def read_cifar(name: str, root: str, download: bool, train: bool) -> Any:
+    """torchvision's data set, whose `data` is (N, 32, 32, 3) uint8."""
+    from torchvision.datasets import CIFAR10, CIFAR100  # late: 1 s
+
+    known = {"cifar10": CIFAR10, "cifar100": CIFAR100}
+    if name not in known:
+        raise unknown("dataset.name", name, known)
+    folder = Path(root, known[name].base_folder)
+    if not (download or folder.is_dir()):
+        raise UsageError(
+            f"there is no folder {folder}: dataset.download=true fetches it, dataset.root=<folder> moves it"
+        )
+    try:
+        with warnings.catch_warnings():  # the pickles are of 2009, and NumPy 2.4 warns of their dtypes
+            warnings.filterwarnings("ignore", message=".*align should be passed", category=Warning)
+            return known[name](root, train=train, download=download)
+    except (OSError, RuntimeError) as error:
+        advice = "is the network reachable?" if download else "delete it and set dataset.download=true"
+        raise UsageError(f"{folder} is incomplete or damaged: {advice} ({' '.join(str(error).split())})") from error
+
+
+def resized(images: np.ndarray[Any, Any], size: int) -> Tensor:
+    """Images (N, 32, 32, 3) uint8 to (N, 3, S, S)."""
+    if size == images.shape[1]:
+        return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+    return torch.from_numpy(np.stack([to_pixels(fit(Image.fromarray(image), size)) for image in images]))

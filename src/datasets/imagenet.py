@@ -1,0 +1,161 @@
+"""ImageNet-1k from class folders, with FairNAS's split: validation held out of train, the official one as test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from src.datasets.augment import ShiftFlip
+from src.datasets.decode import Pixels, read_image
+from src.datasets.folder import Parts, check_same_classes, class_folders, list_images, make_parts
+from src.datasets.options import check_image_size, check_number
+from src.datasets.split import hold_out_each
+from src.datasets.worker import IMAGENET, WorkerDataset
+from src.errors import UsageError, unknown
+
+INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "random")
+
+
+@dataclass(frozen=True)
+class TransformReader:
+    """A file through timm's transforms to pixels (3, S, S)."""
+
+    size: int
+    transform: Callable[[Any], Any]
+    channels: int = 3
+
+    def __call__(self, path: str) -> Pixels:
+        """Pixels (3, S, S)."""
+        return np.asarray(self.transform(read_image(path)), dtype=np.uint8)
+
+
+class ImageNet(WorkerDataset):
+    """`train/<wnid>/*.JPEG` and `val/<wnid>/*.JPEG`; SubImageNet by `classes_subset` and the per-class counts."""
+
+    def __init__(
+        self,
+        root: str | None,
+        name: str = "imagenet",
+        image_size: int | None = None,
+        val_per_class: int = 50,
+        train_per_class: int | None = None,
+        classes_subset: int | str | Sequence[str] | None = None,
+        split_seed: int = 0,
+        crop_scale: Sequence[float] = (0.08, 1.0),
+        crop_ratio: Sequence[float] = (3 / 4, 4 / 3),
+        flip: float = 0.5,
+        color_jitter: float = 0.0,
+        auto_augment: str | None = None,
+        interpolation: str = "bilinear",
+        crop_pct: float = 0.875,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        workers: int | None = None,
+        memory_limit_mb: float = 2048,
+    ) -> None:
+        """Find the files; nothing is decoded yet.
+
+        Args:
+            root: the folder that holds train/ and val/.
+            name: how tables call the data set.
+            image_size: px a side; 224 if None.
+            val_per_class: training images of each class held out for validation.
+            train_per_class: train on so many images of each class; the rest of them if None.
+            classes_subset: so many classes drawn with the split's seed, or their names, or a text file of names.
+            split_seed: of all of these choices.
+            crop_scale: training crops cover this range of an image's area, in [0, 1] (Inception).
+            crop_ratio: and have this range of width to height.
+            flip: chance of mirroring a training image.
+            color_jitter: strength for brightness, contrast and saturation; 0: none.
+            auto_augment: timm's policy string, such as rand-m9-mstd0.5.
+            interpolation: bilinear, bicubic, lanczos; random: bilinear or bicubic, in evaluation bilinear.
+            crop_pct: evaluation takes the centre of an image whose shorter side is image_size / crop_pct.
+            mean: per channel, of images in [0, 1]; ImageNet's if None.
+            std: likewise.
+            workers: processes that read for training; None: one a core, at most 16.
+            memory_limit_mb: 10^6 bytes of decoded held-out images to keep; ImageNet's 50,000 take 7,526 at 224 px.
+        """
+        check_image_size(image_size)
+        check_number("dataset.split_seed", split_seed)
+        check_number("dataset.flip", flip, whole=False)
+        check_number("dataset.color_jitter", color_jitter, whole=False)
+        check_crops(crop_scale, crop_pct, interpolation)
+        size = image_size or 224
+        train_transform = timm_transform(
+            size,
+            is_training=True,
+            scale=tuple(crop_scale),
+            ratio=tuple(crop_ratio),
+            hflip=flip,
+            color_jitter=color_jitter or None,
+            auto_augment=auto_augment,
+            interpolation=interpolation,
+            mean=tuple(mean or IMAGENET[0]),  # the grey that AutoAugment fills with
+        )
+        still = "bilinear" if interpolation == "random" else interpolation
+        transform = timm_transform(size, interpolation=still, crop_pct=crop_pct)
+        parts = imagenet_parts(root, val_per_class, train_per_class, classes_subset, split_seed)
+        readers = TransformReader(size, train_transform), TransformReader(size, transform)
+        super().__init__(name, parts, *readers, ShiftFlip(0, False), mean, std, workers, memory_limit_mb)
+
+
+def timm_transform(size: int, **options: Any) -> Callable[[Any], Any]:
+    """timm's pipeline for ImageNet, from a PIL image to uint8 (3, S, S): the device scales and normalises."""
+    from timm.data import create_transform  # late: 2 s
+
+    transform: Callable[[Any], Any] = create_transform(size, use_prefetcher=True, **options)
+    return transform
+
+
+def check_crops(crop_scale: Sequence[float], crop_pct: float, interpolation: str) -> None:
+    """Refuse, by UsageError, what timm would stumble over."""
+    if interpolation not in INTERPOLATIONS:
+        raise unknown("dataset.interpolation", interpolation, INTERPOLATIONS)
+    if len(crop_scale) != 2 or not 0 < crop_scale[0] <= crop_scale[1] <= 1:
+        raise UsageError(f"dataset.crop_scale={list(crop_scale)} is no range in (0, 1]: use one such as [0.08,1]")
+    if not 0 < crop_pct <= 1:
+        raise UsageError(f"dataset.crop_pct={crop_pct} is not in (0, 1]: use 0.875, say")
+
+
+def imagenet_parts(
+    root: str | None, val_each: int, train_each: int | None, subset: int | str | Sequence[str] | None, seed: int
+) -> Parts:
+    """Train and val from train/, test from val/."""
+    if root is None:
+        raise UsageError("dataset.root=<folder> is missing: it must hold train/<wnid>/*.JPEG and val/<wnid>/*.JPEG")
+    classes = choose_classes(Path(root, "train"), subset, seed)
+    train, tested = list_images(Path(root, "train"), classes), list_images(Path(root, "val"), classes)
+    check_same_classes(train, tested)
+    kept, held = hold_out_each(train.labels, val_each, seed, train.classes, "dataset.val_per_class")
+    if train_each is not None:
+        option = "dataset.train_per_class"
+        kept = kept[hold_out_each(train.labels[kept], train_each, seed, train.classes, option, leave=0)[1]]
+    return make_parts(train, {"train": kept, "val": held}, tested)
+
+
+def choose_classes(folder: Path, subset: int | str | Sequence[str] | None, seed: int) -> list[str] | None:
+    """Names of the classes to use, None for all: a number draws so many from the folder's."""
+    if subset is None:
+        return None
+    if isinstance(subset, str):
+        return _read_names(Path(subset))
+    if not isinstance(subset, int):
+        return [str(name) for name in subset]
+    names = class_folders(folder)
+    if not 2 <= subset <= len(names):
+        raise UsageError(f"dataset.classes_subset={subset} is not possible: {folder} has {len(names)} classes")
+    return sorted(np.random.default_rng(seed).choice(names, subset, replace=False).tolist())
+
+
+def _read_names(path: Path) -> list[str]:
+    """One class a line."""
+    try:
+        return path.read_text().split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"cannot read dataset.classes_subset={path}: use a number, a list of classes, or a text file of them"
+        ) from error

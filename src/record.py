@@ -1,0 +1,31 @@
+"""What one update showed, for samplers that learn from it.
+
+B images of the mini-batch, R routes of the update.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from src.supernet.path import Route
+
+GRADIENT_NORMS, SAMPLES = "gradient_norms", "samples"
+
+
+@dataclass
+class Record:
+    """Filled while the update is carried out; the last three only if the sampler's `wants` names them."""
+
+    routes: tuple[Route, ...]
+    index: Tensor
+    """(B,) positions of the images in the data set's own files."""
+    losses: list[Tensor] = field(default_factory=list)
+    """R scalars: mean loss of each route."""
+    gradient_norms: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+    """(layer, choice) -> squared norm of the summed gradient (`gradient_norms`)."""
+    sample_losses: list[Tensor] = field(default_factory=list)
+    """R tensors (B,): loss of each image (`samples`)."""
+    logit_gradients: list[Tensor] = field(default_factory=list)
+    """R tensors (B,): norm of the gradient of each image's loss with respect to its logits (`samples`)."""

@@ -1,0 +1,57 @@
+"""`python -m src.report runs=<folder>`: training runs -> tables, figures and one HTML page, from files alone.
+
+Works while a sweep is still running: what is not finished appears in the curves, not in the tables.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from src.command import launch
+from src.errors import UsageError
+from src.run_folder import RESULT, write_json
+from src.settings import boolean, one_of
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+PROTOCOLS = ("running", "batch", "adapt", "recalibrate")
+
+
+def run(cfg: DictConfig) -> dict[str, Any]:
+    """Write the report of the runs below `cfg.runs` into `cfg.out`; returns its figures as plain values."""
+    one_of(cfg, "bn", PROTOCOLS)
+    boolean(cfg, "mix_commits")
+    if cfg.runs is None:
+        raise UsageError("runs=<folder> is missing: name the folder that holds the training runs")
+    from src.analysis import outputs
+    from src.analysis.groups import check_commits, group_runs
+    from src.analysis.runs import find_runs
+
+    runs = find_runs(Path(cfg.runs))
+    commits = check_commits(runs, cfg.mix_commits)
+    return outputs.write(group_runs(runs), commits, cfg.bn, Path(cfg.out or cfg.runs))
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """A table per comparison for the terminal: tau by method, then what counting reaches."""
+    from src.analysis.terminal import comparison_table
+
+    return [comparison_table(comparison) for comparison in result["comparisons"]]
+
+
+def main(cfg: DictConfig, folder: Path) -> None:
+    """The command: writes the report, its result into the run folder, and prints the tables."""
+    from rich.console import Console
+
+    result = run(cfg)
+    write_json(folder / RESULT, result)
+    Console().print(*tables(result), f"page: {result['page']}", sep="\n", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(launch("report", main))

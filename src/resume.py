@@ -1,0 +1,87 @@
+"""Going on with a run: the stored configuration wins, and a command line that contradicts it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from src.errors import UsageError
+from src.run_folder import CONFIG, COUNTS, METRICS, cut_back, replace_file
+
+FREE = ("budget", "trainer", "logger")
+"""What may change when a run goes on."""
+UNSTORED = ("resume", "checkpoint")
+WHOLE = ("experiment",)
+"""Config groups that set keys anywhere."""
+
+
+def settle(cfg: DictConfig, folder: Path, overrides: Sequence[str], is_sweep: bool) -> DictConfig:
+    """The configuration to run with, which is also stored in the folder.
+
+    A new folder takes `cfg`. One that was started keeps its own, with FREE sections from `overrides`; a sweep's job
+    gives all its keys anew each time, so there all of them are compared.
+
+    Raises:
+        UsageError: another key differs from what is stored; it is named with both values.
+    """
+    path = folder / CONFIG
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _store(cfg, path)
+        return cfg
+    stored = OmegaConf.load(path)
+    assert isinstance(stored, DictConfig)
+    names = [override.lstrip("+~").split("=", 1)[0].split("@")[0] for override in overrides]
+    compare_all = is_sweep or any(name in WHOLE for name in names)
+    _refuse_differences(cfg, stored, None if compare_all else names, folder)
+    for section in FREE:
+        if is_sweep or any(name.split(".")[0] == section for name in names):
+            stored[section] = cfg[section]
+    _store(stored, path)
+    stored.resume, stored.checkpoint = cfg.resume, cfg.checkpoint
+    return stored
+
+
+def cut_back_tables(folder: Path, step: int) -> None:
+    """Drop the rows that were written after the checkpoint that a run goes on from."""
+    for name in (METRICS, COUNTS):
+        cut_back(folder / name, step)
+
+
+def _store(cfg: DictConfig, path: Path) -> None:
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(plain, dict)
+    kept = {key: value for key, value in plain.items() if key not in UNSTORED}
+    replace_file(path, OmegaConf.to_yaml(OmegaConf.create(kept)))
+
+
+def _refuse_differences(new: DictConfig, stored: DictConfig, names: Sequence[str] | None, folder: Path) -> None:
+    """Compare leaf by leaf below the given keys, or everywhere if None."""
+    now, before = _leaves(new), _leaves(stored)
+    for key in sorted(now.keys() | before.keys()):
+        top = key.split(".")[0]
+        asked = names is None or any(key == name or key.startswith(f"{name}.") for name in names)
+        if not asked or top in FREE or top in UNSTORED or now.get(key) == before.get(key):
+            continue
+        raise UsageError(
+            f"{folder} was started with {key}={before.get(key)}, not {now.get(key)}: leave it out to go on with the "
+            f"stored value, or start a new run; only {', '.join(FREE)} may change"
+        )
+
+
+def _leaves(cfg: DictConfig) -> dict[str, Any]:
+    """Every value by its dotted key."""
+    found: dict[str, Any] = {}
+
+    def walk(value: Any, key: str) -> None:
+        if isinstance(value, dict) and value:
+            for name, inner in value.items():
+                walk(inner, f"{key}.{name}" if key else str(name))
+        else:
+            found[key] = value
+
+    walk(OmegaConf.to_container(cfg, resolve=True), "")
+    return found

@@ -1,0 +1,65 @@
+"""What every sampler offers: a plan for each mini-batch, drawn from its own generator.
+
+L layers, m choices of a layer.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from src.datasets.stream import mix
+from src.record import Record
+from src.supernet.path import Path, Plan
+
+STREAM = 1  # keeps a sampler's draws apart from others that start from the same seed
+
+
+class Sampler(ABC):
+    """Decides which paths each supernet step trains.
+
+    Its generator is its own and the same on every rank; nothing else draws from it, validation least of all.
+    """
+
+    ghost_batch: int | None = None
+    """Images per ghost batch of batch normalisation while training; None: the whole mini-batch."""
+
+    wants: frozenset[str] = frozenset()
+    """Parts of a Record that cost extra: record.GRADIENT_NORMS, record.SAMPLES."""
+
+    def __init__(self, sizes: Sequence[int], seed: int = 0, total_steps: int = 1) -> None:
+        """`sizes` (L,) choices of each layer; `total_steps` supernet steps of the whole run, for schedules."""
+        self.sizes = tuple(sizes)
+        self.total_steps = total_steps
+        self.generator = torch.Generator().manual_seed(mix(seed, STREAM))
+
+    @property
+    @abstractmethod
+    def passes_per_step(self) -> int:
+        """Backward passes of one supernet step."""
+
+    @abstractmethod
+    def plan(self) -> Plan:
+        """The updates for the next mini-batch."""
+
+    def observe(self, record: Record) -> None:  # noqa: B027 - most samplers learn nothing
+        """Look at what an update showed, after its optimizer step."""
+
+    def uniform_path(self) -> Path:
+        """A path with each choice of each layer drawn with probability 1 / m, independently."""
+        return tuple(int(torch.randint(size, (), generator=self.generator)) for size in self.sizes)
+
+    def permutation(self, size: int) -> list[int]:
+        """A uniform permutation of 0..size-1."""
+        return torch.randperm(size, generator=self.generator).tolist()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next plans depend on."""
+        return {"generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on exactly where `state_dict` was taken."""
+        self.generator.set_state(state["generator"])

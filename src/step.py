@@ -1,0 +1,199 @@
+"""The supernet step: a sampler's plan carried out on one mini-batch, under manual optimization.
+
+B images, L layers, m choices of a layer, R routes of an update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from src.datasets.dataset import Batch
+from src.errors import RunError
+from src.record import GRADIENT_NORMS, SAMPLES, Record
+from src.samplers.sampler import Sampler
+from src.supernet.batch_norm import set_ghost_batch
+from src.supernet.path import Route, Update, format_route
+from src.tally import Counts, Means
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """How an update turns gradients into a step; the defaults are FairNAS's."""
+
+    reduction: str = "sum"
+    """`sum` over the R routes (stem and tail get R gradients), or their `mean`."""
+    unsampled: str = "frozen"
+    """Choices off the routes stay `frozen`, or go on `drifting` under momentum and weight decay (gradient 0)."""
+    clip_norm: float | None = None
+    """Largest gradient norm; None: no clipping."""
+    clip: str = "after"
+    """Clip the sum of the gradients (`after` summing), or each route's own (`before`)."""
+    label_smoothing: float = 0.0
+
+
+class SupernetStep(pl.LightningModule):
+    """Trains a supernet. It knows no sampler by name: a variant of training is a value, the plan."""
+
+    def __init__(
+        self,
+        net: nn.Module,
+        sampler: Sampler,
+        settings: StepSettings,
+        optimizer: Callable[[nn.Module], torch.optim.Optimizer],
+        learning_rate: Callable[[int], float],
+    ) -> None:
+        """`net(images, route)` gives logits; `learning_rate(step)` is that of a supernet step counted from 0."""
+        super().__init__()
+        self.automatic_optimization = False
+        self.net, self.sampler, self.settings = net, sampler, settings
+        self.make_optimizer, self.learning_rate = optimizer, learning_rate
+        self.steps = 0
+        self.loader_state: Callable[[], dict[str, Any]] = dict
+        """Where the training loader stands, set by whoever starts the run."""
+        self.counts, self.means = Counts(sampler.sizes), Means()
+        set_ghost_batch(net, sampler.ghost_batch)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The optimizer of the whole supernet."""
+        return self.make_optimizer(self.net)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Nothing to do: loaders hand out batches on the training device."""
+        return batch
+
+    def training_step(self, batch: Batch, _: int) -> None:
+        """One supernet step: the updates of the plan in order, each with an optimizer step of its own."""
+        lr = self.learning_rate(self.steps)
+        for update in self.sampler.plan():
+            record = Record(update.routes, batch.index)
+            self._clear_gradients()
+            for route in update.routes:  # on the same images; gradients add up in .grad
+                self._backward(batch, route, self._weight(update), record)
+            self._refuse_non_finite(record)  # before the weights are touched
+            self._finish_gradients()
+            self._optimizer_step(lr * update.lr_scale)
+            self._observe(record)
+            self.counts.add(update.routes)
+        self.steps += 1
+
+    def _clear_gradients(self) -> None:
+        """None, not zero: the optimizer then leaves choices off the routes alone."""
+        self.net.zero_grad(set_to_none=True)
+
+    def _weight(self, update: Update) -> float:
+        return 1 / len(update.routes) if self.settings.reduction == "mean" else 1.0
+
+    def _backward(self, batch: Batch, route: Route, weight: float, record: Record) -> None:
+        """Forward and backward of one route; leaves its loss in the record and its gradient added to .grad."""
+        held = self._set_gradients_aside() if self._clips("before") else None
+        logits = self.net(batch.images, route)
+        losses = F.cross_entropy(logits, batch.labels, reduction="none", label_smoothing=self.settings.label_smoothing)
+        loss = losses.mean()
+        if SAMPLES in self.sampler.wants:
+            self._record_samples(logits, losses, record)
+        self.manual_backward(loss * weight)
+        if held is not None:
+            self._clip_gradients()
+            self._add_gradients(held)
+        record.losses.append(loss.detach())
+        self.means.add(loss, (logits.detach().argmax(1) == batch.labels).sum(), len(batch.labels))
+
+    def _refuse_non_finite(self, record: Record) -> None:
+        """Stop the run on the first loss that is not finite, naming the step and the path."""
+        finite = torch.stack(record.losses).isfinite()
+        if not finite.all():
+            route = record.routes[int(finite.logical_not().nonzero()[0])]
+            raise RunError(
+                f"loss is not finite at step {self.steps} on path {format_route(route)}: "
+                "lower optimizer.lr, or set step.clip_norm"
+            )
+
+    def _finish_gradients(self) -> None:
+        if self.settings.unsampled == "drifting":
+            for parameter in self.net.parameters():
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+        if self._clips("after"):
+            self._clip_gradients()
+
+    def _optimizer_step(self, lr: float) -> None:
+        optimizer = self.optimizers(use_pl_optimizer=True)
+        for group in optimizer.param_groups:  # type: ignore[union-attr]
+            group["lr"] = lr
+        optimizer.step()  # type: ignore[union-attr]
+
+    def _observe(self, record: Record) -> None:
+        if GRADIENT_NORMS in self.sampler.wants:
+            record.gradient_norms = _gradient_norms(self.net, record.routes)
+        self.sampler.observe(record)
+
+    def _clips(self, when: str) -> bool:
+        return self.settings.clip_norm is not None and self.settings.clip == when
+
+    def _clip_gradients(self) -> None:
+        assert self.settings.clip_norm is not None
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.settings.clip_norm)
+
+    def _set_gradients_aside(self) -> list[Tensor | None]:
+        held = [parameter.grad for parameter in self.net.parameters()]
+        self._clear_gradients()
+        return held
+
+    def _add_gradients(self, held: list[Tensor | None]) -> None:
+        for parameter, before in zip(self.net.parameters(), held, strict=True):
+            if before is not None:
+                parameter.grad = before if parameter.grad is None else parameter.grad + before
+
+    @staticmethod
+    def _record_samples(logits: Tensor, losses: Tensor, record: Record) -> None:
+        (gradient,) = torch.autograd.grad(losses.sum(), logits, retain_graph=True)
+        record.sample_losses.append(losses.detach())
+        record.logit_gradients.append(gradient.norm(dim=1))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add all that a bit-identical continuation needs; plain values and tensors, so it loads with weights_only."""
+        # Progress is counted in supernet steps here; Lightning's own loop counters would fight a changed budget.
+        checkpoint.pop("loops", None)
+        checkpoint["fairpath"] = {
+            "steps": self.steps,
+            "loader": self.loader_state(),
+            "sampler": self.sampler.state_dict(),
+            "counts": self.counts.values.clone(),
+            "means": self.means.state_dict(),
+            "rng": torch.get_rng_state(),
+            "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take back what `on_save_checkpoint` added; the random state waits for the first step."""
+        state = checkpoint["fairpath"]
+        self.steps = state["steps"]
+        self.sampler.load_state_dict(state["sampler"])
+        self.counts.values.copy_(state["counts"])
+        self.means.load_state_dict(state["means"])
+        self._rng = (state["rng"], state["rng_cuda"])
+
+    def on_train_start(self) -> None:
+        """Restore torch's global generators last, since setting up a Trainer may draw from them."""
+        if rng := getattr(self, "_rng", None):
+            torch.set_rng_state(rng[0].cpu())
+            if rng[1] and torch.cuda.is_available():
+                torch.cuda.set_rng_state_all([state.cpu() for state in rng[1]])
+
+
+def _gradient_norms(net: nn.Module, routes: tuple[Route, ...]) -> dict[tuple[int, int], Tensor]:
+    """Squared gradient norm of every (layer, choice) on the routes; the net says which modules a choice is."""
+    used = {(layer, c) for route in routes for layer, c in enumerate(route) if isinstance(c, int)}
+    norms = {}
+    for layer, choice in sorted(used):
+        modules = net.choice_modules(layer, choice)  # type: ignore[operator]
+        gradients = [p.grad for module in modules for p in module.parameters() if p.grad is not None]
+        norms[layer, choice] = sum((g.square().sum() for g in gradients), torch.zeros(()))
+    return norms

@@ -1,0 +1,115 @@
+"""Cells: small graphs whose edges are the choices, with one path shared by all cells of a net (NAS-Bench-201).
+
+B batch, C channels, H W size, m choices of an edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial, reduce
+
+import torch
+from torch import Tensor, nn
+
+from src.supernet.batch_norm import BatchNorm
+from src.supernet.choice import ChoiceBlock
+from src.supernet.path import Route
+
+EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+"""(source, target) nodes of each edge; the order in which a path lists its choices."""
+
+NODES = 4
+
+
+def incoming(node: int) -> list[tuple[int, int]]:
+    """(edge, source node) of the edges that end in a node."""
+    return [(edge, source) for edge, (source, target) in enumerate(EDGES) if target == node]
+
+
+def run_graph(x: Tensor, edges: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
+    """x (B, C, H, W) is node 0; every later node is the sum of its incoming edges; returns the last node."""
+    nodes = [x]
+    for node in range(1, NODES):
+        nodes.append(reduce(torch.add, [edges[edge](nodes[source]) for edge, source in incoming(node)]))
+    return nodes[-1]
+
+
+class Cell(nn.Module):
+    """A cell of the supernet: each edge offers m operations of equal shapes."""
+
+    def __init__(self, edges: Iterable[ChoiceBlock]) -> None:
+        super().__init__()
+        self.edges = nn.ModuleList(edges)
+
+    def forward(self, x: Tensor, route: Route) -> Tensor:
+        """(B, C, H, W) to the same shape; a route has one entry per edge."""
+        return run_graph(x, [partial(edge, route=entry) for edge, entry in zip(self.edges, route, strict=True)])
+
+
+class FixedCell(nn.Module):
+    """A cell of a stand-alone network: one operation on each edge."""
+
+    def __init__(self, edges: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.edges = nn.ModuleList(edges)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
+        return run_graph(x, list(self.edges))
+
+
+class CellNet(nn.Module):
+    """A supernet of cells: all follow the same route; reductions between them have no choice."""
+
+    def __init__(self, stem: nn.Module, cells: Iterable[nn.Module], tail: nn.Module) -> None:
+        super().__init__()
+        self.stem = stem
+        self.cells = nn.ModuleList(cells)
+        self.tail = tail
+
+    def forward(self, x: Tensor, route: Route) -> Tensor:
+        """Images (B, C, H, W) through the given route: logits (B, classes)."""
+        x = self.stem(x)
+        for cell in self.cells:
+            x = cell(x, route) if isinstance(cell, Cell) else cell(x)
+        return self.tail(x)
+
+    def choice_modules(self, layer: int, choice: int) -> list[nn.Module]:
+        """The modules that one choice of one edge stands for: one in each cell."""
+        blocks = [cell.edges[layer] for cell in self.cells if isinstance(cell, Cell)]
+        return [block.choices[choice] for block in blocks if isinstance(block, ChoiceBlock)]
+
+
+class Zero(nn.Module):
+    """Passes nothing on, nor any gradient back: parameters that only feed zeros keep .grad = None and stay frozen."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zeros of the shape of x."""
+        return torch.zeros_like(x)
+
+
+def relu_conv_bn(
+    inputs: int, outputs: int, kernel: int, stride: int, affine: bool, running_stats: bool, bias: bool
+) -> nn.Sequential:
+    """ReLU, convolution with 'same' padding, BN: (B, C, H, W) -> (B, C', ceil(H / stride), ceil(W / stride))."""
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=bias)
+    return nn.Sequential(nn.ReLU(), conv, BatchNorm(outputs, affine=affine, track_running_stats=running_stats))
+
+
+class Reduction(nn.Module):
+    """Residual block that halves the size: two 3x3 convolutions, beside 2x2 average pooling and a bias-free 1x1.
+
+    (B, C, H, W) -> (B, C', H / 2, W / 2); H and W are even.
+    """
+
+    def __init__(self, inputs: int, outputs: int, affine: bool, running_stats: bool, bias: bool) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            relu_conv_bn(inputs, outputs, 3, 2, affine, running_stats, bias),
+            relu_conv_bn(outputs, outputs, 3, 1, affine, running_stats, bias),
+        )
+        self.shortcut = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(inputs, outputs, 1, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C', H / 2, W / 2)."""
+        return self.shortcut(x) + self.body(x)

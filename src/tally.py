@@ -1,0 +1,81 @@
+"""What a run counts while it trains: how often each choice was trained, and running means for the next metrics row.
+
+L layers, m choices of a layer, M the largest m.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from src.supernet.path import Route
+
+
+class Counts:
+    """Cumulative number of backward passes through each choice of each layer."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self.sizes = tuple(sizes)
+        self.values = torch.zeros(len(self.sizes), max(self.sizes), dtype=torch.int64)
+        """(L, M); columns beyond a layer's m stay 0."""
+
+    def add(self, routes: Iterable[Route]) -> None:
+        """Count one backward pass of each route; a weight vector counts every choice with a weight != 0."""
+        for route in routes:
+            for layer, entry in enumerate(route):
+                used = entry.nonzero().flatten() if isinstance(entry, Tensor) else entry
+                self.values[layer, used] += 1
+
+    def spread(self) -> int:
+        """Largest difference between two choices of one layer: 0 after every step under strict fairness."""
+        rows = [self.values[layer, :size] for layer, size in enumerate(self.sizes)]
+        return max(int(row.max() - row.min()) for row in rows)
+
+    def rows(self, step: int) -> list[dict[str, int]]:
+        """The rows of counts.csv for one step."""
+        return [
+            {"step": step, "layer": layer, "choice": choice, "count": int(self.values[layer, choice])}
+            for layer, size in enumerate(self.sizes)
+            for choice in range(size)
+        ]
+
+
+class Means:
+    """Loss and top-1 of the sampled paths since the last metrics row, and all backward passes so far."""
+
+    def __init__(self) -> None:
+        self.loss = torch.zeros((), dtype=torch.float64)
+        self.hits = torch.zeros((), dtype=torch.float64)
+        self.passes = 0
+        self.images = 0
+        self.backward_passes = 0
+
+    def add(self, loss: Tensor, hits: Tensor, images: int) -> None:
+        """Count one backward pass: its mean loss, and how many of its images were right. No host synchronisation."""
+        self.loss = self.loss.to(loss.device) + loss.detach().double()
+        self.hits = self.hits.to(hits.device) + hits
+        self.passes += 1
+        self.images += images
+        self.backward_passes += 1
+
+    def take(self) -> dict[str, float]:
+        """The means since the last call, which start again from nothing."""
+        means = {
+            "train/loss": self.loss.item() / max(self.passes, 1),
+            "train/accuracy": self.hits.item() / max(self.images, 1),
+            "train/backward_passes": self.backward_passes,
+        }
+        self.loss, self.hits = torch.zeros_like(self.loss), torch.zeros_like(self.hits)
+        self.passes = self.images = 0
+        return means
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything, so that a resumed run writes the same rows."""
+        return dict(vars(self))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on exactly where `state_dict` was taken."""
+        vars(self).update(state)

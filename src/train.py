@@ -1,0 +1,38 @@
+"""COMMAND  train a supernet, then score its paths: python -m src.train sampler=strict_fair search_space=mini"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from src.checks import check_training
+from src.command import launch
+from src.resume import settle
+
+
+def main(cfg: DictConfig, folder: Path) -> None:
+    """Train, score, report; every stage goes on where a killed one stopped."""
+    check_training(cfg)
+    hydra = HydraConfig.get()
+    cfg = settle(cfg, folder, list(hydra.overrides.task), is_sweep=hydra.mode == RunMode.MULTIRUN)
+    check_training(cfg)
+
+    from src.training import assemble, fit, show_finished  # late: torch and Lightning take seconds to import
+
+    run = assemble(cfg, folder)
+    if run.is_finished():
+        show_finished(run)
+        return
+    fit(run)
+
+    from src.outcome import conclude
+
+    conclude(run)
+
+
+if __name__ == "__main__":
+    sys.exit(launch("train", main))

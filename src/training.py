@@ -1,0 +1,225 @@
+"""One training run, put together from its configuration and carried through."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+import timm.optim
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from src.budget import Budget, cosine, plan_budget
+from src.checkpoint import AtomicCheckpointIO, Checkpoints, checkpoint_path, read_checkpoint
+from src.command import Interrupted
+from src.datasets.dataset import Dataset
+from src.datasets.stream import mix
+from src.evaluator import Evaluator
+from src.journal import Journal, Rhythm
+from src.provenance import store_provenance
+from src.resume import cut_back_tables
+from src.run_folder import RESULT, SPLIT
+from src.samplers.sampler import Sampler
+from src.search_spaces.space import SearchSpace
+from src.step import StepSettings, SupernetStep
+from src.supernet.path import Path as SupernetPath
+
+WEIGHTS, VALIDATION = 2, 3  # streams of the run's seed, beside the sampler's
+
+
+@dataclass
+class Run:
+    """The parts of one training run."""
+
+    cfg: DictConfig
+    folder: Path
+    dataset: Dataset
+    space: SearchSpace
+    budget: Budget
+    module: SupernetStep
+    trainer: pl.Trainer
+    checkpoints: Checkpoints
+    loader_state: dict[str, Any] | None = None
+    wall_seconds: float = 0.0
+    """Of training, since it was last started."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the supernet is trained."""
+        return self.trainer.strategy.root_device
+
+    def is_finished(self) -> bool:
+        """Trained for its whole budget, and concluded."""
+        return self.module.steps >= self.budget.steps and (self.folder / RESULT).exists()
+
+
+def assemble(cfg: DictConfig, folder: Path) -> Run:
+    """Build everything a run needs, with the state of its checkpoint if it has one."""
+    _quiet()
+    torch.manual_seed(mix(cfg.seed, WEIGHTS))
+    dataset: Dataset = instantiate(cfg.dataset)
+    space: SearchSpace = instantiate(cfg.search_space)
+    net = space.build(dataset.in_channels, dataset.num_classes, dataset.image_size)
+    sampler = partial(instantiate, cfg.sampler, sizes=space.sizes, seed=cfg.seed)
+    budget = _budget(cfg, dataset, sampler())
+    module = SupernetStep(
+        net,
+        sampler(total_steps=budget.steps),
+        StepSettings(**OmegaConf.to_container(cfg.step, resolve=True)),  # type: ignore[arg-type]
+        partial(_optimizer, cfg),
+        partial(_learning_rate, cfg, budget),
+    )
+    run = Run(cfg, folder, dataset, space, budget, module, *_trainer(cfg, folder, budget))
+    _take_back(run)
+    dataset.save_split(folder / SPLIT)
+    store_provenance(folder, _device_name(run.device))
+    return run
+
+
+def fit(run: Run) -> None:
+    """Train up to the budget; a signal ends the run after the step it arrives in, with a checkpoint.
+
+    Raises:
+        Interrupted: a signal arrived.
+    """
+    if run.module.steps >= run.budget.steps:
+        return
+    cfg, module = run.cfg, run.module
+    loader = run.dataset.train_loader(cfg.batch_size, run.budget.steps, mix(cfg.seed, 0), run.device)
+    resumed = run.loader_state is not None
+    if resumed:
+        loader.load_state_dict(run.loader_state)  # type: ignore[arg-type]
+    module.loader_state = loader.state_dict
+    run.trainer.callbacks.insert(0, _journal(run))  # type: ignore[attr-defined]
+    started = time.monotonic()
+    with _finishing_the_step(run.checkpoints):
+        path = str(checkpoint_path(run.folder, cfg.checkpoint)) if resumed else None
+        run.trainer.fit(module, loader, ckpt_path=path, weights_only=True)
+    run.wall_seconds = round(time.monotonic() - started, 2)
+    if run.checkpoints.stop_requested and module.steps < run.budget.steps:
+        raise Interrupted(f"interrupted after step {module.steps}; go on with resume={run.folder}")
+
+
+def validation_paths(run: Run) -> list[SupernetPath]:
+    """The fixed paths of the one-shot curve: the same for every sampler and seed, so that curves can be compared."""
+    generator = torch.Generator().manual_seed(VALIDATION)
+    return run.space.sample_distinct(run.cfg.validation.paths, generator)
+
+
+def show_finished(run: Run) -> None:
+    """Say that there is nothing left to do."""
+    print(f"{run.folder} is finished: {run.budget.steps} steps, see {RESULT} there")
+
+
+def _budget(cfg: DictConfig, dataset: Dataset, sampler: Sampler) -> Budget:
+    epoch_steps = max(dataset.size("train") // cfg.batch_size, 1)
+    return plan_budget(dict(cfg.budget), cfg.recipe.epochs, epoch_steps, sampler.passes_per_step)
+
+
+def _optimizer(cfg: DictConfig, net: nn.Module) -> torch.optim.Optimizer:
+    """The configured optimizer; without `norm_decay`, scales, shifts and biases are a group of their own."""
+    if cfg.norm_decay:
+        parameters: Any = net.parameters()
+    else:
+        parameters = timm.optim.param_groups_weight_decay(net, cfg.optimizer.weight_decay)
+    return instantiate(cfg.optimizer)(parameters)
+
+
+def _learning_rate(cfg: DictConfig, budget: Budget, step: int) -> float:
+    warmup = round(cfg.schedule.warmup_epochs * budget.epoch_steps)
+    return cosine(step, budget.steps, cfg.optimizer.lr, cfg.schedule.final_lr, warmup)
+
+
+def _trainer(cfg: DictConfig, folder: Path, budget: Budget) -> tuple[pl.Trainer, Checkpoints]:
+    """A Trainer that leaves epochs, progress and checkpoints to us: all count in supernet steps."""
+    checkpoints = Checkpoints(folder, budget.steps, cfg.save_every)
+    settings: dict[str, Any] = dict(OmegaConf.to_container(cfg.trainer, resolve=True))  # type: ignore[arg-type]
+    trainer = pl.Trainer(
+        **settings,
+        max_epochs=1,
+        min_epochs=0,
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+        logger=_loggers(cfg, folder),
+        callbacks=[checkpoints],
+        plugins=[AtomicCheckpointIO()],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    return trainer, checkpoints
+
+
+def _loggers(cfg: DictConfig, folder: Path) -> list[Any]:
+    """The loggers beside metrics.csv, which is always written."""
+    if cfg.logger.wandb is None:
+        return []
+    from pytorch_lightning.loggers import WandbLogger
+
+    settings = OmegaConf.to_container(cfg.logger.wandb, resolve=True)
+    logger = WandbLogger(name=folder.name, save_dir=str(folder), **settings)  # type: ignore[arg-type]
+    logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    return [logger]
+
+
+def _journal(run: Run) -> Journal:
+    cfg = run.cfg
+    settings = {key: value for key, value in cfg.validation.items() if key not in ("paths", "bn")}
+    evaluator = Evaluator(run.module.net, run.dataset, run.device, cfg.validation.bn, **settings)
+    return Journal(run.folder, run.budget, Rhythm(**cfg.journal), evaluator, validation_paths(run))
+
+
+def _take_back(run: Run) -> None:
+    """Load the state of a run that was started before, and drop the table rows written after it."""
+    saved = read_checkpoint(run.folder, run.cfg.checkpoint)
+    cut_back_tables(run.folder, saved["fairpath"]["steps"] if saved else 0)
+    if saved is None:
+        return
+    run.module.load_state_dict(saved["state_dict"])
+    run.module.on_load_checkpoint(saved)
+    run.loader_state = saved["fairpath"]["loader"]
+    run.checkpoints.saved_at = 0.0
+
+
+@contextmanager
+def _finishing_the_step(checkpoints: Checkpoints) -> Iterator[None]:
+    """On Ctrl-C or SIGTERM let the step in progress end and be saved; a second signal stops at once."""
+
+    def request(number: int, frame: FrameType | None) -> None:
+        if checkpoints.stop_requested:
+            raise KeyboardInterrupt
+        checkpoints.stop_requested = True
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, request) for number in signals]
+    try:
+        yield
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu, {torch.get_num_threads()} threads"
+
+
+def _quiet() -> None:
+    """Keep Lightning's own chatter off the terminal."""
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -15,12 +15,15 @@ from omegaconf import DictConfig, ListConfig
 from rich.table import Table
 from torch import nn
 
+from src import settings
 from src.search_spaces.space import Input, SearchSpace
 from src.supernet.path import format_path
 
 
 def run(cfg: DictConfig) -> dict[str, Any]:
     """Describe cfg.search_space at the given input; what is null follows the space's reference input."""
+    for key in Input._fields:
+        settings.number(cfg, key, low=1, whole=True)
     space: SearchSpace = instantiate(cfg.search_space)
     asked = {key: cfg[key] for key in Input._fields if cfg[key] is not None}
     return describe(space, space.reference._replace(**asked), _listed(cfg.path))
@@ -108,9 +111,13 @@ def _supernet_table(result: dict[str, Any]) -> Table:
 
 
 def _path_table(result: dict[str, Any]) -> Table:
-    table = Table("path", "arch", title="stand-alone networks")
-    table.add_column("parameters", justify="right", no_wrap=True)
-    table.add_column("multiply-adds", justify="right", no_wrap=True)
+    table = Table(title="stand-alone networks")
+    has_arch = any(row["arch"] != row["path"] for row in result["paths"])
+    for name in ["path", *["arch"] * has_arch]:
+        table.add_column(name, overflow="fold")
+    for name in ["parameters", "multiply-adds"]:
+        table.add_column(name, justify="right", no_wrap=True)
     for row in result["paths"]:
-        table.add_row(row["path"], row["arch"], f"{row['params']:,}", f"{row['macs']:,}")
+        names = [row["path"], *[row["arch"]] * has_arch]
+        table.add_row(*names, f"{row['params']:,}", f"{row['macs']:,}")
     return table

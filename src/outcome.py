@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from hydra.utils import instantiate
 from rich.console import Console
 from rich.table import Table
 
@@ -29,27 +28,16 @@ from src.training import Run
 def conclude(run: Run) -> dict[str, Any]:
     """Score paths, write scores.csv, figures and result.json, and show one table. A killed scoring goes on."""
     started = time.monotonic()
-    benchmark = known_benchmark(run)
     run.module.to(run.device)
     for protocol in _protocols(run):
-        _score(run, protocol, benchmark)
+        _score(run, protocol)
     scores = pd.read_csv(run.folder / SCORES, dtype={"arch": str, "path": str})
-    result = _result(run, scores, benchmark) | {"scoring_seconds": round(time.monotonic() - started, 1)}
+    result = _result(run, scores) | {"scoring_seconds": round(time.monotonic() - started, 1)}
     _figures(run, scores)
     _log(run, result)
     write_json(run.folder / RESULT, result)
     show(run, result)
     return result
-
-
-def known_benchmark(run: Run) -> Benchmark | None:
-    """The benchmark of the run's space, if there is one whose file is known and whose data set is the run's."""
-    cfg = run.cfg.get("benchmark")
-    if not cfg or not cfg.get("path"):
-        return None
-    if cfg.get("dataset") not in (None, run.dataset.name):
-        return None
-    return instantiate(cfg)
 
 
 def ranked_paths(run: Run) -> list[SupernetPath]:
@@ -63,12 +51,12 @@ def _protocols(run: Run) -> list[str]:
     return [chosen] if isinstance(chosen, str) else list(chosen)
 
 
-def _score(run: Run, protocol: str, benchmark: Benchmark | None) -> None:
+def _score(run: Run, protocol: str) -> None:
     """Append one row per path to scores.csv as they come, but for those that are there already."""
     cfg = run.cfg.ranking
     settings = {key: cfg[key] for key in ("images", "calibration_images", "batch_size")}
     evaluator = Evaluator(run.module.net, run.dataset, run.device, protocol, **settings)
-    truth = benchmark.accuracies() if benchmark else {}
+    truth = run.benchmark.accuracies() if run.benchmark else {}
     known = _scored(run.folder / SCORES, protocol)
     paths = [path for path in ranked_paths(run) if format_path(path) not in known]
     given = Input(run.dataset.in_channels, run.dataset.num_classes, run.dataset.image_size)
@@ -93,7 +81,7 @@ def _scored(path: Path, protocol: str) -> set[str]:
         return {row["path"] for row in csv.DictReader(file) if row["bn"] == protocol}
 
 
-def _result(run: Run, scores: pd.DataFrame, benchmark: Benchmark | None) -> dict[str, Any]:
+def _result(run: Run, scores: pd.DataFrame) -> dict[str, Any]:
     """The figures of the run, as result.json keeps them."""
     provenance = json.loads((run.folder / PROVENANCE).read_text())
     choices, budget = run.cfg.choices, run.budget
@@ -107,9 +95,9 @@ def _result(run: Run, scores: pd.DataFrame, benchmark: Benchmark | None) -> dict
     result |= {"wall_seconds": run.wall_seconds, "count_spread": run.module.counts.spread()}
     tables = {protocol: scores[scores.bn == protocol] for protocol in _protocols(run)}
     result["scores"] = {protocol: _spread(table) for protocol, table in tables.items()}
-    if benchmark is not None:
+    if run.benchmark is not None:
         result["ranking"] = {protocol: _ranking(run, table) for protocol, table in tables.items()}
-        result["ceiling"] = _ceiling(benchmark, tables[_protocols(run)[0]].arch.tolist())
+        result["ceiling"] = _ceiling(run.benchmark, tables[_protocols(run)[0]].arch.tolist())
     return result
 
 

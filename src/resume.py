@@ -19,7 +19,7 @@ WHOLE = ("experiment",)
 
 
 def settle(cfg: DictConfig, folder: Path, overrides: Sequence[str], is_sweep: bool) -> DictConfig:
-    """The configuration to run with, which is also stored in the folder.
+    """The configuration to run with; nothing is written.
 
     A new folder takes `cfg`. One that was started keeps its own, with FREE sections from `overrides`; a sweep's job
     gives all its keys anew each time, so there all of them are compared.
@@ -29,8 +29,6 @@ def settle(cfg: DictConfig, folder: Path, overrides: Sequence[str], is_sweep: bo
     """
     path = folder / CONFIG
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        _store(cfg, path)
         return cfg
     stored = OmegaConf.load(path)
     assert isinstance(stored, DictConfig)
@@ -40,22 +38,23 @@ def settle(cfg: DictConfig, folder: Path, overrides: Sequence[str], is_sweep: bo
     for section in FREE:
         if is_sweep or any(name.split(".")[0] == section for name in names):
             stored[section] = cfg[section]
-    _store(stored, path)
     stored.resume, stored.checkpoint = cfg.resume, cfg.checkpoint
     return stored
+
+
+def store(cfg: DictConfig, folder: Path) -> None:
+    """Write config.yaml: resolved, without what belongs to one start alone."""
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(plain, dict)
+    kept = {key: value for key, value in plain.items() if key not in UNSTORED}
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_file(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(kept)))
 
 
 def cut_back_tables(folder: Path, step: int) -> None:
     """Drop the rows that were written after the checkpoint that a run goes on from."""
     for name in (METRICS, COUNTS):
         cut_back(folder / name, step)
-
-
-def _store(cfg: DictConfig, path: Path) -> None:
-    plain = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(plain, dict)
-    kept = {key: value for key, value in plain.items() if key not in UNSTORED}
-    replace_file(path, OmegaConf.to_yaml(OmegaConf.create(kept)))
 
 
 def _refuse_differences(new: DictConfig, stored: DictConfig, names: Sequence[str] | None, folder: Path) -> None:

@@ -21,22 +21,24 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from src.benchmarks.benchmark import Benchmark
 from src.budget import Budget, cosine, plan_budget
 from src.checkpoint import AtomicCheckpointIO, Checkpoints, checkpoint_path, read_checkpoint
 from src.command import Interrupted
-from src.datasets.dataset import Dataset
+from src.datasets.dataset import Dataset, TrainLoader
 from src.datasets.stream import mix
+from src.errors import UsageError
 from src.evaluator import Evaluator
 from src.journal import Journal, Rhythm
 from src.provenance import store_provenance
-from src.resume import cut_back_tables
+from src.resume import cut_back_tables, store
 from src.run_folder import RESULT, SPLIT
 from src.samplers.sampler import Sampler
 from src.search_spaces.space import SearchSpace
 from src.step import StepSettings, SupernetStep
 from src.supernet.path import Path as SupernetPath
 
-WEIGHTS, VALIDATION = 2, 3  # streams of the run's seed, beside the sampler's
+ORDER, WEIGHTS, VALIDATION = 0, 2, 3  # streams of the run's seed, beside the sampler's
 
 
 @dataclass
@@ -49,9 +51,10 @@ class Run:
     space: SearchSpace
     budget: Budget
     module: SupernetStep
+    loader: TrainLoader
     trainer: pl.Trainer
     checkpoints: Checkpoints
-    loader_state: dict[str, Any] | None = None
+    benchmark: Benchmark | None
     wall_seconds: float = 0.0
     """Of training, since it was last started."""
 
@@ -81,11 +84,20 @@ def assemble(cfg: DictConfig, folder: Path) -> Run:
         partial(_optimizer, cfg),
         partial(_learning_rate, cfg, budget),
     )
-    run = Run(cfg, folder, dataset, space, budget, module, *_trainer(cfg, folder, budget))
+    benchmark = known_benchmark(cfg, dataset, space)
+    trainer, checkpoints = _trainer(cfg, folder, budget)
+    loader = dataset.train_loader(cfg.batch_size, budget.steps, mix(cfg.seed, ORDER), trainer.strategy.root_device)
+    run = Run(cfg, folder, dataset, space, budget, module, loader, trainer, checkpoints, benchmark)
     _take_back(run)
-    dataset.save_split(folder / SPLIT)
-    store_provenance(folder, _device_name(run.device))
     return run
+
+
+def begin(run: Run) -> None:
+    """Write down what the run is, and drop the table rows written after the checkpoint it goes on from."""
+    store(run.cfg, run.folder)
+    run.dataset.save_split(run.folder / SPLIT)
+    store_provenance(run.folder, _device_name(run.device))
+    cut_back_tables(run.folder, run.module.steps)
 
 
 def fit(run: Run) -> None:
@@ -97,16 +109,11 @@ def fit(run: Run) -> None:
     if run.module.steps >= run.budget.steps:
         return
     cfg, module = run.cfg, run.module
-    loader = run.dataset.train_loader(cfg.batch_size, run.budget.steps, mix(cfg.seed, 0), run.device)
-    resumed = run.loader_state is not None
-    if resumed:
-        loader.load_state_dict(run.loader_state)  # type: ignore[arg-type]
-    module.loader_state = loader.state_dict
     run.trainer.callbacks.insert(0, _journal(run))  # type: ignore[attr-defined]
     started = time.monotonic()
     with _finishing_the_step(run.checkpoints):
-        path = str(checkpoint_path(run.folder, cfg.checkpoint)) if resumed else None
-        run.trainer.fit(module, loader, ckpt_path=path, weights_only=True)
+        path = str(checkpoint_path(run.folder, cfg.checkpoint)) if module.steps else None
+        run.trainer.fit(module, run.loader, ckpt_path=path, weights_only=True)
     run.wall_seconds = round(time.monotonic() - started, 2)
     if run.checkpoints.stop_requested and module.steps < run.budget.steps:
         raise Interrupted(f"interrupted after step {module.steps}; go on with resume={run.folder}")
@@ -121,6 +128,22 @@ def validation_paths(run: Run) -> list[SupernetPath]:
 def show_finished(run: Run) -> None:
     """Say that there is nothing left to do."""
     print(f"{run.folder} is finished: {run.budget.steps} steps, see {RESULT} there")
+
+
+def known_benchmark(cfg: DictConfig, dataset: Dataset, space: SearchSpace) -> Benchmark | None:
+    """The configured benchmark, if its file is given and its data set is the one at hand.
+
+    Raises:
+        UsageError: the file is missing, or speaks of another space.
+    """
+    settings = cfg.get("benchmark")
+    if not settings or not settings.get("path") or settings.get("dataset") not in (None, dataset.name):
+        return None
+    benchmark: Benchmark = instantiate(settings)
+    arch = space.format(next(space.paths()))
+    if arch not in benchmark.accuracies():
+        raise UsageError(f"benchmark.path={settings.path} does not hold {arch}, a network of {space.name}")
+    return benchmark
 
 
 def _budget(cfg: DictConfig, dataset: Dataset, sampler: Sampler) -> Budget:
@@ -183,14 +206,14 @@ def _journal(run: Run) -> Journal:
 
 
 def _take_back(run: Run) -> None:
-    """Load the state of a run that was started before, and drop the table rows written after it."""
+    """Load the state of a run that was started before."""
+    run.module.loader_state = run.loader.state_dict
     saved = read_checkpoint(run.folder, run.cfg.checkpoint)
-    cut_back_tables(run.folder, saved["fairpath"]["steps"] if saved else 0)
     if saved is None:
         return
     run.module.load_state_dict(saved["state_dict"])
     run.module.on_load_checkpoint(saved)
-    run.loader_state = saved["fairpath"]["loader"]
+    run.loader.load_state_dict(saved["fairpath"]["loader"])
     run.checkpoints.saved_at = 0.0
 
 

@@ -45,7 +45,7 @@ def content_key(files: Files, reader: SquareReader) -> str:
 def _load(path: Path, shape: tuple[int, ...]) -> Pixels | None:
     """The stored pixels, or None if there are none or the file is damaged: the archive's CRC-32 tells."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             pixels: Pixels = archive["pixels"]
     except Exception:  # damage can surface as anything: BadZipFile, ValueError, NotImplementedError, ...
         return None

@@ -80,7 +80,7 @@ def read_cifar(name: str, root: str, download: bool, train: bool) -> Any:
             f"there is no folder {folder}: dataset.download=true fetches it, dataset.root=<folder> moves it"
         )
     try:
-        with warnings.catch_warnings():  # the pickles are of 2009, and NumPy 2.4 warns of their dtypes
+        with warnings.catch_warnings():  # NumPy 2.4.0 to 2.4.4 warn of dtypes in pickles as old as these
             warnings.filterwarnings("ignore", message=".*align should be passed", category=Warning)
             return known[name](root, train=train, download=download)
     except (OSError, RuntimeError) as error:

@@ -10,12 +10,12 @@ from src.datasets.split import hold_out
 
 
 class Digits(MemoryDataset):
-    """1,797 grey images of 8x8 px in ten classes; by default 1,000 train, 397 val, 400 test."""
+    """1,797 grey images of 8x8 px in ten classes; by default 800 train, 397 val, 600 test."""
 
     def __init__(
         self,
         val: float = 397,
-        test: float = 400,
+        test: float = 600,
         split_seed: int = 0,
         shift: int = 1,
         flip: bool = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from src.errors import UsageError
 from src.samplers.sampler import Sampler
@@ -19,8 +20,9 @@ class Fixed(Sampler):
         super().__init__(sizes, seed, total_steps)
         if not paths:
             raise UsageError("sampler=fixed needs sampler.paths=2-0-2 or sampler.paths=[2-0-2,1-1-0]")
-        one = isinstance(paths, str) or not isinstance(paths, Sequence) or isinstance(paths[0], int)
-        self.paths = [self._check(parse_path(path)) for path in ([paths] if one else paths)]  # type: ignore[union-attr]
+        several = isinstance(paths, Sequence) and not isinstance(paths, str) and not isinstance(paths[0], int)
+        given: Any = paths if several else [paths]
+        self.paths = [self._check(parse_path(path)) for path in given]
 
     @property
     def passes_per_step(self) -> int:

@@ -8,17 +8,18 @@ from torch import nn
 
 from src.search_spaces.space import Input, SequentialSpace
 from src.supernet.ops import InvertedResidual, PoolBlock, classifier, conv_bn
+from src.supernet.path import Path
 
 
 class Mini(SequentialSpace):
-    """3x3 stem, five blocks out of {3x3 average pool, MB k3 e1, MB k3 e4}, global pooling, a linear layer."""
+    """3x3 stem, five blocks out of {3x3 average pool, MB k3 e1, MB k3 e3}, global pooling, a linear layer."""
 
     name = "mini"
     reference = Input(in_channels=1, num_classes=10, image_size=8)
-    ops = ("pool_3x3", "mb_k3_e1", "mb_k3_e4")
+    ops = ("pool_3x3", "mb_k3_e1", "mb_k3_e3")
 
     def __init__(
-        self, channels: Sequence[int] = (8, 8, 16, 16, 16), strides: Sequence[int] = (1, 1, 2, 1, 1), stem: int = 8
+        self, channels: Sequence[int] = (8, 8, 12, 12, 12), strides: Sequence[int] = (1, 1, 2, 1, 1), stem: int = 8
     ) -> None:
         self.channels = (stem, *channels)
         self.strides = tuple(strides)
@@ -29,15 +30,19 @@ class Mini(SequentialSpace):
         return conv_bn(in_channels, self.channels[0], 3)
 
     def op(self, layer: int, choice: int) -> nn.Module:
-        """Choice 0 pools, 1 and 2 are inverted residuals of expansion 1 and 4."""
+        """Choice 0 pools, 1 and 2 are inverted residuals of expansion 1 and 3."""
         inputs, outputs = self.channels[layer : layer + 2]
         if choice == 0:
             return PoolBlock(inputs, outputs, self.strides[layer])
-        return InvertedResidual(inputs, outputs, self.strides[layer], kernel=3, expansion=(1, 4)[choice - 1])
+        return InvertedResidual(inputs, outputs, self.strides[layer], kernel=3, expansion=(1, 3)[choice - 1])
 
     def tail(self, num_classes: int) -> nn.Module:
         """Global average pooling and a linear layer."""
         return classifier(self.channels[-1], None, num_classes)
+
+    def skips(self, path: Path) -> int:
+        """Layers that pool: they have no spatial weights."""
+        return sum(choice == 0 for choice in path)
 
     def op_names(self, layer: int) -> list[str]:
         """The three choices, the same in every layer."""

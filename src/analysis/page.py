@@ -1,0 +1,88 @@
+"""The pieces of one HTML page that needs no network: headings, tables, charts with values under the pointer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+import plotly.graph_objects as go
+import plotly.io as pio
+from plotly.offline import get_plotlyjs
+
+STYLE = Path(__file__).with_suffix(".css")
+CHART_OPTIONS = {"displayModeBar": False, "responsive": True}
+FIT = """<script>
+addEventListener("load", () => document.querySelectorAll(".plotly-graph-div").forEach((c) => Plotly.Plots.resize(c)));
+</script>"""
+"""A chart is drawn before the browser has read the cards beside it, so at the wrong width; this corrects it."""
+
+
+def document(title: str, body: Iterable[str]) -> str:
+    """The whole page; the chart library is inlined once, 5 MB."""
+    head = [
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f'<title>{escape(title)}</title>\n<link rel="icon" href="data:,">',
+        f"<style>\n{STYLE.read_text()}</style>\n<script>{get_plotlyjs()}</script>",
+        f"</head>\n<body>\n<main>\n<h1>{escape(title)}</h1>",
+    ]
+    return "\n".join([*head, *body, f"</main>\n{FIT}\n</body>\n</html>\n"])
+
+
+def heading(text: str) -> str:
+    """A section's heading."""
+    return f"<h2>{escape(text)}</h2>"
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    """Plain text; `kind` is a class of page.css: soft or warning."""
+    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
+
+
+def facts(pairs: Mapping[str, str]) -> str:
+    """A list of names and values."""
+    return "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in pairs.items()) + "</dl>"
+
+
+def table(cells: pd.DataFrame, baselines: int = 0) -> str:
+    """A table of texts; its last `baselines` rows are set apart."""
+    first = len(cells) - baselines
+    head = "".join(f"<th>{escape(str(name))}</th>" for name in cells.columns)
+    rows = (
+        f"<tr{' class=baseline' if i >= first else ''}>{''.join(f'<td>{escape(str(cell))}</td>' for cell in row)}</tr>"
+        for i, row in enumerate(cells.to_numpy().tolist())
+    )
+    body = "\n".join(rows)
+    return f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
+
+
+def card(title: str, content: str, explanation: str = "") -> str:
+    """A framed table or chart with its heading and a word on how to read it."""
+    below = paragraph(explanation, "soft") if explanation else ""
+    return f'<section class="card">\n<h3>{escape(title)}</h3>\n{content}\n{below}\n</section>'
+
+
+def grid(cards: Iterable[str]) -> str:
+    """Cards side by side where the window is wide enough."""
+    return '<div class="grid">\n' + "\n".join(cards) + "\n</div>"
+
+
+def chart(figure: go.Figure, name: str) -> str:
+    """An interactive chart; `name` is unique on the page."""
+    return str(
+        pio.to_html(
+            figure,
+            config=CHART_OPTIONS,
+            include_plotlyjs=False,
+            full_html=False,
+            div_id=name,
+            default_height=f"{figure.layout.height}px",
+        )
+    )
+
+
+def folded(summary: str, content: str) -> str:
+    """Content that opens on a click."""
+    return f"<details><summary>{escape(summary)}</summary>{content}</details>"

@@ -1,0 +1,135 @@
+"""Tables and findings as a reader sees them: rounded figures, units, and what the comparison does not control."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from src.analysis.groups import Group
+from src.analysis.style import label
+from src.analysis.tables import baseline_rows, method_rows
+
+EQUAL_WITHIN = 0.01
+"""Relative difference below which two budgets count as equal: one of passes need not be a multiple of k."""
+
+BASELINES = {
+    "params": "counting parameters",
+    "macs": "counting multiply-adds",
+    "working_layers": "counting working layers",
+    "ceiling": "noise ceiling",
+}
+
+
+def method_table(group: Group, bn: str, whole: bool = True) -> pd.DataFrame:
+    """FairNAS Table 3 as text: a row per method, then the baselines; `whole` adds costs and count spread."""
+    rows = [_method_cells(row) for row in method_rows(group, bn).to_dict("records")]
+    rows += [_baseline_cells(row) for row in baseline_rows(group, bn).dropna(subset="tau").to_dict("records")]
+    table = pd.DataFrame(rows).fillna("")
+    return table if whole else table.drop(columns=["Supernet steps", "Backward passes", "Count spread at the end"])
+
+
+def _method_cells(row: dict[Any, Any]) -> dict[str, str]:
+    return {
+        "Method": label(row["method"]),
+        "Seeds": f"{row['seeds']}" + (f" (+{row['running']} running)" if row["running"] else ""),
+        "Supernet steps": between(row["steps_min"], row["steps_max"]),
+        "Backward passes": between(row["backward_passes_min"], row["backward_passes_max"]),
+        "One-shot accuracy, %": with_spread(100 * row["accuracy"], 100 * row["accuracy_sd"], 1),
+        "Kendall τ": with_spread(row["tau"], row["tau_sd"], 3),
+        "95 % interval of τ": interval(row["tau_low"], row["tau_high"]),
+        "Spearman ρ": with_spread(row["spearman"], math.nan, 3),
+        "Count spread at the end": between(row["count_spread"], row["count_spread"]),
+    }
+
+
+def _baseline_cells(row: dict[Any, Any]) -> dict[str, str]:
+    return {
+        "Method": BASELINES.get(row["name"], f"counting {row['name']}".replace("_", " ")),
+        "Kendall τ": with_spread(row["tau"], math.nan, 3),
+        "95 % interval of τ": interval(row["tau_low"], row["tau_high"]),
+    }
+
+
+def with_spread(value: float, sd: float, digits: int) -> str:
+    """`0.612 ± 0.031`, without the spread where it is nan, a dash where nothing is known."""
+    if math.isnan(value):
+        return "–"
+    return f"{value:.{digits}f}" + ("" if math.isnan(sd) else f" ± {sd:.{digits}f}")
+
+
+def interval(low: float, high: float) -> str:
+    """`[0.52, 0.71]`, or a dash."""
+    return "–" if math.isnan(low) or math.isnan(high) else f"[{low:.2f}, {high:.2f}]"
+
+
+def between(low: float, high: float) -> str:
+    """`1,800`, or `1,790 to 1,800` where the runs differ."""
+    if math.isnan(low):
+        return "–"
+    return f"{low:,.0f}" if low == high else f"{low:,.0f} to {high:,.0f}"
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A pipe table."""
+    lines = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
+    return "\n".join("| " + " | ".join(map(str, cells)) + " |" for cells in lines)
+
+
+def budget_statement(group: Group) -> str:
+    """At equal what the finished runs are compared, in one sentence."""
+    costs = {
+        name: _costs(group, key) for name, key in (("mini-batches", "steps"), ("backward passes", "backward_passes"))
+    }
+    if not costs["mini-batches"]:
+        return "No run has finished yet."
+    equal = [f"at equal {name} ({between(min(c), max(c))} each)" for name, c in costs.items() if c and _equal(c)]
+    return f"Compared {' and '.join(equal)}." if equal else "Compared at unequal budgets."
+
+
+def warnings(group: Group) -> list[str]:
+    """What stands in the way of a fair reading, a sentence each."""
+    return [*_unequal_passes(group), *_confounded(group), *_repeated(group), *_unfinished(group)]
+
+
+def _unequal_passes(group: Group) -> list[str]:
+    each = {method: _mean_cost(group, method) for method in group.methods}
+    known = {method: cost for method, cost in each.items() if cost}
+    if not known or _equal(list(known.values())):
+        return []
+    listed = ", ".join(f"{label(method)} {cost:,.0f}" for method, cost in known.items())
+    return [f"Unequal cost: backward passes per run differ ({listed}); compare at equal backward passes as well."]
+
+
+def _confounded(group: Group) -> list[str]:
+    keys = ", ".join(group.confounded)
+    return [f"The methods differ in more than the sampler: {keys}."] if keys else []
+
+
+def _repeated(group: Group) -> list[str]:
+    seeds = Counter((method, run.seed) for method, runs in group.methods.items() for run in runs)
+    listed = ", ".join(f"{label(method)} seed {seed}" for (method, seed), count in seeds.items() if count > 1)
+    return [f"Run more than once with the same settings, and counted each time: {listed}."] if listed else []
+
+
+def _unfinished(group: Group) -> list[str]:
+    count = sum(not run.finished for run in group.runs)
+    return [f"{count} of {len(group.runs)} runs not finished: in the curves, not in the tables."] if count else []
+
+
+def _costs(group: Group, key: str) -> list[float]:
+    return [run.result[key] for run in group.runs if run.result and run.result.get(key) is not None]
+
+
+def _mean_cost(group: Group, method: str) -> float:
+    passes = [
+        run.result["backward_passes"] for run in group.methods[method] if run.result and "backward_passes" in run.result
+    ]
+    return sum(passes) / len(passes) if passes else 0.0
+
+
+def _equal(values: Sequence[float]) -> bool:
+    return max(values) <= min(values) * (1 + EQUAL_WITHIN)

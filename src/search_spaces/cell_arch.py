@@ -1,0 +1,60 @@
+"""Cells as text and as expressions: the benchmark's arch strings, and which cells compute the same function."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TypeAlias
+
+from src.errors import UsageError, unknown
+from src.supernet.cell import EDGES, NODES, incoming
+from src.supernet.path import Path
+
+Expression: TypeAlias = tuple[tuple[str, "Expression"], ...]
+"""What a node sums up, sorted: (operation, what its source sums up); empty for a node of zeros."""
+
+
+def format_cell(ops: Sequence[str]) -> str:
+    """`|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`: for each node after the first, an operation and a source per edge."""
+    nodes = ("".join(f"|{ops[edge]}~{source}" for edge, source in incoming(node)) + "|" for node in range(1, NODES))
+    return "+".join(nodes)
+
+
+def parse_cell(text: str, options: Sequence[str]) -> list[str]:
+    """The operation of each edge.
+
+    Raises:
+        UsageError: another form, or an operation that is not among the options.
+    """
+    ops = re.findall(r"\|([^|~+]+)(?=~\d)", text)
+    if len(ops) != len(EDGES) or format_cell(ops) != text:
+        raise UsageError(f"'{text}' is no cell: write |op~0|+|op~0|op~1|+|op~0|op~1|op~2| in quotes")
+    for op in ops:
+        if op not in options:
+            raise unknown("operation", op, options)
+    return ops
+
+
+def expression(ops: Sequence[str]) -> Expression:
+    """What the last node computes. Sums have no order; skips are transparent; zeros, and what they feed, vanish."""
+    nodes: list[Expression] = [(("input", ()),)]
+    for node in range(1, NODES):
+        terms: list[tuple[str, Expression]] = []
+        for edge, source in incoming(node):
+            if ops[edge] == "skip_connect":
+                terms += nodes[source]
+            elif ops[edge] != "none" and nodes[source]:
+                terms.append((ops[edge], nodes[source]))
+        nodes.append(tuple(sorted(terms)))
+    return nodes[-1]
+
+
+@lru_cache(maxsize=4)
+def first_paths(options: tuple[str, ...]) -> dict[Expression, Path]:
+    """For each function that cells of these operations compute, the first path to it in lexicographic order."""
+    found: dict[Expression, Path] = {}
+    for path in itertools.product(range(len(options)), repeat=len(EDGES)):
+        found.setdefault(expression([options[choice] for choice in path]), path)
+    return found

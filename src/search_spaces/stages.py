@@ -1,0 +1,107 @@
+"""Stages of a layer-by-layer space: the shape of each layer, and how strides shrink an image.
+
+C channels, H W size, L layers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from src.errors import UsageError
+from src.supernet.path import Path
+
+LEAST_SIZE = 2
+"""Smallest last feature map, in px a side: below it spatial kernels see nothing but padding."""
+
+
+class LayerShape(NamedTuple):
+    """A layer takes (B, inputs, H, W) to (B, outputs, ceil(H / stride), ceil(W / stride))."""
+
+    inputs: int
+    outputs: int
+    stride: int
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the output has the input's shape, so that doing nothing is possible."""
+        return self.inputs == self.outputs and self.stride == 1
+
+
+def layer_shapes(
+    inputs: int, channels: Sequence[int], depths: Sequence[int], strides: Sequence[int]
+) -> tuple[LayerShape, ...]:
+    """The L = sum(depths) layers of stages; the first layer of each has its stride and its change of channels."""
+    shapes = []
+    for outputs, depth, stride in zip(channels, depths, strides, strict=True):
+        shapes.append(LayerShape(inputs, outputs, stride))
+        shapes += [LayerShape(outputs, outputs, 1)] * (depth - 1)
+        inputs = outputs
+    return tuple(shapes)
+
+
+def identities_last(path: Path, shapes: Sequence[LayerShape], identity: int) -> Path:
+    """The same stand-alone network: in each run of layers that keep the shape, identities moved to the end.
+
+    To a path of the supernet their place matters, since the others then use other layers' weights.
+    """
+    found: list[int] = []
+    for is_kept, run in itertools.groupby(zip(shapes, path, strict=True), key=lambda entry: entry[0].is_kept):
+        choices = [choice for _, choice in run]
+        found += sorted(choices, key=lambda choice: choice == identity) if is_kept else choices
+    return tuple(found)
+
+
+def final_size(image_size: int, strides: Sequence[int]) -> int:
+    """Side of the last feature map in px: ceil(H / product of the strides)."""
+    return -(-image_size // math.prod(strides))
+
+
+def suited(image_size: int, strides: Sequence[int]) -> tuple[int, ...]:
+    """The strides with the foremost ones set to 1, just enough for a last feature map of 4x4 if there can be one."""
+    found = list(strides)
+    for i in range(len(found)):
+        if final_size(image_size, found) >= 4:
+            break
+        found[i] = 1
+    return tuple(found)
+
+
+def check_size(
+    space: str, image_size: int, strides: Sequence[int], as_settings: Callable[[tuple[int, ...]], str]
+) -> None:
+    """Refuse images that the strides shrink too far; `as_settings` writes strides as they are set for the space.
+
+    Raises:
+        UsageError: the last feature map would be smaller than 2x2; it names strides that work.
+    """
+    if final_size(image_size, strides) >= LEAST_SIZE:
+        return
+    if image_size < LEAST_SIZE:
+        raise UsageError(f"image_size={image_size} is too small for {space}: give {LEAST_SIZE} or more")
+    raise UsageError(
+        f"image_size={image_size} is too small for the strides of {space}, whose last feature map would be 1x1: "
+        f"set {as_settings(suited(image_size, strides))}"
+    )
+
+
+def check_sequence(key: str, given: Sequence[int], count: int, options: Sequence[int] | None = None) -> tuple[int, ...]:
+    """A setting with one whole number for each stage, positive or out of `options`.
+
+    Raises:
+        UsageError: another length, or another number.
+    """
+    values = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else ()
+    fits = all(type(v) is int and (v in options if options else v > 0) for v in values)
+    if len(values) != count or not fits:
+        kind = f"out of {' and '.join(map(str, options))}" if options else "above 0"
+        shown = bracketed(values) if values else given
+        raise UsageError(f"search_space.{key}={shown}: give {count} whole numbers {kind}, one for each stage")
+    return values
+
+
+def bracketed(values: Sequence[int]) -> str:
+    """`[1,2,2]`, as it is written on the command line."""
+    return f"[{','.join(map(str, values))}]"

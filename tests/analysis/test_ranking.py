@@ -1,0 +1,142 @@
+import itertools
+import json
+import math
+
+import numpy as np
+import pytest
+
+from src.analysis import ranking
+from src.analysis.ranking import Estimate, kendall, null_sd, split_half, summary, tau_b
+
+
+def correlated(n: int, noise: float = 1.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    truth = generator.normal(size=n)
+    return truth + noise * generator.normal(size=n), truth
+
+
+def counted_tau_b(x: list[float], y: list[float]) -> float:
+    pairs = list(itertools.combinations(range(len(x)), 2))
+    agreement = sum(np.sign(x[i] - x[j]) * np.sign(y[i] - y[j]) for i, j in pairs)
+    return float(agreement / math.sqrt(sum(x[i] != x[j] for i, j in pairs) * sum(y[i] != y[j] for i, j in pairs)))
+
+
+def test_tau_of_a_hand_counted_example() -> None:
+    # Pairs of (1,2,3,4) against (1,3,2,4): five agree, one does not.
+    assert kendall([1, 2, 3, 4], [1, 3, 2, 4]).value == pytest.approx(4 / 6)
+
+
+def test_tau_b_of_a_hand_counted_example_with_ties() -> None:
+    # x = 1 1 2 3, y = 1 2 2 3: of six pairs four agree, one is tied in x alone and one in y alone: 4 / sqrt(5 * 5).
+    assert kendall([1, 1, 2, 3], [1, 2, 2, 3]).value == pytest.approx(4 / 5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_tau_b_is_what_counting_all_pairs_gives(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    x, y = generator.integers(5, size=(2, 20)).astype(float)
+    assert tau_b(x, y) == pytest.approx(counted_tau_b(x.tolist(), y.tolist()))
+
+
+def test_both_ways_to_resample_agree() -> None:
+    x, y = (np.round(v, 1) for v in correlated(60))
+    draws = np.random.default_rng(1).integers(60, size=(40, 60))
+    np.testing.assert_allclose(
+        ranking._taus_by_pairs(x, y, draws), ranking._taus_by_sorting(x, y, draws), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_many_architectures_take_the_other_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = correlated(80)
+    by_pairs = kendall(x, y, resamples=200)
+    monkeypatch.setattr(ranking, "PAIRWISE_LIMIT", 10)
+    by_sorting = kendall(x, y, resamples=200)
+    assert by_sorting.value == by_pairs.value
+    assert by_sorting.low == pytest.approx(by_pairs.low, abs=1e-6)
+
+
+def test_interval_contains_the_value_and_shrinks_with_n() -> None:
+    widths = []
+    for n in (20, 100, 500):
+        found = kendall(*correlated(n))
+        assert found.low < found.value < found.high
+        widths.append(found.high - found.low)
+    assert widths[0] > 1.5 * widths[1] > 2 * widths[2]
+
+
+def test_interval_covers_the_true_tau_about_as_often_as_it_says() -> None:
+    true_tau = 2 / math.pi * math.asin(1 / math.sqrt(2))  # of a bivariate normal with correlation 1 / sqrt 2
+    found = [kendall(*correlated(60, seed=seed), resamples=300) for seed in range(200)]
+    assert 0.88 <= np.mean([f.low <= true_tau <= f.high for f in found]) <= 0.99
+
+
+def test_same_seed_same_interval_and_another_seed_another() -> None:
+    x, y = correlated(50)
+    assert kendall(x, y, seed=3) == kendall(x, y, seed=3)
+    assert kendall(x, y, seed=3) != kendall(x, y, seed=4)
+
+
+def test_perfect_and_reversed_rankings() -> None:
+    assert kendall(range(30), range(30)) == Estimate(1.0, 1.0, 1.0)
+    assert kendall(range(30), range(30, 0, -1)) == Estimate(-1.0, -1.0, -1.0)
+
+
+@pytest.mark.parametrize("x, y", [([1, 1, 1], [1, 2, 3]), ([1, 2, 3], [5, 5, 5]), ([1], [1]), ([], [])])
+def test_nothing_to_order_is_nan_without_a_warning(x: list[float], y: list[float]) -> None:
+    found = kendall(x, y)
+    assert all(math.isnan(v) for v in (found.value, found.low, found.high))
+
+
+def test_vectors_of_unequal_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="equal length"):
+        kendall([1, 2], [1, 2, 3])
+
+
+def test_null_sd_matches_shuffled_rankings() -> None:
+    assert null_sd(13) == pytest.approx(0.21, abs=0.005)
+    assert null_sd(300) == pytest.approx(0.039, abs=0.0005)
+    generator = np.random.default_rng(0)
+    taus = [tau_b(np.arange(13.0), generator.permutation(13).astype(float)) for _ in range(2000)]
+    assert np.std(taus) == pytest.approx(null_sd(13), rel=0.05)
+
+
+def test_summary_holds_plain_values_and_baselines() -> None:
+    x, y = correlated(40)
+    found = summary(x, y, {"params": y, "macs": np.ones(40)})
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found["n"] == 40
+    assert found["tau"]["value"] == kendall(x, y).value
+    assert found["baselines"] == {
+        "params": {"value": 1.0, "low": 1.0, "high": 1.0},
+        "macs": {"value": None, "low": None, "high": None},
+    }
+
+
+def test_summary_leaves_out_what_has_no_truth() -> None:
+    x, y = correlated(40)
+    partly = np.concatenate([y, [math.nan] * 5])
+    longer = np.concatenate([x, np.zeros(5)])
+    assert summary(longer, partly, {"params": longer}) == summary(x, y, {"params": x})
+
+
+def test_summary_of_a_constant_prediction() -> None:
+    found = summary([0.1, 0.1, 0.1], [0.5, 0.6, 0.7], {})
+    assert found["tau"]["value"] is None and found["spearman"] is None and found["pearson"] is None
+
+
+def test_split_half_rises_as_noise_falls() -> None:
+    generator = np.random.default_rng(0)
+    truth = generator.normal(size=(200, 1))
+    noise = generator.normal(size=(200, 8))
+    found = [split_half(truth + scale * noise) for scale in (0.0, 0.3, 1.0, 100.0)]
+    assert found[0] == pytest.approx(1.0)
+    assert found == sorted(found, reverse=True)
+    assert abs(found[-1]) < 0.1
+
+
+def test_split_half_takes_all_splits_or_random_ones() -> None:
+    runs = np.random.default_rng(0).normal(size=(50, 12)) + np.arange(50)[:, None] / 10
+    assert split_half(runs, splits=50) == pytest.approx(split_half(runs, splits=1000), abs=0.03)
+    assert split_half(runs, seed=1, splits=50) == split_half(runs, seed=1, splits=50)
+    with pytest.raises(ValueError, match="two seeds"):
+        split_half(runs[:, :1])

@@ -1,0 +1,146 @@
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from src.analysis import wording
+from src.analysis.groups import Group, group_runs
+from src.analysis.runs import find_runs
+from src.analysis.tables import across_seeds, baseline_rows, long_rows, method_rows, protocols, ranking
+from src.run_folder import RESULT, write_json
+from tests.analysis.made_runs import PATHS, make_run, make_sweep
+
+
+def only_group(root: Path) -> Group:
+    (group,) = group_runs(find_runs(root))
+    return group
+
+
+def test_across_seeds_is_the_t_interval() -> None:
+    values = [0.5, 0.6, 0.8]
+    found = across_seeds([*values, None])
+    low, high = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
+    assert found[""] == pytest.approx(np.mean(values))
+    assert found["_sd"] == pytest.approx(np.std(values, ddof=1))
+    assert (found["_low"], found["_high"]) == pytest.approx((low, high))
+
+
+def test_one_seed_has_no_spread_and_none_no_mean() -> None:
+    one, none = across_seeds([0.5]), across_seeds([None])
+    assert one[""] == 0.5 and math.isnan(one["_sd"]) and math.isnan(one["_low"])
+    assert all(math.isnan(value) for value in none.values())
+
+
+def test_method_rows_average_what_the_results_say(tmp_path: Path) -> None:
+    make_sweep(tmp_path, ("spos", "strict_fair"), ceiling=0.8)
+    fair, spos = method_rows(only_group(tmp_path), "recalibrate").to_dict("records")
+    results = [json.loads((tmp_path / f"spos-{seed}" / RESULT).read_text()) for seed in range(3)]
+    taus = [result["ranking"]["recalibrate"]["tau"]["value"] for result in results]
+    assert spos["tau"] == pytest.approx(np.mean(taus))
+    assert spos["tau_low"] < spos["tau"] < spos["tau_high"] <= 1
+    assert (spos["seeds"], spos["running"], spos["architectures"]) == (3, 0, len(PATHS))
+    assert (fair["steps_min"], fair["backward_passes_max"], fair["count_spread"]) == (120, 360, 0)
+    assert spos["count_spread"] > 0
+
+
+def test_unfinished_runs_are_counted_but_not_averaged(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", "spos", 0)
+    make_run(tmp_path / "b", "spos", 1, finished=False)
+    row = method_rows(only_group(tmp_path), "recalibrate").iloc[0]
+    assert (row["seeds"], row["running"]) == (1, 1)
+    assert math.isnan(row["tau_sd"])
+
+
+def test_baselines_and_ceiling(tmp_path: Path) -> None:
+    make_sweep(tmp_path, ("spos",), ceiling=0.8)
+    rows = baseline_rows(only_group(tmp_path), "recalibrate").set_index("name")
+    stored = json.loads((tmp_path / "spos-0" / RESULT).read_text())["ranking"]["recalibrate"]["baselines"]["params"]
+    assert list(rows.index) == ["params", "macs", "ceiling"]
+    assert rows.loc["params", "tau"] == pytest.approx(stored["value"])
+    assert rows.loc["ceiling", "tau"] == pytest.approx(0.8)
+
+
+def test_a_missing_ranking_is_computed_from_the_scores(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a", "spos", 0)
+    result = json.loads((run / RESULT).read_text())
+    stored = result.pop("ranking")
+    write_json(run / RESULT, result)
+    computed = ranking(find_runs(tmp_path)[0], "running")
+    assert computed is not None
+    assert computed["n"] == stored["running"]["n"]
+    assert computed["tau"]["value"] == pytest.approx(stored["running"]["tau"]["value"])
+    assert ranking(find_runs(tmp_path)[0], "batch") is None
+
+
+def test_long_rows_hold_every_run_and_protocol(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", "spos", 0)
+    make_run(tmp_path / "b", "spos", 1, finished=False)
+    rows = long_rows(only_group(tmp_path))
+    assert [(row["run"], row["bn"], row["state"], row["steps"]) for row in rows] == [
+        ("a", "recalibrate", "finished", 120),
+        ("a", "running", "finished", 120),
+        ("b", "", "running", 60),
+    ]
+    assert rows[0]["tau_low"] < rows[0]["tau"] < rows[0]["tau_high"]
+    assert protocols(find_runs(tmp_path)) == ["recalibrate", "running"]
+
+
+def test_equal_steps_and_unequal_passes_are_said(tmp_path: Path) -> None:
+    make_sweep(tmp_path, ("spos", "strict_fair"), seeds=1)
+    group = only_group(tmp_path)
+    assert wording.budget_statement(group) == "Compared at equal mini-batches (120 each)."
+    (warning,) = wording.warnings(group)
+    assert "Strict fairness 360, SPOS 120" in warning
+
+
+def test_equal_passes_are_said(tmp_path: Path) -> None:
+    budget: dict[str, Any] = {"budget__epochs": None, "budget__backward_passes": 360}
+    make_run(tmp_path / "a", "strict_fair", 0, epochs=12, **budget)
+    make_run(tmp_path / "b", "spos", 0, epochs=36, **budget)
+    group = only_group(tmp_path)
+    assert wording.budget_statement(group) == "Compared at equal backward passes (360 each)."
+    assert wording.warnings(group) == []
+
+
+def test_other_findings_are_said(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", "spos", 0, optimizer__lr=0.1)
+    make_run(tmp_path / "b", "spos", 0, optimizer__lr=0.1)
+    make_run(tmp_path / "c", "strict_fair", 0, finished=False)
+    found = " ".join(wording.warnings(only_group(tmp_path)))
+    assert "more than once" in found and "SPOS seed 0" in found
+    assert "differ in more than the sampler: optimizer.lr" in found
+    assert "1 of 3 runs not finished" in found
+
+
+def test_nothing_finished_yet(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", "spos", 0, finished=False)
+    group = only_group(tmp_path)
+    assert wording.budget_statement(group) == "No run has finished yet."
+    cells = wording.method_table(group, "recalibrate").iloc[0]
+    assert cells["Seeds"] == "0 (+1 running)" and cells["Kendall τ"] == "–"
+
+
+def test_cells_are_rounded_for_readers(tmp_path: Path) -> None:
+    assert wording.with_spread(0.61234, 0.0312, 3) == "0.612 ± 0.031"
+    assert wording.with_spread(0.61234, math.nan, 3) == "0.612"
+    assert wording.with_spread(math.nan, math.nan, 3) == "–"
+    assert wording.interval(0.5, 0.714) == "[0.50, 0.71]"
+    assert wording.between(1800, 1800) == "1,800" and wording.between(1790, 1800) == "1,790 to 1,800"
+
+
+def test_markdown_has_a_row_per_method_and_baseline(tmp_path: Path) -> None:
+    make_sweep(tmp_path, ("spos", "ef"), seeds=2)
+    lines = wording.markdown(wording.method_table(only_group(tmp_path), "recalibrate")).splitlines()
+    assert [line.split("|")[1].strip() for line in lines] == [
+        "Method",
+        "---",
+        "SPOS",
+        "EF",
+        "counting parameters",
+        "counting multiply-adds",
+    ]
+    assert len({line.count("|") for line in lines}) == 1

@@ -1,0 +1,94 @@
+"""Each mistake gives one line that names what is right, exit code 2, and leaves no run folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from src.command import launch
+from src.train import main
+
+TRAIN = [
+    # (arguments, what the line must name)
+    (["sampler=strictfair"], "strict_fair"),
+    (["search_space=mobilenet"], "mobilenet_b"),
+    (["dataset=mnist"], "digits"),
+    (["optimizer=adamm"], "sgd"),
+    (["logger=tensorboard"], "wandb"),
+    (["experiment=ablation"], "fairness_ablation"),
+    (["budgt.epochs=3"], "budget"),
+    (["budget.epoch=3"], "epochs"),
+    (["sampler.iregular=pad"], "irregular"),
+    (["+sampler.iregular=pad"], "iregular"),
+    (["budget.epochs=-1"], "budget.epochs"),
+    (["budget.epochs=many"], "number"),
+    (["budget.epochs=0.01"], "less than one step"),
+    (["budget.steps=0"], "at least 1"),
+    (["budget.steps=1.5"], "whole number"),
+    (["budget.steps=5", "budget.epochs=1"], "give one of them"),
+    (["budget.backward_passes=2"], "less than one step"),
+    (["seed=-3"], "seed"),
+    (["batch_size=0"], "batch_size"),
+    (["batch_size=5000"], "training images"),
+    (["step.reduction=total"], "sum, mean"),
+    (["step.unsampled=free"], "frozen, drifting"),
+    (["step.clip=now"], "after, before"),
+    (["step.clip_norm=-1"], "step.clip_norm"),
+    (["step.label_smoothing=2"], "from 0 to 1"),
+    (["optimizer.lr=fast"], "optimizer.lr"),
+    (["validation.bn=frozen"], "recalibrate"),
+    (["ranking.bn=[running,frozen]"], "recalibrate"),
+    (["ranking.paths=some"], "ranking.paths"),
+    (["trainer.gradient_clip_val=1"], "step.clip_norm"),
+    (["trainer.accumulate_grad_batches=3"], "sampler"),
+    (["+trainer.max_epochs=3"], "budget.epochs"),
+    (["trainer.devices=2"], "1 device"),
+    (["sampler.irregular=padding"], "deck, pad"),
+    (["sampler=one_shot", "sampler.r=1.5"], "[0, 1)"),
+    (["sampler=one_shot", "sampler.combine=product"], "mean, sum"),
+    (["sampler=ef", "sampler.updates=0"], "1 or more"),
+    (["sampler=fixed"], "sampler.paths=2-0-2"),
+    (["sampler=fixed", "sampler.paths=2-0-2"], "3-3-3-3-3"),
+    (["sampler=fixed", "sampler.paths=2-0-2-9-1"], "3-3-3-3-3"),
+    (["dataset.val=2000"], "dataset.val"),
+    (["dataset.test=3"], "dataset.test"),
+    (["dataset=image_folder", "dataset.root=nowhere"], "nowhere"),
+    (["dataset=cifar10", "dataset.root=nowhere"], "nowhere"),
+    (["benchmark=table", "benchmark.path=nowhere.csv"], "nowhere.csv"),
+    (["resume=nowhere"], "no such run folder"),
+    (["checkpoint=first"], "last, previous"),
+    (["--resume"], "key=value"),
+    (["epochs 3"], "epochs"),
+    (["budget.epochs="], "budget.epochs"),
+]
+
+
+def check_one_line(error: str, names: str) -> None:
+    lines = error.strip().splitlines()
+    assert len(lines) == 1, error
+    assert lines[0].startswith("error: ")
+    assert names in lines[0]
+
+
+@pytest.mark.parametrize(("arguments", "names"), TRAIN, ids=[" ".join(arguments) for arguments, _ in TRAIN])
+def test_training_refuses(arguments: list[str], names: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    code = launch("train", main, ["logger=csv", *arguments, f"hydra.run.dir={folder}"])
+    check_one_line(capsys.readouterr().err, names)
+    assert code == 2
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("arguments", [["sampler=strictfair"], ["batch_size=5000"]])
+def test_as_a_process(arguments: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "src.train", *arguments, "logger=csv", f"hydra.run.dir={tmp_path}/run"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    check_one_line(done.stderr, arguments[0].partition("=")[0])
+    assert done.returncode == 2
+    assert done.stdout == ""

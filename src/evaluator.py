@@ -6,10 +6,11 @@ B images of a batch.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from src.datasets.dataset import Batch, Dataset
@@ -24,10 +25,24 @@ class Score(NamedTuple):
     loss: float
 
 
+class Batches:
+    """The same batches in every iteration: kept if they are small, else loaded again from the data set's own store."""
+
+    KEPT_BYTES = 2**30
+
+    def __init__(self, dataset: Dataset, part: str, batch_size: int, device: torch.device, images: int) -> None:
+        self._load = partial(dataset.batches, part, batch_size, device, images)
+        floats = images * dataset.in_channels * dataset.image_size**2
+        self._kept = list(self._load()) if 4 * floats <= self.KEPT_BYTES else None
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(self._load() if self._kept is None else self._kept)
+
+
 class Evaluator:
     """Scores paths on held-out images under one protocol of batch-norm statistics; remembers what it scored.
 
-    The images are loaded once. The net's weights, statistics and mode, and every random generator, are left as found.
+    The net's weights, statistics and mode, and every random generator, are left as found.
     """
 
     def __init__(
@@ -43,22 +58,18 @@ class Evaluator:
     ) -> None:
         """`images` of `part` are scored (all if None); calibration images are the first of the training part."""
         self.net, self.protocol = net, protocol
-        self.batches: list[Batch] = list(dataset.batches(part, batch_size, device, images))
-        self.calibration: list[Tensor] = []
-        if protocol in ("adapt", "recalibrate"):
-            batches = dataset.batches("train", batch_size, device, calibration_images)
-            self.calibration = [batch.images for batch in batches]
-        self.known: dict[Path, Score] = {}
-
-    @property
-    def images(self) -> int:
+        self.images = min(images or dataset.size(part), dataset.size(part))
         """How many images a path is scored on."""
-        return sum(len(batch.labels) for batch in self.batches)
+        self.batches = Batches(dataset, part, batch_size, device, self.images)
+        needs_calibration = protocol in ("adapt", "recalibrate")
+        self.calibration = Batches(dataset, "train", batch_size, device, calibration_images * needs_calibration)
+        self.known: dict[Path, Score] = {}
 
     def score(self, path: Path) -> Score:
         """Top-1 and loss of one path; a path scored before costs nothing."""
         if path not in self.known:
-            with statistics(self.net, self.protocol, lambda x: self.net(x, path), self.calibration):
+            calibration = (batch.images for batch in self.calibration)
+            with statistics(self.net, self.protocol, lambda x: self.net(x, path), calibration):
                 self.known[path] = self._score(path)
         return self.known[path]
 

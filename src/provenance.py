@@ -13,7 +13,7 @@ from typing import Any
 
 from src.run_folder import PROVENANCE, write_json
 
-PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "timm", "kornia", "numpy")
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "timm", "numpy")
 ROOT = Path(__file__).resolve().parents[1]
 
 

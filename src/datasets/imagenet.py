@@ -83,7 +83,8 @@ class ImageNet(WorkerDataset):
         check_number("dataset.split_seed", split_seed)
         check_number("dataset.flip", flip, whole=False)
         check_number("dataset.color_jitter", color_jitter, whole=False)
-        check_crops(crop_scale, crop_pct, interpolation)
+        check_crops(crop_scale, crop_ratio, crop_pct, interpolation)
+        parts = imagenet_parts(root, val_per_class, train_per_class, classes_subset, split_seed)
         size = image_size or 224
         train_transform = timm_transform(
             size,
@@ -98,7 +99,6 @@ class ImageNet(WorkerDataset):
         )
         still = "bilinear" if interpolation == "random" else interpolation
         transform = timm_transform(size, interpolation=still, crop_pct=crop_pct)
-        parts = imagenet_parts(root, val_per_class, train_per_class, classes_subset, split_seed)
         readers = TransformReader(size, train_transform), TransformReader(size, transform)
         super().__init__(name, parts, *readers, ShiftFlip(0, False), mean, std, workers, memory_limit_mb)
 
@@ -107,16 +107,24 @@ def timm_transform(size: int, **options: Any) -> Callable[[Any], Any]:
     """timm's pipeline for ImageNet, from a PIL image to uint8 (3, S, S): the device scales and normalises."""
     from timm.data import create_transform  # late: 2 s
 
-    transform: Callable[[Any], Any] = create_transform(size, use_prefetcher=True, **options)
+    try:
+        transform: Callable[[Any], Any] = create_transform(size, use_prefetcher=True, **options)
+    except (AssertionError, KeyError, ValueError) as error:  # which timm's parser of policies raises
+        policy = options.get("auto_augment")
+        raise UsageError(f"dataset.auto_augment={policy} is no policy of timm's: use rand-m9-mstd0.5, say") from error
     return transform
 
 
-def check_crops(crop_scale: Sequence[float], crop_pct: float, interpolation: str) -> None:
+def check_crops(scale: Sequence[float], ratio: Sequence[float], crop_pct: float, interpolation: str) -> None:
     """Refuse, by UsageError, what timm would stumble over."""
     if interpolation not in INTERPOLATIONS:
         raise unknown("dataset.interpolation", interpolation, INTERPOLATIONS)
-    if len(crop_scale) != 2 or not 0 < crop_scale[0] <= crop_scale[1] <= 1:
-        raise UsageError(f"dataset.crop_scale={list(crop_scale)} is no range in (0, 1]: use one such as [0.08,1]")
+    if len(scale) != 2 or not 0 < scale[0] <= scale[1] <= 1:
+        raise UsageError(f"dataset.crop_scale={list(scale)} is no range in (0, 1]: use one such as [0.08,1]")
+    if len(ratio) != 2 or not 0 < ratio[0] <= ratio[1]:
+        raise UsageError(
+            f"dataset.crop_ratio={list(ratio)} is no range of positive numbers: use one such as [0.75,1.33]"
+        )
     if not 0 < crop_pct <= 1:
         raise UsageError(f"dataset.crop_pct={crop_pct} is not in (0, 1]: use 0.875, say")
 

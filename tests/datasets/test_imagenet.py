@@ -87,6 +87,8 @@ MISTAKES: list[tuple[dict[str, Any], list[str]]] = [
     ({"classes_subset": "nowhere.txt"}, ["dataset.classes_subset=nowhere.txt", "a text file"]),
     ({"interpolation": "cubic"}, ["unknown dataset.interpolation 'cubic'", "bicubic"]),
     ({"crop_scale": [0.5, 2]}, ["dataset.crop_scale=[0.5, 2]", "(0, 1]"]),
+    ({"crop_ratio": [1]}, ["dataset.crop_ratio=[1]", "[0.75,1.33]"]),
+    ({"auto_augment": "strong"}, ["dataset.auto_augment=strong", "rand-m9-mstd0.5"]),
     ({"crop_pct": 0}, ["dataset.crop_pct=0", "0.875"]),
     ({"image_size": -3}, ["image_size=-3: use a whole number"]),
     ({"workers": -1}, ["dataset.workers=-1"]),

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from src.describe import describe
+from src.description import describe
 from src.errors import UsageError
 from src.search_spaces.mobilenet import MobileNet, MobileNetA, MobileNetB, Proxyless
 from src.search_spaces.space import Input

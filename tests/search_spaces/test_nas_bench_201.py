@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from src.describe import describe
+from src.description import describe
 from src.errors import UsageError
 from src.search_spaces.nas_bench_201 import NasBench201
 from src.search_spaces.space import Input

@@ -6,7 +6,7 @@ from hydra import compose, initialize_config_dir
 from rich.console import Console
 
 from src.command import CONF
-from src.describe import run, size_form, tables
+from src.description import run, size_form, tables
 from src.errors import UsageError
 
 

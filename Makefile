@@ -1,0 +1,59 @@
+# Everything goes through .venv, which `setup` makes; a second call finds it up to date.
+PYTHON ?= python3
+PY := .venv/bin/python
+STAMP := .venv/.installed
+RUN := runs/train/$(shell date +%Y-%m-%d_%H-%M-%S)
+RUNS ?= runs
+PYTEST := $(PY) -m pytest -n 2
+export OMP_NUM_THREADS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train test test-all lint smoke ablation report ground-truth clean
+
+help:  ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
+
+setup: $(STAMP)  ## make .venv with everything in it (2 minutes, 6 GB)
+
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "error: there is no $(PYTHON): install Python 3.11 or newer, or say make PYTHON=..."; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than 3.11: say make PYTHON=python3.11"; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "error: $(PYTHON) lacks venv: install the python3-venv package"; exit 2; }
+	test -x $(PY) || $(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt ".[dev]"
+	@touch $@
+
+train: setup  ## train the default supernet on the embedded data, rank it, report
+	$(PY) -m src.train hydra.run.dir=$(RUN)
+	$(PY) -m src.report runs=$(RUN)
+
+test: setup  ## the fast tests
+	OMP_NUM_THREADS=1 $(PYTEST)
+
+test-all: setup  ## all tests, the slow ones too
+	OMP_NUM_THREADS=1 $(PYTEST) -m "slow or not slow"
+
+lint: setup  ## formatting, lint, types
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
+smoke: setup  ## every stage for a few steps
+	$(PY) -m src.train budget.steps=20 ranking.paths=10 logger=csv hydra.run.dir=$(RUN)
+	$(PY) -m src.report runs=$(RUN)
+
+ablation: setup  ## the four-way fairness ablation on mini, both budgets, and its reports; resumable
+	$(PY) -m src.train -m experiment=fairness_ablation
+	$(PY) -m src.report runs=runs/fairness_ablation/mini
+	$(PY) -m src.train -m experiment=fairness_ablation_equal_passes
+	$(PY) -m src.report runs=runs/fairness_ablation_equal_passes/mini
+
+report: setup  ## tables, figures and one page of RUNS=<folder>
+	$(PY) -m src.report runs=$(RUNS)
+
+ground-truth: setup  ## train all networks of mini alone, 10 seeds (an hour on 2 cores); resumable
+	OMP_NUM_THREADS=1 $(PY) -m src.ground_truth
+
+clean:  ## remove caches and .venv, and leave runs/ alone
+	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,200 @@
+"""A run that was cut short and resumed is the run that was not: weights, counts, metrics, scores."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from src.checkpoint import checkpoint_path
+from src.command import launch
+from src.run_folder import COUNTS, METRICS, RESULT, SCORES, WALL_CLOCK
+from src.step import SupernetStep
+from src.train import main
+
+SHORT = ["logger=csv", "benchmark=none", "batch_size=50", "dataset.val=50", "validation.paths=2", "ranking.paths=3"]
+SHORT += ["validation.calibration_images=50", "ranking.calibration_images=50", "journal.rows=10", "save_every=0"]
+STEPS = 40  # two and a half epochs of 16 steps
+
+
+class Killed(Exception):
+    """Stands for a kill: nothing of ours runs after it."""
+
+
+def train(folder: Path, *arguments: str, steps: int = STEPS) -> int:
+    return launch("train", main, [*SHORT, f"budget.steps={steps}", f"hydra.run.dir={folder}", *arguments])
+
+
+def kill_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    original: Callable[..., None] = SupernetStep.training_step
+
+    def dying(self: SupernetStep, *arguments: object) -> None:
+        if self.steps == step:
+            raise Killed
+        original(self, *arguments)
+
+    monkeypatch.setattr(SupernetStep, "training_step", dying)
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    states = [torch.load(checkpoint_path(folder), weights_only=True) for folder in (one, other)]
+    for part in ("state_dict", "fairpath", "optimizer_states"):
+        assert_equal(states[0][part], states[1][part], part)
+    for name, ignored in ((METRICS, list(WALL_CLOCK)), (COUNTS, []), (SCORES, ["supernet"])):
+        tables = [pd.read_csv(folder / name).drop(columns=ignored) for folder in (one, other)]
+        pd.testing.assert_frame_equal(tables[0], tables[1], check_exact=True)
+
+
+def assert_equal(one: object, other: object, where: str) -> None:
+    if isinstance(one, torch.Tensor):
+        assert isinstance(other, torch.Tensor)
+        assert torch.equal(one, other), where
+    elif isinstance(one, dict):
+        assert isinstance(other, dict)
+        assert one.keys() == other.keys(), where
+        for key in one:
+            assert_equal(one[key], other[key], f"{where}.{key}")
+    elif isinstance(one, list | tuple):
+        assert isinstance(other, list | tuple)
+        assert len(one) == len(other), where
+        for i, (mine, theirs) in enumerate(zip(one, other, strict=True)):
+            assert_equal(mine, theirs, f"{where}.{i}")
+    else:
+        assert one == other, where
+
+
+@pytest.mark.parametrize(
+    ("sampler", "killed_at"),
+    [("strict_fair", 1), ("strict_fair", 16), ("spos", 17), ("ef_scaled", 25), ("one_shot", 39)],
+)
+def test_a_killed_run_ends_as_if_it_had_not_been(
+    sampler: str, killed_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choice = [f"sampler={sampler}", "step.unsampled=drifting"]
+    assert train(tmp_path / "whole", *choice) == 0
+    with monkeypatch.context() as patch:
+        kill_at(killed_at, patch)
+        with pytest.raises(Killed):
+            train(tmp_path / "cut", *choice)
+    assert train(tmp_path / "cut", *choice, f"resume={tmp_path}/cut") == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_rows_written_after_the_checkpoint_are_not_kept_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rare = "save_every=1000"  # the only checkpoint is the one after the first step
+    assert train(tmp_path / "whole", rare) == 0
+    with monkeypatch.context() as patch:
+        kill_at(30, patch)
+        with pytest.raises(Killed):
+            train(tmp_path / "cut", rare)
+    assert pd.read_csv(tmp_path / "cut" / METRICS).step.max() > 20
+    assert train(tmp_path / "cut", rare, f"resume={tmp_path}/cut") == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_killed_scoring_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert train(tmp_path / "run") == 0
+    whole = (tmp_path / "run" / SCORES).read_text()
+    (tmp_path / "run" / RESULT).unlink()
+    (tmp_path / "run" / SCORES).write_text(whole[: len(whole) // 2])
+    assert train(tmp_path / "run", f"resume={tmp_path}/run") == 0
+    assert (tmp_path / "run" / SCORES).read_text() == whole
+
+
+def test_a_finished_run_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(tmp_path / "run") == 0
+    before = (tmp_path / "run" / RESULT).read_text()
+    assert launch("train", main, [f"resume={tmp_path}/run"]) == 0
+    assert "is finished" in capsys.readouterr().out
+    assert (tmp_path / "run" / RESULT).read_text() == before
+
+
+def test_a_larger_budget_goes_on_with_a_finished_run(tmp_path: Path) -> None:
+    assert train(tmp_path / "run", steps=10) == 0
+    assert launch("train", main, [f"resume={tmp_path}/run", "budget.steps=20"]) == 0
+    assert pd.read_csv(tmp_path / "run" / METRICS).step.max() == 20
+    assert pd.read_csv(tmp_path / "run" / SCORES).groupby("bn").path.count().eq(3).all()
+
+
+@pytest.mark.parametrize("other", ["sampler=spos", "seed=4", "optimizer.lr=0.5", "search_space.stem=4"])
+def test_a_contradicting_key_is_refused_by_name(other: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(tmp_path / "run", steps=2) == 0
+    capsys.readouterr()
+    assert launch("train", main, [f"resume={tmp_path}/run", "budget.steps=4", other]) == 2
+    error = capsys.readouterr().err
+    assert len(error.strip().splitlines()) == 1
+    assert other.partition("=")[0] in error
+
+
+def test_a_damaged_checkpoint_is_refused_by_name_and_the_previous_one_works(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    assert train(folder, steps=10) == 0
+    assert train(tmp_path / "whole", steps=20) == 0
+    last = checkpoint_path(folder)
+    last.write_bytes(last.read_bytes()[:-1000])
+    again = [f"resume={folder}", "budget.steps=20"]
+    capsys.readouterr()
+    assert launch("train", main, again) == 2
+    error = capsys.readouterr().err
+    assert len(error.strip().splitlines()) == 1
+    assert str(last) in error
+    assert "checkpoint=previous" in error
+    assert launch("train", main, [*again, "checkpoint=previous"]) == 0
+    assert pd.read_csv(folder / METRICS).step.max() == 20
+
+
+def test_a_changed_byte_in_a_checkpoint_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(tmp_path / "run", steps=3) == 0
+    last = checkpoint_path(tmp_path / "run")
+    data = bytearray(last.read_bytes())
+    data[len(data) // 2] ^= 1
+    last.write_bytes(data)
+    assert launch("train", main, [f"resume={tmp_path}/run", "budget.steps=6"]) == 2
+    assert "damaged" in capsys.readouterr().err
+
+
+def test_without_a_checkpoint_it_starts_afresh(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    assert train(tmp_path / "run", f"resume={tmp_path}/run", steps=3) == 0
+    assert (tmp_path / "run" / RESULT).exists()
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "src.train", *SHORT, "save_every=0.3", f"hydra.run.dir={folder}", *arguments]
+    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
+    for _ in range(600):
+        if (folder / METRICS).exists() and len((folder / METRICS).read_text().splitlines()) > 4:
+            return process
+        time.sleep(0.1)
+    process.kill()
+    raise AssertionError("the run wrote no metrics within a minute")
+
+
+def test_kill_9_of_the_process(tmp_path: Path) -> None:
+    budget = ["budget.steps=400", "save_every=0.3"]
+    process = start(tmp_path / "cut", "budget.steps=400")
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(60) == -signal.SIGKILL
+    assert not (tmp_path / "cut" / RESULT).exists()
+    assert launch("train", main, [*SHORT, *budget, f"resume={tmp_path}/cut"]) == 0
+    assert launch("train", main, [*SHORT, *budget, f"hydra.run.dir={tmp_path}/whole"]) == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_ctrl_c_finishes_the_step_saves_and_exits_130(tmp_path: Path) -> None:
+    process = start(tmp_path / "run", "budget.steps=4000", "save_every=1000")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    saved = torch.load(checkpoint_path(tmp_path / "run"), weights_only=True)["fairpath"]
+    assert saved["steps"] > 1
+    assert saved["counts"].eq(saved["steps"]).all()

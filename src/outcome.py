@@ -87,8 +87,9 @@ def _result(run: Run, scores: pd.DataFrame) -> dict[str, Any]:
     choices, budget = run.cfg.choices, run.budget
     result: dict[str, Any] = {
         "command": "train",
-        **{key: choices[key] for key in ("sampler", "search_space", "dataset")},
+        **{key: choices[key] for key in ("sampler", "search_space")},
     }
+    result |= {"dataset": run.dataset.name}
     result |= {"seed": run.cfg.seed, "commit": provenance["commit"], "device": provenance["device"]}
     result |= {"steps": run.module.steps, "epochs": round(budget.epochs, 4)}
     result |= {"backward_passes": run.module.means.backward_passes, "budget": dict(run.cfg.budget)}

@@ -17,7 +17,7 @@ PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "omegacon
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def store_provenance(folder: Path, device: str) -> dict[str, Any]:
+def store_provenance(folder: Path, device: str, dataset: str) -> dict[str, Any]:
     """Write provenance.json at a run's first start; a later start is added to its `resumed`."""
     now = {"commit": commit(), "dirty": is_dirty(), "started": datetime.now(UTC).isoformat(timespec="seconds")}
     path = folder / PROVENANCE
@@ -26,7 +26,13 @@ def store_provenance(folder: Path, device: str) -> dict[str, Any]:
         stored["resumed"].append(now)
     else:
         versions = {package: version(package) for package in PACKAGES}
-        stored = {**now, "python": platform.python_version(), "versions": versions, "device": device}
+        stored = {
+            **now,
+            "python": platform.python_version(),
+            "versions": versions,
+            "device": device,
+            "dataset": dataset,
+        }
         stored |= {"command": sys.argv[1:], "resumed": []}
     write_json(path, stored)
     return stored

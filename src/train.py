@@ -21,18 +21,19 @@ def main(cfg: DictConfig, folder: Path) -> None:
     cfg = settle(cfg, folder, list(hydra.overrides.task), is_sweep=hydra.mode == RunMode.MULTIRUN)
     check_training(cfg)
 
-    from src.training import assemble, begin, fit, show_finished  # late: torch and Lightning take seconds to import
+    from src.outcome import conclude  # late: torch and Lightning take seconds to import
+    from src.training import assemble, begin, close, fit, show_finished
 
     run = assemble(cfg, folder)
     if run.is_finished():
         show_finished(run)
         return
     begin(run)
-    fit(run)
-
-    from src.outcome import conclude
-
-    conclude(run)
+    try:
+        fit(run)
+        conclude(run)
+    finally:
+        close(run)
 
 
 if __name__ == "__main__":

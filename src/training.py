@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import signal
 import time
 import warnings
@@ -38,6 +39,7 @@ from src.search_spaces.space import SearchSpace
 from src.step import StepSettings, SupernetStep
 from src.supernet.path import Path as SupernetPath
 
+WANDB_ID = "wandb_id"
 ORDER, WEIGHTS, VALIDATION = 0, 2, 3  # streams of the run's seed, beside the sampler's
 
 
@@ -96,8 +98,17 @@ def begin(run: Run) -> None:
     """Write down what the run is, and drop the table rows written after the checkpoint it goes on from."""
     store(run.cfg, run.folder)
     run.dataset.save_split(run.folder / SPLIT)
-    store_provenance(run.folder, _device_name(run.device))
+    store_provenance(run.folder, _device_name(run.device), run.dataset.name)
     cut_back_tables(run.folder, run.module.steps)
+    for logger in run.trainer.loggers:
+        (run.folder / WANDB_ID).write_text(str(logger.version))  # a resumed run goes on under the same id
+        logger.log_hyperparams(OmegaConf.to_container(run.cfg, resolve=True))  # type: ignore[arg-type]
+
+
+def close(run: Run) -> None:
+    """End the run for its loggers, or the next job of a sweep would go on with it."""
+    for logger in run.trainer.loggers:
+        logger.experiment.finish()  # type: ignore[attr-defined]
 
 
 def fit(run: Run) -> None:
@@ -126,7 +137,8 @@ def validation_paths(run: Run) -> list[SupernetPath]:
 
 
 def show_finished(run: Run) -> None:
-    """Say that there is nothing left to do."""
+    """Say that there is nothing left to do; the budget on file is put in the words it was last asked for in."""
+    store(run.cfg, run.folder)
     print(f"{run.folder} is finished: {run.budget.steps} steps, see {RESULT} there")
 
 
@@ -192,10 +204,10 @@ def _loggers(cfg: DictConfig, folder: Path) -> list[Any]:
         return []
     from pytorch_lightning.loggers import WandbLogger
 
-    settings = OmegaConf.to_container(cfg.logger.wandb, resolve=True)
-    logger = WandbLogger(name=folder.name, save_dir=str(folder), **settings)  # type: ignore[arg-type]
-    logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-    return [logger]
+    stored = folder / WANDB_ID
+    run_id = stored.read_text() if stored.exists() else secrets.token_hex(4)
+    settings: Any = OmegaConf.to_container(cfg.logger.wandb, resolve=True)
+    return [WandbLogger(name=folder.name, save_dir=str(folder), id=run_id, resume="allow", **settings)]
 
 
 def _journal(run: Run) -> Journal:

@@ -15,7 +15,7 @@ from src.samplers.strict_fair import StrictFair
 from src.search_spaces.mini import Mini
 
 CPU = torch.device("cpu")
-PATHS = [(0, 1, 2, 0, 1), (2, 2, 2, 2, 2), (1, 1, 1, 1, 1)]
+PATHS: list[tuple[int, ...]] = [(0, 1, 2, 0, 1), (2, 2, 2, 2, 2), (1, 1, 1, 1, 1)]
 
 
 @pytest.fixture(scope="module")

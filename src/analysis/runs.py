@@ -52,8 +52,8 @@ class Run:
 
     @property
     def dataset(self) -> str:
-        """The option that was picked for `dataset=`."""
-        return str(self.config["choices"].get("dataset", "unknown"))
+        """The data set's own name, or the option picked for `dataset=` where no file says it (yet)."""
+        return str(self.provenance.get("dataset") or self.config["choices"].get("dataset", "unknown"))
 
     @property
     def seed(self) -> int:

@@ -41,7 +41,7 @@ def ranking(run: Run, bn: str) -> dict[str, Any] | None:
 
 def method_rows(group: Group, bn: str) -> pd.DataFrame:
     """One row per method. Means and standard deviations are over seeds; tau_low, tau_high: 95 % t interval of the mean,
-    as far as it lies in [-1, 1].
+    as far as it lies in [-1, 1]; of a single seed, the bootstrap interval over architectures.
 
     nan stands for what is not known, such as a standard deviation of one seed.
     """
@@ -54,6 +54,8 @@ def _method_row(method: str, runs: Sequence[Run], bn: str) -> dict[str, Any]:
     accuracy = [result.get("scores", {}).get(bn, {}).get("accuracy_mean") for result in results]
     rankings = [found for run in finished if (found := ranking(run, bn))]
     tau = across_seeds([found["tau"]["value"] for found in rankings])
+    if len(rankings) == 1 and rankings[0]["tau"]["value"] is not None:
+        tau |= {"_low": rankings[0]["tau"]["low"], "_high": rankings[0]["tau"]["high"]}
     return {
         "method": method,
         "seeds": len(finished),

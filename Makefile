@@ -51,7 +51,7 @@ ablation: setup  ## the four-way fairness ablation on mini, both budgets, and it
 report: setup  ## tables, figures and one page of RUNS=<folder>
 	$(PY) -m src.report runs=$(RUNS)
 
-ground-truth: setup  ## train all networks of mini alone, 10 seeds (an hour on 2 cores); resumable
+ground-truth: setup  ## train all networks of mini alone, 16 seeds (40 minutes on 2 cores); resumable
 	OMP_NUM_THREADS=1 $(PY) -m src.ground_truth
 
 clean:  ## remove caches and .venv, and leave runs/ alone

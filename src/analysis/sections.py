@@ -16,7 +16,8 @@ from src.analysis.wording import budget_statement, method_table, warnings
 
 TABLE_NOTE = (
     "FairNAS Table 3. Figures are means over seeds, ± their standard deviation over seeds. The interval of a method is "
-    "a 95 % t interval of its mean over seeds, or of a single seed a bootstrap over architectures; that of a count is a bootstrap over architectures. "
+    "a 95 % t interval of its mean over seeds; that of a count, or of a single seed, is a bootstrap over "
+    "architectures. "
     "τ is Kendall's tau-b between one-shot accuracy and the accuracy when trained alone; the noise ceiling is that of "
     "one half of the truth's own runs against the other."
 )

@@ -16,6 +16,9 @@ from src.analysis.groups import Group
 from src.analysis.ranking import summary
 from src.analysis.runs import Run
 
+REFERENCE = "strict_fair"
+"""The method that the others' taus are subtracted from."""
+
 COUNTED = ("params", "macs")
 """Columns of scores.csv that serve as baselines where a run stored no ranking of its own."""
 
@@ -43,9 +46,25 @@ def method_rows(group: Group, bn: str) -> pd.DataFrame:
     """One row per method. Means and standard deviations are over seeds; tau_low, tau_high: 95 % t interval of the mean,
     as far as it lies in [-1, 1]; of a single seed, the bootstrap interval over architectures.
 
-    nan stands for what is not known, such as a standard deviation of one seed.
+    tau_difference: tau minus that of strict fairness, paired by seed. nan stands for what is not known, such as a
+    standard deviation of one seed.
     """
-    return pd.DataFrame([_method_row(method, runs, bn) for method, runs in group.methods.items()])
+    rows = [_method_row(method, runs, bn) for method, runs in group.methods.items()]
+    reference = _taus_by_seed(group.methods.get(REFERENCE, []), bn)
+    for row, runs in zip(rows, group.methods.values(), strict=True):
+        row |= _paired(_taus_by_seed(runs, bn), reference if row["method"] != REFERENCE else {})
+    return pd.DataFrame(rows)
+
+
+def _taus_by_seed(runs: Sequence[Run], bn: str) -> dict[int, float]:
+    found = {run.seed: stored["tau"]["value"] for run in runs if run.finished and (stored := ranking(run, bn))}
+    return {seed: tau for seed, tau in found.items() if tau is not None}
+
+
+def _paired(taus: Mapping[int, float], reference: Mapping[int, float]) -> dict[str, float]:
+    """Mean difference to the reference over the seeds that both have, with its 95 % t interval."""
+    differences = across_seeds([taus[seed] - reference[seed] for seed in sorted(taus.keys() & reference.keys())])
+    return {f"tau_difference{part}": value for part, value in differences.items() if part != "_sd"}
 
 
 def _method_row(method: str, runs: Sequence[Run], bn: str) -> dict[str, Any]:

@@ -41,9 +41,18 @@ def _method_cells(row: dict[Any, Any]) -> dict[str, str]:
         "One-shot accuracy, %": with_spread(100 * row["accuracy"], 100 * row["accuracy_sd"], 1),
         "Kendall τ": with_spread(row["tau"], row["tau_sd"], 3),
         "95 % interval of τ": interval(row["tau_low"], row["tau_high"]),
+        "τ minus strict fairness": _difference(row),
         "Spearman ρ": with_spread(row["spearman"], math.nan, 3),
         "Count spread at the end": between(row["count_spread"], row["count_spread"]),
     }
+
+
+def _difference(row: dict[Any, Any]) -> str:
+    """`-0.031 [-0.08, 0.02]`; empty for strict fairness itself, or where it is not among the methods."""
+    if math.isnan(row["tau_difference"]):
+        return ""
+    bounds = interval(row["tau_difference_low"], row["tau_difference_high"])
+    return f"{row['tau_difference']:+.3f}" + ("" if bounds == "–" else f" {bounds}")
 
 
 def _baseline_cells(row: dict[Any, Any]) -> dict[str, str]:

@@ -144,3 +144,25 @@ def test_markdown_has_a_row_per_method_and_baseline(tmp_path: Path) -> None:
         "counting multiply-adds",
     ]
     assert len({line.count("|") for line in lines}) == 1
+
+
+def test_differences_are_paired_by_seed(tmp_path: Path) -> None:
+    make_sweep(tmp_path, ("spos", "strict_fair"))
+    fair, spos = method_rows(only_group(tmp_path), "recalibrate").to_dict("records")
+
+    def tau(sampler: str, seed: int) -> float:
+        result = json.loads((tmp_path / f"{sampler}-{seed}" / RESULT).read_text())
+        return result["ranking"]["recalibrate"]["tau"]["value"]
+
+    differences = [tau("spos", seed) - tau("strict_fair", seed) for seed in range(3)]
+    low, high = stats.t.interval(0.95, 2, loc=np.mean(differences), scale=stats.sem(differences))
+    assert spos["tau_difference"] == pytest.approx(np.mean(differences))
+    assert (spos["tau_difference_low"], spos["tau_difference_high"]) == pytest.approx((low, high))
+    assert math.isnan(fair["tau_difference"])
+
+
+def test_a_single_seed_shows_the_bootstrap_over_architectures(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "a", "spos", 0)
+    stored = json.loads((folder / RESULT).read_text())["ranking"]["recalibrate"]["tau"]
+    row = method_rows(only_group(tmp_path), "recalibrate").iloc[0]
+    assert (row["tau_low"], row["tau_high"]) == (stored["low"], stored["high"])

@@ -22,6 +22,7 @@ def check_training(cfg: DictConfig) -> None:
     number(cfg, "batch_size", 1, whole=True)
     number(cfg, "image_size", 1, whole=True)
     number(cfg, "save_every", 0)
+    boolean(cfg, "channels_last")
     one_of(cfg, "checkpoint", ("last", "previous"))
     _check_budget(cfg)
     _check_step(cfg)

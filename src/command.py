@@ -41,6 +41,7 @@ def launch(name: str, task: Task, argv: Sequence[str] | None = None) -> int:
     With --multirun the task runs once per job of the sweep; the first job that is refused ends the sweep.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments.sort(key=lambda argument: argument not in ("-m", "--multirun"))  # Hydra takes flags before or after keys
     job = _Job(name, task)
     try:
         _check_resume(arguments)

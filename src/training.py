@@ -77,6 +77,7 @@ def assemble(cfg: DictConfig, folder: Path) -> Run:
     dataset: Dataset = instantiate(cfg.dataset)
     space: SearchSpace = instantiate(cfg.search_space)
     net = space.build(dataset.in_channels, dataset.num_classes, dataset.image_size)
+    net = net.to(memory_format=torch.channels_last if cfg.channels_last else torch.contiguous_format)
     sampler = partial(instantiate, cfg.sampler, sizes=space.sizes, seed=cfg.seed)
     budget = _budget(cfg, dataset, sampler())
     module = SupernetStep(

@@ -37,35 +37,36 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             torch.save(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())
-        if target.exists():
+        if _is_whole(target):  # a damaged one must not push out the good one before it
             _keep(target, target.with_stem(PREVIOUS))
         temporary.replace(target)
 
 
 def _keep(target: Path, previous: Path) -> None:
     """Give the file a second name, so that it outlives the rename over its first; copy where links are unknown."""
-    previous.unlink(missing_ok=True)
+    spare = previous.with_suffix(".spare")
+    spare.unlink(missing_ok=True)
     try:
-        os.link(target, previous)
+        os.link(target, spare)
     except OSError:
-        shutil.copyfile(target, previous)
+        shutil.copyfile(target, spare)
+    spare.replace(previous)
 
 
 def read_checkpoint(folder: Path, which: str = LAST) -> dict[str, Any] | None:
-    """A run folder's checkpoint, None if there is none yet.
+    """A run folder's checkpoint, None if it has none yet.
 
     Raises:
-        UsageError: it is truncated or damaged; the other one is offered if it is whole.
+        UsageError: it is missing, truncated or damaged; the other one is offered if it is whole.
     """
-    path = checkpoint_path(folder, which)
-    if not path.exists():
+    other = PREVIOUS if which == LAST else LAST
+    path, beside = checkpoint_path(folder, which), checkpoint_path(folder, other)
+    if not path.exists() and not beside.exists():
         return None
-    if not _is_whole(path):
-        other = PREVIOUS if which == LAST else LAST
-        whole = _is_whole(checkpoint_path(folder, other))
-        offer = f"add checkpoint={other} to go on from {other}.ckpt" if whole else "there is no whole one beside it"
-        raise UsageError(f"checkpoint {path} is truncated or damaged: {offer}")
-    return torch.load(path, map_location="cpu", weights_only=True)
+    if _is_whole(path):
+        return torch.load(path, map_location="cpu", weights_only=True)
+    offer = f"add checkpoint={other} to go on from {other}.ckpt" if _is_whole(beside) else "no whole one is beside it"
+    raise UsageError(f"checkpoint {path} is {'truncated or damaged' if path.exists() else 'missing'}: {offer}")
 
 
 def _is_whole(path: Path) -> bool:
@@ -73,7 +74,7 @@ def _is_whole(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
-    except (OSError, zipfile.BadZipFile, EOFError):
+    except Exception:  # a damaged directory can raise almost anything
         return False
 
 

@@ -28,6 +28,8 @@ from src.errors import RunError, UsageError, unknown
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 INTERRUPTED = 130
+CALLERS = (UsageError, TypeError, ValueError, ImportError, AttributeError)
+"""What an object made from a configuration raises when a value in it is wrong."""
 Task = Callable[[DictConfig, Path], None]
 
 
@@ -90,7 +92,7 @@ def _run_dir(resume: str | None, dated: str) -> str:
 def _check_resume(arguments: Sequence[str]) -> None:
     """Refuse `resume=` of a folder that does not exist, before Hydra creates it."""
     for argument in arguments:
-        key, _, value = argument.partition("=")
+        key, _, value = argument.lstrip("+").partition("=")
         if key == "resume" and value not in ("", "null") and not Path(value.strip("'\"")).is_dir():
             _end(2, f"resume={value}: there is no such run folder")
 
@@ -117,8 +119,7 @@ def _mistakes() -> Iterator[None]:
         _end(INTERRUPTED, str(error) or "interrupted")
     except (UsageError, OmegaConfBaseException, HydraException) as error:
         cause = error.__cause__ if isinstance(error, HydraException) else None
-        is_ours = cause is not None and not isinstance(cause, UsageError) and "unexpected keyword" not in str(cause)
-        if is_ours:
+        if isinstance(cause, Exception) and not isinstance(cause, CALLERS):
             raise
         _end(2, _one_line(cause or error))
 
@@ -140,24 +141,27 @@ def _composing(job: _Job, arguments: list[str]) -> Iterator[None]:
         except Exception as error:
             if job.started:
                 raise
-            _end(2, _one_line(_explain(job.name, error) or error))
+            _end(2, _one_line(_explain(job.name, arguments, error) or error))
 
 
-def _explain(name: str, error: Exception) -> UsageError | None:
+def _explain(name: str, arguments: Sequence[str], error: Exception) -> UsageError | None:
     """A clearer line for Hydra's two most frequent complaints; None for the others."""
     if found := re.search(r"Could not override '([^']+)'", str(error)):
-        return _unknown_key(name, found[1].split("@")[0])
+        return _unknown_key(name, arguments, found[1].split("@")[0])
     if found := re.search(r"Could not find '([^']+)/([^'/]+)'", str(error)):
         options = sorted(path.stem for path in (CONF / found[1]).glob("*.yaml"))
-        return unknown(found[1], found[2], options)
+        return unknown(found[1], found[2], options) if options else None
     return None
 
 
-def _unknown_key(name: str, key: str) -> UsageError:
-    """The keys that exist where `key` was looked for."""
+def _unknown_key(name: str, arguments: Sequence[str], key: str) -> UsageError:
+    """The keys that exist where `key` was looked for, under the options chosen for the config groups."""
     GlobalHydra.instance().clear()
+    chosen = [
+        argument for argument in arguments if (CONF / argument.partition("=")[0]).is_dir() and "," not in argument
+    ]
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        node = hydra.compose(name)
+        node = hydra.compose(name, chosen)
     *parents, last = key.split(".")
     known = []
     for parent in parents:
@@ -166,7 +170,7 @@ def _unknown_key(name: str, key: str) -> UsageError:
             break
         known.append(parent)
         node = node[parent]
-    options = sorted(str(k) for k in node) if isinstance(node, DictConfig) else []
+    options = sorted(str(k) for k in node if not str(k).startswith("_")) if isinstance(node, DictConfig) else []
     return unknown(f"key{' in ' + '.'.join(known) if known else ''}", last, options)
 
 

@@ -23,7 +23,7 @@ from src.supernet.path import format_path
 def run(cfg: DictConfig) -> dict[str, Any]:
     """Describe cfg.search_space at the given input; what is null follows the space's reference input."""
     for key in Input._fields:
-        settings.number(cfg, key, low=1, whole=True)
+        settings.number(cfg, key, low=1, whole=True, optional=True)
     space: SearchSpace = instantiate(cfg.search_space)
     asked = {key: cfg[key] for key in Input._fields if cfg[key] is not None}
     return describe(space, space.reference._replace(**asked), _listed(cfg.path))

@@ -91,13 +91,13 @@ class Journal(pl.Callback):
             "step": module.steps,
             "epoch": round(module.steps / self.budget.epoch_steps, 4),
             **module.means.take(),
-            "train/lr": module.learning_rate(module.steps - 1),
+            "train/lr": module.lr,
             "fairness/count_spread": module.counts.spread(),
             "train/images_per_second": self.clock.rate(),
         }
         if self.rhythm.is_validation(module.steps, self.budget.steps):
             row |= self._validate()
-        row["wall_seconds"] = self.clock.wall()
+        row["wall_seconds"] = round(module.stopwatch.seconds(), 2)
         append_rows(self.folder / METRICS, METRIC_COLUMNS, [row])
         for logger in trainer.loggers:
             logger.log_metrics({key: float(value) for key, value in row.items()}, step=module.steps)
@@ -127,7 +127,7 @@ class _Clock:
         self.restart()
 
     def restart(self) -> None:
-        self.started = self.since = time.monotonic()
+        self.since = time.monotonic()
         self.images = 0
 
     def rate(self) -> float:
@@ -139,7 +139,3 @@ class _Clock:
 
     def pause(self, seconds: float) -> None:
         self.since += seconds
-
-    def wall(self) -> float:
-        """Seconds since training was started or resumed."""
-        return round(time.monotonic() - self.started, 2)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -20,7 +19,6 @@ from src.evaluator import Evaluator
 from src.progress import progress
 from src.run_folder import PROVENANCE, RESULT, SCORE_COLUMNS, SCORES, append_rows, replace_file, write_json
 from src.search_spaces.space import Input
-from src.supernet.path import Path as SupernetPath
 from src.supernet.path import format_path, parse_path
 from src.training import Run
 
@@ -40,12 +38,6 @@ def conclude(run: Run) -> dict[str, Any]:
     return result
 
 
-def ranked_paths(run: Run) -> list[SupernetPath]:
-    """The paths scored after training: all of them, or a fixed sample that is the same for every run of the space."""
-    wanted = run.space.count if run.cfg.ranking.paths == "all" else run.cfg.ranking.paths
-    return run.space.sample_distinct(wanted, torch.Generator().manual_seed(run.cfg.ranking.seed))
-
-
 def _protocols(run: Run) -> list[str]:
     chosen = run.cfg.ranking.bn
     return [chosen] if isinstance(chosen, str) else list(chosen)
@@ -58,7 +50,7 @@ def _score(run: Run, protocol: str) -> None:
     evaluator = Evaluator(run.module.net, run.dataset, run.device, protocol, **settings)
     truth = run.benchmark.accuracies() if run.benchmark else {}
     known = _scored(run.folder / SCORES, protocol)
-    paths = [path for path in ranked_paths(run) if format_path(path) not in known]
+    paths = [path for path in run.paths if format_path(path) not in known]
     given = Input(run.dataset.in_channels, run.dataset.num_classes, run.dataset.image_size)
     with progress(f"score ({protocol})", "path", len(known) + len(paths), len(known)) as bar:
         for path, score in evaluator.scores(paths):
@@ -93,7 +85,7 @@ def _result(run: Run, scores: pd.DataFrame) -> dict[str, Any]:
     result |= {"seed": run.cfg.seed, "commit": provenance["commit"], "device": provenance["device"]}
     result |= {"steps": run.module.steps, "epochs": round(budget.epochs, 4)}
     result |= {"backward_passes": run.module.means.backward_passes, "budget": dict(run.cfg.budget)}
-    result |= {"wall_seconds": run.wall_seconds, "count_spread": run.module.counts.spread()}
+    result |= {"wall_seconds": round(run.module.stopwatch.seconds(), 2), "count_spread": run.module.counts.spread()}
     tables = {protocol: scores[scores.bn == protocol] for protocol in _protocols(run)}
     result["scores"] = {protocol: _spread(table) for protocol, table in tables.items()}
     if run.benchmark is not None:

@@ -28,6 +28,9 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     boolean(cfg, "mix_commits")
     if cfg.runs is None:
         raise UsageError("runs=<folder> is missing: name the folder that holds the training runs")
+    for key in ("runs", "out"):
+        if not isinstance(cfg[key], str | None):
+            raise UsageError(f"{key}={cfg[key]}: give one folder")
     from src.analysis import outputs
     from src.analysis.groups import check_commits, group_runs
     from src.analysis.runs import find_runs

@@ -18,15 +18,24 @@ WHOLE = ("experiment",)
 """Config groups that set keys anywhere."""
 
 
-def settle(cfg: DictConfig, folder: Path, overrides: Sequence[str], is_sweep: bool) -> DictConfig:
+def settle(
+    cfg: DictConfig, folder: Path, overrides: Sequence[str], is_sweep: bool, free: Sequence[str] = FREE
+) -> DictConfig:
     """The configuration to run with; nothing is written.
 
-    A new folder takes `cfg`. One that was started keeps its own, with FREE sections from `overrides`; a sweep's job
+    A new folder takes `cfg`. One that was started keeps its own, with `free` sections from `overrides`; a sweep's job
     gives all its keys anew each time, so there all of them are compared.
 
     Raises:
-        UsageError: another key differs from what is stored; it is named with both values.
+        UsageError: another key differs from what is stored (it is named with both values), or `resume` names another
+            folder than the run's.
     """
+    resume = cfg.get("resume")
+    if resume is not None and (is_sweep or Path(str(resume)).resolve() != folder.resolve()):
+        right = (
+            "the same command with the same hydra.sweep.dir" if is_sweep else f"hydra.run.dir={resume}, or leave it out"
+        )
+        raise UsageError(f"resume={resume} does not go with the folder {folder}: use {right}")
     path = folder / CONFIG
     if not path.exists():
         return cfg
@@ -34,11 +43,13 @@ def settle(cfg: DictConfig, folder: Path, overrides: Sequence[str], is_sweep: bo
     assert isinstance(stored, DictConfig)
     names = [override.lstrip("+~").split("=", 1)[0].split("@")[0] for override in overrides]
     compare_all = is_sweep or any(name in WHOLE for name in names)
-    _refuse_differences(cfg, stored, None if compare_all else names, folder)
-    for section in FREE:
-        if is_sweep or any(name.split(".")[0] == section for name in names):
-            stored[section] = cfg[section]
-    stored.resume, stored.checkpoint = cfg.resume, cfg.checkpoint
+    _refuse_differences(cfg, stored, None if compare_all else names, folder, free)
+    for name in free if is_sweep else [name for name in names if name.split(".")[0] in free]:
+        # The kinds of budget exclude each other, so a new one replaces them all.
+        key = "budget" if name.startswith("budget") else name
+        OmegaConf.update(stored, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
+    for key in UNSTORED:
+        stored[key] = cfg.get(key)
     return stored
 
 
@@ -57,17 +68,19 @@ def cut_back_tables(folder: Path, step: int) -> None:
         cut_back(folder / name, step)
 
 
-def _refuse_differences(new: DictConfig, stored: DictConfig, names: Sequence[str] | None, folder: Path) -> None:
+def _refuse_differences(
+    new: DictConfig, stored: DictConfig, names: Sequence[str] | None, folder: Path, free: Sequence[str]
+) -> None:
     """Compare leaf by leaf below the given keys, or everywhere if None."""
     now, before = _leaves(new), _leaves(stored)
     for key in sorted(now.keys() | before.keys()):
         top = key.split(".")[0]
         asked = names is None or any(key == name or key.startswith(f"{name}.") for name in names)
-        if not asked or top in FREE or top in UNSTORED or now.get(key) == before.get(key):
+        if not asked or top in free or top in UNSTORED or now.get(key) == before.get(key):
             continue
         raise UsageError(
             f"{folder} was started with {key}={before.get(key)}, not {now.get(key)}: leave it out to go on with the "
-            f"stored value, or start a new run; only {', '.join(FREE)} may change"
+            f"stored value, or start a new run; only {', '.join(free)} may change"
         )
 
 

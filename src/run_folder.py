@@ -27,7 +27,7 @@ METRIC_COLUMNS = (
     "epoch",  # of the training part, fractional
     "train/loss",  # mean over the sampled paths since the last row
     "train/accuracy",  # top-1 of the sampled paths since the last row, in [0, 1]
-    "train/lr",
+    "train/lr",  # of the last update: lr_scale included
     "train/backward_passes",  # cumulative
     "supernet/accuracy_mean",  # one-shot validation accuracy over a fixed set of paths, in [0, 1]
     "supernet/accuracy_std",

@@ -20,7 +20,7 @@ from src.record import GRADIENT_NORMS, SAMPLES, Record
 from src.samplers.sampler import Sampler
 from src.supernet.batch_norm import set_ghost_batch
 from src.supernet.path import Route, Update, format_route
-from src.tally import Counts, Means
+from src.tally import Counts, Means, Stopwatch
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,9 @@ class SupernetStep(pl.LightningModule):
         self.steps = 0
         self.loader_state: Callable[[], dict[str, Any]] = dict
         """Where the training loader stands, set by whoever starts the run."""
+        self.lr = 0.0
+        """Of the last update."""
+        self.stopwatch = Stopwatch()
         self.counts, self.means = Counts(sampler.sizes), Means()
         set_ghost_batch(net, sampler.ghost_batch)
 
@@ -124,6 +127,7 @@ class SupernetStep(pl.LightningModule):
             self._clip_gradients()
 
     def _optimizer_step(self, lr: float) -> None:
+        self.lr = lr
         optimizer = self.optimizers(use_pl_optimizer=True)
         for group in optimizer.param_groups:  # type: ignore[union-attr]
             group["lr"] = lr
@@ -167,6 +171,8 @@ class SupernetStep(pl.LightningModule):
             "sampler": self.sampler.state_dict(),
             "counts": self.counts.values.clone(),
             "means": self.means.state_dict(),
+            "seconds": self.stopwatch.seconds(),
+            "threads": torch.get_num_threads(),
             "rng": torch.get_rng_state(),
             "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
@@ -178,10 +184,12 @@ class SupernetStep(pl.LightningModule):
         self.sampler.load_state_dict(state["sampler"])
         self.counts.values.copy_(state["counts"])
         self.means.load_state_dict(state["means"])
+        self.stopwatch = Stopwatch(state["seconds"])
         self._rng = (state["rng"], state["rng_cuda"])
 
     def on_train_start(self) -> None:
         """Restore torch's global generators last, since setting up a Trainer may draw from them."""
+        self.stopwatch.start()
         if rng := getattr(self, "_rng", None):
             torch.set_rng_state(rng[0].cpu())
             if rng[1] and torch.cuda.is_available():

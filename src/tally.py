@@ -5,6 +5,7 @@ L layers, m choices of a layer, M the largest m.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -43,19 +44,39 @@ class Counts:
         ]
 
 
+class Stopwatch:
+    """Seconds of training, over all the starts of a run."""
+
+    def __init__(self, before: float = 0.0) -> None:
+        self._before = before
+        self._since: float | None = None
+
+    def start(self) -> None:
+        """Count from now on."""
+        self._since = time.monotonic()
+
+    def stop(self) -> None:
+        """Keep what was counted."""
+        self._before, self._since = self.seconds(), None
+
+    def seconds(self) -> float:
+        """Counted so far."""
+        return self._before + (0.0 if self._since is None else time.monotonic() - self._since)
+
+
 class Means:
     """Loss and top-1 of the sampled paths since the last metrics row, and all backward passes so far."""
 
     def __init__(self) -> None:
-        self.loss = torch.zeros((), dtype=torch.float64)
-        self.hits = torch.zeros((), dtype=torch.float64)
+        self.loss = torch.zeros(())
+        self.hits = torch.zeros((), dtype=torch.int64)
         self.passes = 0
         self.images = 0
         self.backward_passes = 0
 
     def add(self, loss: Tensor, hits: Tensor, images: int) -> None:
         """Count one backward pass: its mean loss, and how many of its images were right. No host synchronisation."""
-        self.loss = self.loss.to(loss.device) + loss.detach().double()
+        self.loss = self.loss.to(loss.device) + loss.detach().float()
         self.hits = self.hits.to(hits.device) + hits
         self.passes += 1
         self.images += images

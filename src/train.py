@@ -28,8 +28,8 @@ def main(cfg: DictConfig, folder: Path) -> None:
     if run.is_finished():
         show_finished(run)
         return
-    begin(run)
     try:
+        begin(run)
         fit(run)
         conclude(run)
     finally:

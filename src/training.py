@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import secrets
 import signal
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ import timm.optim
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from src.benchmarks.benchmark import Benchmark
@@ -28,12 +28,12 @@ from src.checkpoint import AtomicCheckpointIO, Checkpoints, checkpoint_path, rea
 from src.command import Interrupted
 from src.datasets.dataset import Dataset, TrainLoader
 from src.datasets.stream import mix
-from src.errors import UsageError
+from src.errors import RunError, UsageError
 from src.evaluator import Evaluator
 from src.journal import Journal, Rhythm
 from src.provenance import store_provenance
 from src.resume import cut_back_tables, store
-from src.run_folder import RESULT, SPLIT
+from src.run_folder import RESULT, SCORES, SPLIT, replace_file
 from src.samplers.sampler import Sampler
 from src.search_spaces.space import SearchSpace
 from src.step import StepSettings, SupernetStep
@@ -57,8 +57,8 @@ class Run:
     trainer: pl.Trainer
     checkpoints: Checkpoints
     benchmark: Benchmark | None
-    wall_seconds: float = 0.0
-    """Of training, since it was last started."""
+    paths: list[SupernetPath]
+    """To be scored after training: all, or a fixed sample that is the same for every run on the space."""
 
     @property
     def device(self) -> torch.device:
@@ -87,29 +87,36 @@ def assemble(cfg: DictConfig, folder: Path) -> Run:
         partial(_optimizer, cfg),
         partial(_learning_rate, cfg, budget),
     )
+    _optimizer(cfg, net)  # made again by the Trainer; here its options are checked
     benchmark = known_benchmark(cfg, dataset, space)
     trainer, checkpoints = _trainer(cfg, folder, budget)
     loader = dataset.train_loader(cfg.batch_size, budget.steps, mix(cfg.seed, ORDER), trainer.strategy.root_device)
-    run = Run(cfg, folder, dataset, space, budget, module, loader, trainer, checkpoints, benchmark)
+    paths = _ranked_paths(cfg, space)
+    run = Run(cfg, folder, dataset, space, budget, module, loader, trainer, checkpoints, benchmark, paths)
     _take_back(run)
     return run
 
 
 def begin(run: Run) -> None:
-    """Write down what the run is, and drop the table rows written after the checkpoint it goes on from."""
-    store(run.cfg, run.folder)
-    run.dataset.save_split(run.folder / SPLIT)
-    store_provenance(run.folder, _device_name(run.device), run.dataset.name)
-    cut_back_tables(run.folder, run.module.steps)
-    for logger in run.trainer.loggers:
-        (run.folder / WANDB_ID).write_text(str(logger.version))  # a resumed run goes on under the same id
-        logger.log_hyperparams(OmegaConf.to_container(run.cfg, resolve=True))  # type: ignore[arg-type]
+    """Write down what the run is, and drop what was written after the checkpoint it goes on from."""
+    folder = run.folder
+    run.dataset.check_split(folder / SPLIT)
+    _open_loggers(run)
+    if run.module.steps < run.budget.steps:
+        for name in (RESULT, SCORES):  # of a smaller budget: the weights will be others
+            (folder / name).unlink(missing_ok=True)
+    store(run.cfg, folder)
+    run.dataset.save_split(folder / SPLIT)
+    store_provenance(folder, _device_name(run.device), run.dataset.name)
+    cut_back_tables(folder, run.module.steps)
 
 
 def close(run: Run) -> None:
     """End the run for its loggers, or the next job of a sweep would go on with it."""
-    for logger in run.trainer.loggers:
-        logger.experiment.finish()  # type: ignore[attr-defined]
+    if run.trainer.loggers:
+        import wandb
+
+        wandb.finish()
 
 
 def fit(run: Run) -> None:
@@ -117,18 +124,20 @@ def fit(run: Run) -> None:
 
     Raises:
         Interrupted: a signal arrived.
+        RunError: the loop ended before the budget for another reason.
     """
-    if run.module.steps >= run.budget.steps:
+    module, checkpoints = run.module, run.checkpoints
+    if module.steps >= run.budget.steps:
         return
-    cfg, module = run.cfg, run.module
+    path = str(checkpoint_path(run.folder, run.cfg.checkpoint)) if module.steps else None
     run.trainer.callbacks.insert(0, _journal(run))  # type: ignore[attr-defined]
-    started = time.monotonic()
-    with _finishing_the_step(run.checkpoints):
-        path = str(checkpoint_path(run.folder, cfg.checkpoint)) if module.steps else None
+    with _finishing_the_step(checkpoints):
         run.trainer.fit(module, run.loader, ckpt_path=path, weights_only=True)
-    run.wall_seconds = round(time.monotonic() - started, 2)
-    if run.checkpoints.stop_requested and module.steps < run.budget.steps:
+    module.stopwatch.stop()
+    if checkpoints.stop_requested:
         raise Interrupted(f"interrupted after step {module.steps}; go on with resume={run.folder}")
+    if module.steps < run.budget.steps:
+        raise RunError(f"training ended at step {module.steps} of {run.budget.steps}; go on with resume={run.folder}")
 
 
 def validation_paths(run: Run) -> list[SupernetPath]:
@@ -139,8 +148,9 @@ def validation_paths(run: Run) -> list[SupernetPath]:
 
 def show_finished(run: Run) -> None:
     """Say that there is nothing left to do; the budget on file is put in the words it was last asked for in."""
-    store(run.cfg, run.folder)
-    print(f"{run.folder} is finished: {run.budget.steps} steps, see {RESULT} there")
+    if run.module.steps == run.budget.steps:
+        store(run.cfg, run.folder)
+    print(f"{run.folder} is finished: {run.module.steps} steps, see {RESULT} there")
 
 
 def known_benchmark(cfg: DictConfig, dataset: Dataset, space: SearchSpace) -> Benchmark | None:
@@ -150,13 +160,43 @@ def known_benchmark(cfg: DictConfig, dataset: Dataset, space: SearchSpace) -> Be
         UsageError: the file is missing, or speaks of another space.
     """
     settings = cfg.get("benchmark")
-    if not settings or not settings.get("path") or settings.get("dataset") not in (None, dataset.name):
+    if not settings or not settings.get("path") or not _holds_for(cfg, dataset):
         return None
-    benchmark: Benchmark = instantiate(settings)
+    benchmark: Benchmark = instantiate({key: value for key, value in settings.items() if key != "holds_for"})
+    benchmark.runs()  # read now, so that a wrong file is found before training
     arch = space.format(next(space.paths()))
     if arch not in benchmark.accuracies():
         raise UsageError(f"benchmark.path={settings.path} does not hold {arch}, a network of {space.name}")
     return benchmark
+
+
+def _ranked_paths(cfg: DictConfig, space: SearchSpace) -> list[SupernetPath]:
+    if cfg.ranking.paths == "all":
+        return space.all_paths("ranking.paths=all")
+    return space.sample_distinct(cfg.ranking.paths, torch.Generator().manual_seed(cfg.ranking.seed))
+
+
+def _holds_for(cfg: DictConfig, dataset: Dataset) -> bool:
+    """Whether the run is of the kind that the benchmark's `holds_for` speaks of: data set, image size, any key."""
+    facts = {"dataset": dataset.name, "image_size": dataset.image_size}
+    asked = cfg.benchmark.get("holds_for") or {}
+    return all((facts[key] if key in facts else OmegaConf.select(cfg, key)) == value for key, value in asked.items())
+
+
+def _open_loggers(run: Run) -> None:
+    """Start the loggers, under the id of the run if it goes on.
+
+    Raises:
+        UsageError: W&B refuses, for want of an account say.
+    """
+    for logger in run.trainer.loggers:
+        try:
+            logger.log_hyperparams(OmegaConf.to_container(run.cfg, resolve=True))  # type: ignore[arg-type]
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] not in ("wandb", "pydantic_core"):
+                raise
+            raise UsageError(f"W&B: {error}: use logger=wandb (offline), logger=csv, or wandb login") from None
+        replace_file(run.folder / WANDB_ID, str(logger.version))
 
 
 def _budget(cfg: DictConfig, dataset: Dataset, sampler: Sampler) -> Budget:
@@ -170,7 +210,10 @@ def _optimizer(cfg: DictConfig, net: nn.Module) -> torch.optim.Optimizer:
         parameters: Any = net.parameters()
     else:
         parameters = timm.optim.param_groups_weight_decay(net, cfg.optimizer.weight_decay)
-    return instantiate(cfg.optimizer)(parameters)
+    try:
+        return instantiate(cfg.optimizer)(parameters)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"optimizer: {error}") from None
 
 
 def _learning_rate(cfg: DictConfig, budget: Budget, step: int) -> float:
@@ -182,8 +225,9 @@ def _trainer(cfg: DictConfig, folder: Path, budget: Budget) -> tuple[pl.Trainer,
     """A Trainer that leaves epochs, progress and checkpoints to us: all count in supernet steps."""
     checkpoints = Checkpoints(folder, budget.steps, cfg.save_every)
     settings: dict[str, Any] = dict(OmegaConf.to_container(cfg.trainer, resolve=True))  # type: ignore[arg-type]
-    trainer = pl.Trainer(
+    trainer = _checked_trainer(
         **settings,
+        log_every_n_steps=1,
         max_epochs=1,
         min_epochs=0,
         limit_val_batches=0,
@@ -199,6 +243,13 @@ def _trainer(cfg: DictConfig, folder: Path, budget: Budget) -> tuple[pl.Trainer,
     return trainer, checkpoints
 
 
+def _checked_trainer(**settings: Any) -> pl.Trainer:
+    try:
+        return pl.Trainer(**settings)
+    except (MisconfigurationException, TypeError, ValueError) as error:
+        raise UsageError(f"trainer: {error}") from None
+
+
 def _loggers(cfg: DictConfig, folder: Path) -> list[Any]:
     """The loggers beside metrics.csv, which is always written."""
     if cfg.logger.wandb is None:
@@ -206,7 +257,7 @@ def _loggers(cfg: DictConfig, folder: Path) -> list[Any]:
     from pytorch_lightning.loggers import WandbLogger
 
     stored = folder / WANDB_ID
-    run_id = stored.read_text() if stored.exists() else secrets.token_hex(4)
+    run_id = (stored.read_text() if stored.exists() else "") or secrets.token_hex(4)
     settings: Any = OmegaConf.to_container(cfg.logger.wandb, resolve=True)
     return [WandbLogger(name=folder.name, save_dir=str(folder), id=run_id, resume="allow", **settings)]
 
@@ -224,6 +275,8 @@ def _take_back(run: Run) -> None:
     saved = read_checkpoint(run.folder, run.cfg.checkpoint)
     if saved is None:
         return
+    if run.device.type == "cpu":
+        torch.set_num_threads(saved["fairpath"]["threads"])  # sums come out in another order with another number
     run.module.load_state_dict(saved["state_dict"])
     run.module.on_load_checkpoint(saved)
     run.loader.load_state_dict(saved["fairpath"]["loader"])
@@ -243,6 +296,8 @@ def _finishing_the_step(checkpoints: Checkpoints) -> Iterator[None]:
     before = [signal.signal(number, request) for number in signals]
     try:
         yield
+    except (SystemExit, KeyboardInterrupt):  # what Lightning makes of SIGTERM, and of a second Ctrl-C
+        checkpoints.stop_requested = True
     finally:
         for number, handler in zip(signals, before, strict=True):
             signal.signal(number, handler)

@@ -6,6 +6,8 @@ n paths, S seeds.
 from __future__ import annotations
 
 import csv
+import json
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import lru_cache
@@ -23,8 +25,9 @@ from rich.table import Table
 from src.analysis.ranking import kendall, split_half
 from src.datasets.dataset import Dataset
 from src.progress import progress
-from src.provenance import commit
-from src.run_folder import RESULT, append_rows, replace_file, write_json
+from src.provenance import store_provenance
+from src.resume import store
+from src.run_folder import PROVENANCE, RESULT, append_rows, replace_file, write_json
 from src.search_spaces.space import Input, SearchSpace
 from src.standalone import Recipe, accuracy, train_alone
 from src.supernet.path import parse_path
@@ -33,12 +36,22 @@ RUNS, TABLE = "runs.csv", "table.csv"
 RUN_COLUMNS = ("arch", "seed", "test", "val")
 
 
+def prepare(cfg: DictConfig, folder: Path) -> None:
+    """Find bad input before anything is trained, then write down what the folder holds."""
+    space, dataset, recipe = _parts(OmegaConf.to_yaml(cfg, resolve=True))
+    space.all_paths("ground truth")
+    space.check_input(Input(dataset.in_channels, dataset.num_classes, dataset.image_size))
+    dataset.train_loader(recipe.batch_size, 1, 0, torch.device("cpu"))
+    store(cfg, folder)
+    store_provenance(folder, "cpu, 1 thread a worker", dataset.name)
+
+
 def train_missing(cfg: DictConfig, folder: Path) -> None:
     """Add to runs.csv every (arch, seed) that is not there yet, one line as each is trained."""
     space: SearchSpace = instantiate(cfg.search_space)
     path = folder / RUNS
     known = _known(path)
-    todo = [(space.format(p), seed) for seed in range(cfg.seeds) for p in space.paths()]
+    todo = [(space.format(p), seed) for seed in range(cfg.seeds) for p in space.all_paths("ground truth")]
     missing = [job for job in todo if job not in known]
     spec = OmegaConf.to_yaml(cfg, resolve=True)
     with progress("train alone", "net", len(todo), len(todo) - len(missing)) as bar:
@@ -61,7 +74,8 @@ def conclude(cfg: DictConfig, folder: Path) -> None:
     table.insert(2, "params", [cost.params for cost in costs])
     table.insert(3, "macs", [cost.macs for cost in costs])
     replace_file(folder / TABLE, table.round(6).to_csv(lineterminator="\n"))
-    result = _trust(table, wide) | {"command": "ground_truth", "commit": commit(), "paths": len(table)}
+    provenance = json.loads((folder / PROVENANCE).read_text())
+    result = _trust(table, wide) | {"command": "ground_truth", "commit": provenance["commit"], "paths": len(table)}
     write_json(folder / RESULT, result | {"seeds": wide.shape[1]})
     _show(result, folder)
 
@@ -102,9 +116,17 @@ def _known(path: Path) -> set[tuple[str, int]]:
 
 def _trained(spec: str, jobs: list[tuple[str, int]], workers: int) -> Iterator[dict[str, Any]]:
     """The finished rows, in the order in which they are finished."""
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_leave_interrupts_to_the_parent)
+    try:
         for future in as_completed([pool.submit(_train, spec, arch, seed) for arch, seed in jobs]):
             yield future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # a Ctrl-C does not wait for what was submitted
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    """Ctrl-C reaches the whole process group."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @lru_cache(maxsize=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -64,6 +65,31 @@ TRAIN = [
     (["--resume"], "key=value"),
     (["epochs 3"], "epochs"),
     (["budget.epochs="], "budget.epochs"),
+    (["seed=null"], "seed=null"),
+    (["validation.paths=null"], "validation.paths=null"),
+    (["ranking.paths=1"], "from 2 to 100000"),
+    (["ranking.paths=all", "search_space=mobilenet_b", "image_size=64"], "take a sample"),
+    (["ranking.bn=[]"], "recalibrate"),
+    (["ranking.seed=abc"], "ranking.seed"),
+    (["budget=5"], "backward_passes"),
+    (["+step.foo=1"], "reduction"),
+    (["+journal.foo=1"], "validations"),
+    (["+trainer.fast_dev_run=true"], "precision"),
+    (["trainer.precision=banana"], "bf16-mixed"),
+    (["trainer.precision=16-mixed", "step.clip_norm=1"], "bf16-mixed"),
+    (["trainer.accelerator=banana"], "trainer"),
+    (["optimizer.momentum=-1"], "momentum"),
+    (["+optimizer.foo=1"], "foo"),
+    (["optimizer.nesterov=true", "optimizer.momentum=0"], "momentum"),
+    (["sampler.ghostbatch=16", "sampler=one_shot"], "ghost_batch"),
+    (["search_space=mobilenet_b", "search_space.stemstride=1"], "stem_stride"),
+    (["hydra/launcher=slurm"], "launcher"),
+    (["search_space.channels=abc"], "search_space.channels"),
+    (["search_space.strides=[1,1]"], "search_space.strides"),
+    (["image_size=1"], "image_size"),
+    (["dataset._target_=foo.bar"], "foo"),
+    (["search_space=mobilenet_b"], "strides"),
+    (["+resume=nowhere"], "no such run folder"),
 ]
 
 
@@ -78,6 +104,36 @@ def check_one_line(error: str, names: str) -> None:
 def test_training_refuses(arguments: list[str], names: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "run"
     code = launch("train", main, ["logger=csv", *arguments, f"hydra.run.dir={folder}"])
+    check_one_line(capsys.readouterr().err, names)
+    assert code == 2
+    assert not folder.exists()
+
+
+OTHERS: list[tuple[str, list[str], str]] = [
+    ("describe", ["path=2-0-2"], "5 layers"),
+    ("describe", ["path=2-0-2-0-9"], "0 to 2"),
+    ("describe", ["path=two"], "2-0-2"),
+    ("describe", ["search_space=mobilenet_b", "path=fairnas_d"], "fairnas_a"),
+    ("describe", ["num_classes=0"], "num_classes"),
+    ("describe", ["classes=5"], "num_classes"),
+    ("report", [], "runs="),
+    ("report", ["runs=nowhere"], "nowhere"),
+    ("report", ["runs=5"], "folder"),
+    ("report", ["runs=.", "bn=frozen"], "recalibrate"),
+    ("ground_truth", ["seeds=1"], "at least 2"),
+    ("ground_truth", ["search_space=mobilenet_b"], "more than"),
+    ("ground_truth", ["recipe_alone.batch_size=5000"], "training images"),
+    ("ground_truth", ["+recipe_alone.foo=1"], "peak_lr"),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "names"), OTHERS, ids=[" ".join([n, *a]) for n, a, _ in OTHERS])
+def test_the_other_commands_refuse(
+    name: str, arguments: list[str], names: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    command = importlib.import_module(f"src.{name}")
+    code = launch(name, command.main, [*arguments, f"hydra.run.dir={folder}"])
     check_one_line(capsys.readouterr().err, names)
     assert code == 2
     assert not folder.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,13 +11,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from src.checkpoint import checkpoint_path
+from src.checkpoint import AtomicCheckpointIO, checkpoint_path
 from src.command import launch
-from src.run_folder import COUNTS, METRICS, RESULT, SCORES, WALL_CLOCK
+from src.run_folder import COUNTS, METRICS, RESULT, SCORES, SPLIT, WALL_CLOCK
 from src.step import SupernetStep
 from src.train import main
 
@@ -46,6 +48,8 @@ def kill_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def assert_same_run(one: Path, other: Path) -> None:
     states = [torch.load(checkpoint_path(folder), weights_only=True) for folder in (one, other)]
+    for state in states:
+        del state["fairpath"]["seconds"]  # wall clock
     for part in ("state_dict", "fairpath", "optimizer_states"):
         assert_equal(states[0][part], states[1][part], part)
     for name, ignored in ((METRICS, list(WALL_CLOCK)), (COUNTS, []), (SCORES, ["supernet"])):
@@ -119,9 +123,14 @@ def test_a_finished_run_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_a_larger_budget_goes_on_with_a_finished_run(tmp_path: Path) -> None:
     assert train(tmp_path / "run", steps=10) == 0
+    before = pd.read_csv(tmp_path / "run" / SCORES)
     assert launch("train", main, [f"resume={tmp_path}/run", "budget.steps=20"]) == 0
     assert pd.read_csv(tmp_path / "run" / METRICS).step.max() == 20
-    assert pd.read_csv(tmp_path / "run" / SCORES).groupby("bn").path.count().eq(3).all()
+    scores = pd.read_csv(tmp_path / "run" / SCORES)
+    assert scores.groupby("bn").path.count().eq(3).all()
+    assert not scores.loss.equals(before.loss)  # those of the smaller budget are gone
+    result = json.loads((tmp_path / "run" / RESULT).read_text())
+    assert result["steps"] == 20
 
 
 @pytest.mark.parametrize("other", ["sampler=spos", "seed=4", "optimizer.lr=0.5", "search_space.stem=4"])
@@ -163,6 +172,47 @@ def test_a_changed_byte_in_a_checkpoint_is_noticed(tmp_path: Path, capsys: pytes
     assert "damaged" in capsys.readouterr().err
 
 
+def test_a_missing_checkpoint_beside_a_whole_one_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    assert train(folder, "save_every=1000", steps=1) == 0
+    assert not checkpoint_path(folder, "previous").exists()
+    rows = (folder / METRICS).read_text()
+    capsys.readouterr()
+    assert launch("train", main, [f"resume={folder}", "budget.steps=5", "checkpoint=previous"]) == 2
+    assert "checkpoint=last" in capsys.readouterr().err
+    assert (folder / METRICS).read_text() == rows
+
+
+def test_saving_over_a_damaged_checkpoint_keeps_the_good_one(tmp_path: Path) -> None:
+    last, previous = checkpoint_path(tmp_path), checkpoint_path(tmp_path, "previous")
+    files = AtomicCheckpointIO()
+    files.save_checkpoint({"step": 1}, last)
+    files.save_checkpoint({"step": 2}, last)
+    last.write_bytes(b"damaged")
+    files.save_checkpoint({"step": 3}, last)
+    assert [torch.load(path, weights_only=True)["step"] for path in (previous, last)] == [1, 3]
+
+
+def test_a_changed_data_set_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    assert train(folder, steps=2) == 0
+    with np.load(folder / SPLIT) as stored:
+        parts = dict(stored)
+    parts["val"] = parts["val"][::-1]
+    np.savez(folder / SPLIT, **parts)
+    assert launch("train", main, [f"resume={folder}", "budget.steps=4"]) == 2
+    assert "start a new run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("where", ["hydra.run.dir={}/other", "-m"])
+def test_resume_with_another_folder_is_refused(where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(tmp_path / "run", steps=2) == 0
+    capsys.readouterr()
+    sweep = f"hydra.sweep.dir={tmp_path}/sweep"
+    assert launch("train", main, [*SHORT, f"resume={tmp_path}/run", where.format(tmp_path), sweep]) == 2
+    assert "resume=" in capsys.readouterr().err
+
+
 def test_without_a_checkpoint_it_starts_afresh(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     assert train(tmp_path / "run", f"resume={tmp_path}/run", steps=3) == 0
@@ -191,9 +241,10 @@ def test_kill_9_of_the_process(tmp_path: Path) -> None:
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
 
-def test_ctrl_c_finishes_the_step_saves_and_exits_130(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_finishes_the_step_saves_and_exits_130(number: signal.Signals, tmp_path: Path) -> None:
     process = start(tmp_path / "run", "budget.steps=4000", "save_every=1000")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     assert process.wait(60) == 130
     saved = torch.load(checkpoint_path(tmp_path / "run"), weights_only=True)["fairpath"]
     assert saved["steps"] > 1

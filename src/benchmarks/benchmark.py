@@ -14,8 +14,6 @@ class Benchmark(ABC):
     name: str
     space: str
     """Name of the search space whose arch strings it uses."""
-    dataset: str | None = None
-    """Name of the data set that the truth is restricted to; None: any."""
 
     @abstractmethod
     def accuracies(self) -> dict[str, float]:

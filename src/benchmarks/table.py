@@ -22,10 +22,9 @@ class Table(Benchmark):
         accuracy: str = "accuracy",
         run_prefix: str | None = None,
         scale: float = 1.0,
-        dataset: str | None = None,
     ) -> None:
         """`scale` is the table's value of a perfect accuracy: 1 or 100."""
-        self.name, self.space, self.dataset = name, space, dataset
+        self.name, self.space = name, space
         self.path, self.arch, self.accuracy = existing(path, "benchmark.path"), arch, accuracy
         self.run_prefix, self.scale = run_prefix, scale
 
@@ -43,8 +42,13 @@ class Table(Benchmark):
 
     @cached_property
     def _frame(self) -> pd.DataFrame:
-        frame = pd.read_csv(self.path, dtype={self.arch: str})
+        try:
+            frame = pd.read_csv(self.path, dtype={self.arch: str})
+        except (ValueError, UnicodeDecodeError) as error:
+            raise UsageError(f"{self.path} is no CSV table: {str(error).splitlines()[0]}") from None
         for column in (self.arch, self.accuracy):
             if column not in frame:
                 raise UsageError(f"{self.path} has no column '{column}': it has {', '.join(map(str, frame))}")
+        if not pd.api.types.is_numeric_dtype(frame[self.accuracy]):
+            raise UsageError(f"{self.path}: the column '{self.accuracy}' holds more than numbers")
         return frame

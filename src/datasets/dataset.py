@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -98,9 +99,27 @@ class Dataset(ABC):
     def batches(self, part: str, batch_size: int, device: torch.device, images: int | None = None) -> Iterable[Batch]:
         """The first `images` images of a part (all if None) without augmentation, always in the same order."""
 
-    def save_split(self, path: Any) -> None:
+    def save_split(self, path: Path) -> None:
         """Store which image belongs to which part, as an .npz of three index arrays."""
-        np.savez_compressed(path, **self.indices)  # type: ignore[arg-type]
+        temporary = path.with_suffix(".tmp.npz")
+        np.savez_compressed(temporary, **self.indices)  # type: ignore[arg-type]
+        temporary.replace(path)
+
+    def check_split(self, path: Path) -> None:
+        """Refuse to go on with a run whose stored split is another one.
+
+        Raises:
+            UsageError: images were added, removed or divided otherwise since the run was started.
+        """
+        if not path.exists():
+            return
+        with np.load(path) as stored:
+            same = all(part in stored and np.array_equal(stored[part], self.indices[part]) for part in PARTS)
+        if not same:
+            raise UsageError(
+                f"{path} holds another split than {self.name} gives now: its images have changed since the run was "
+                "started, so start a new run"
+            )
 
 
 def channel_statistics(images: Tensor) -> Statistics:

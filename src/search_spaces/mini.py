@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from src.search_spaces.space import Input, SequentialSpace
+from src.search_spaces.stages import bracketed, check_sequence, check_size
 from src.supernet.ops import InvertedResidual, PoolBlock, classifier, conv_bn
 from src.supernet.path import Path
 
@@ -21,9 +22,15 @@ class Mini(SequentialSpace):
     def __init__(
         self, channels: Sequence[int] = (8, 8, 12, 12, 12), strides: Sequence[int] = (1, 1, 2, 1, 1), stem: int = 8
     ) -> None:
-        self.channels = (stem, *channels)
-        self.strides = tuple(strides)
-        self.sizes = (len(self.ops),) * len(channels)
+        layers = len(channels) if isinstance(channels, Sequence) else 1
+        first = check_sequence("stem", [stem], 1)
+        self.channels = (*first, *check_sequence("channels", channels, max(layers, 1)))
+        self.strides = check_sequence("strides", strides, layers, (1, 2))
+        self.sizes = (len(self.ops),) * layers
+
+    def check_input(self, given: Input) -> None:
+        """Refuse images that the strides shrink to less than 2x2."""
+        check_size(self.name, given.image_size, self.strides, lambda s: f"search_space.strides={bracketed(s)}")
 
     def stem(self, in_channels: int) -> nn.Module:
         """3x3 convolution, BN, ReLU6 at full resolution."""

@@ -22,6 +22,9 @@ from src.supernet.choice import ChoiceBlock
 from src.supernet.net import Supernet
 from src.supernet.path import Path, format_path, parse_path
 
+LISTED = 100_000
+"""Spaces of more paths than this are sampled, never listed."""
+
 
 class Input(NamedTuple):
     """What a network reads and tells apart: images (in_channels, image_size, image_size) of num_classes classes."""
@@ -87,6 +90,16 @@ class SearchSpace(ABC):
     def sample(self, generator: torch.Generator) -> Path:
         """A path drawn uniformly: in every layer each choice with probability 1 / m."""
         return tuple(int(torch.randint(size, (), generator=generator)) for size in self.sizes)
+
+    def all_paths(self, option: str) -> list[Path]:
+        """All paths, as `option` asked for.
+
+        Raises:
+            UsageError: there are too many to list.
+        """
+        if self.count > LISTED:
+            raise UsageError(f"{option}: {self.name} has {self.count:,} paths, more than {LISTED:,}: take a sample")
+        return list(self.paths())
 
     def paths(self) -> Iterator[Path]:
         """All paths in lexicographic order, lazily."""

@@ -98,7 +98,9 @@ def check_sequence(key: str, given: Sequence[int], count: int, options: Sequence
     if len(values) != count or not fits:
         kind = f"out of {' and '.join(map(str, options))}" if options else "above 0"
         shown = bracketed(values) if values else given
-        raise UsageError(f"search_space.{key}={shown}: give {count} whole numbers {kind}, one for each stage")
+        raise UsageError(
+            f"search_space.{key}={shown}: give {count} whole {'number' if count == 1 else 'numbers'} {kind}"
+        )
     return values
 
 

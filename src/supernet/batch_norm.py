@@ -55,7 +55,7 @@ def statistics(
     """
     norms = [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     was_training = net.training
-    saved = [(n.track_running_stats, n.momentum, {k: v.clone() for k, v in n.named_buffers()}) for n in norms]
+    saved = [_State(norm) for norm in norms]
     net.eval()
     try:
         with torch.no_grad():
@@ -63,11 +63,28 @@ def statistics(
         yield
     finally:
         with torch.no_grad():
-            for norm, (tracks, momentum, buffers) in zip(norms, saved, strict=True):
-                norm.track_running_stats, norm.momentum = tracks, momentum
-                for name, value in buffers.items():
-                    norm.get_buffer(name).copy_(value)
+            for state in saved:
+                state.restore()
         net.train(was_training)
+
+
+class _State:
+    """What scoring changes in one norm. Ghost batches are a matter of training: scoring takes each batch as a whole."""
+
+    def __init__(self, norm: nn.modules.batchnorm._BatchNorm) -> None:
+        self.norm, self.tracks, self.momentum = norm, norm.track_running_stats, norm.momentum
+        self.ghost_batch = getattr(norm, "ghost_batch", None)
+        self.buffers = {name: value.clone() for name, value in norm.named_buffers()}
+        if self.ghost_batch is not None:
+            norm.ghost_batch = None  # type: ignore[assignment]
+
+    def restore(self) -> None:
+        """Put it all back."""
+        self.norm.track_running_stats, self.norm.momentum = self.tracks, self.momentum
+        if self.ghost_batch is not None:
+            self.norm.ghost_batch = self.ghost_batch
+        for name, value in self.buffers.items():
+            self.norm.get_buffer(name).copy_(value)
 
 
 def _prepare(

@@ -45,6 +45,6 @@ def test_wrong_strides_are_refused(given: object) -> None:
 
 
 def test_wrong_channels_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"search_space.channels=\[8,0\]: give 2 whole numbers above 0, one for each"):
+    with pytest.raises(UsageError, match=r"search_space.channels=\[8,0\]: give 2 whole numbers above 0"):
         check_sequence("channels", [8, 0], 2)
     assert check_sequence("channels", [8, 16], 2) == (8, 16)

@@ -110,6 +110,18 @@ def test_without_ghost_batches_it_is_batch_norm_exactly() -> None:
     assert torch.equal(ours(x), theirs(x))
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_scoring_ignores_ghost_batches(net: nn.Module, protocol: str) -> None:
+    def logits() -> Tensor:
+        with statistics(net, protocol, lambda x: net(x, PATH), images(32, 2)), torch.no_grad():
+            return net(images(32, 1, seed=5)[0], PATH)
+
+    plain = logits()
+    set_ghost_batch(net, 8)
+    assert torch.equal(plain, logits())
+    assert first_norm(net).ghost_batch == 8
+
+
 def test_set_ghost_batch_reaches_every_norm(net: nn.Module) -> None:
     set_ghost_batch(net, 16)
     assert {module.ghost_batch for module in net.modules() if isinstance(module, BatchNorm)} == {16}

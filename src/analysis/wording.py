@@ -29,7 +29,7 @@ def method_table(group: Group, bn: str, whole: bool = True) -> pd.DataFrame:
     rows = [_method_cells(row) for row in method_rows(group, bn).to_dict("records")]
     rows += [_baseline_cells(row) for row in baseline_rows(group, bn).dropna(subset="tau").to_dict("records")]
     table = pd.DataFrame(rows).fillna("")
-    return table if whole else table.drop(columns=["Supernet steps", "Backward passes", "Count spread at the end"])
+    return table if whole else table.drop(columns=["Supernet steps", "Backward passes", "Count spread"])
 
 
 def _method_cells(row: dict[Any, Any]) -> dict[str, str]:
@@ -43,7 +43,7 @@ def _method_cells(row: dict[Any, Any]) -> dict[str, str]:
         "95 % interval of τ": interval(row["tau_low"], row["tau_high"]),
         "τ minus strict fairness": _difference(row),
         "Spearman ρ": with_spread(row["spearman"], math.nan, 3),
-        "Count spread at the end": between(row["count_spread"], row["count_spread"]),
+        "Count spread": between(row["count_spread"], row["count_spread"]),
     }
 
 

@@ -37,7 +37,10 @@ def run(cfg: DictConfig) -> dict[str, Any]:
 
     runs = find_runs(Path(cfg.runs))
     commits = check_commits(runs, cfg.mix_commits)
-    return outputs.write(group_runs(runs), commits, cfg.bn, Path(cfg.out or cfg.runs))
+    try:
+        return outputs.write(group_runs(runs), commits, cfg.bn, Path(cfg.out or cfg.runs))
+    except OSError as error:
+        raise UsageError(f"out={cfg.out or cfg.runs}: the report cannot be written there: {error.strerror}") from None
 
 
 def tables(result: dict[str, Any]) -> list[Table]:

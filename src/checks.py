@@ -5,9 +5,9 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from src.errors import UsageError, unknown
+from src.run_folder import PROTOCOLS
 from src.settings import boolean, number, one_of, only
 
-PROTOCOLS = ("running", "batch", "adapt", "recalibrate")
 TRAINER = ("accelerator", "devices", "precision", "deterministic", "benchmark")
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
 INSTEAD = {

@@ -14,13 +14,13 @@ from rich.table import Table
 
 from src.analysis.figures import histogram, save
 from src.analysis.ranking import split_half, summary
+from src.assembly import Run
 from src.benchmarks.benchmark import Benchmark
 from src.evaluator import Evaluator
 from src.progress import progress
 from src.run_folder import PROVENANCE, RESULT, SCORE_COLUMNS, SCORES, append_rows, replace_file, write_json
 from src.search_spaces.space import Input
 from src.supernet.path import format_path, parse_path
-from src.training import Run
 
 
 def conclude(run: Run) -> dict[str, Any]:

@@ -13,13 +13,11 @@ from omegaconf import DictConfig
 
 from src.command import launch
 from src.errors import UsageError
-from src.run_folder import RESULT, write_json
+from src.run_folder import PROTOCOLS, RESULT, write_json
 from src.settings import boolean, one_of
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-PROTOCOLS = ("running", "batch", "adapt", "recalibrate")
 
 
 def run(cfg: DictConfig) -> dict[str, Any]:

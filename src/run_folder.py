@@ -22,6 +22,9 @@ CONFIG, PROVENANCE, RESULT = "config.yaml", "provenance.json", "result.json"
 METRICS, COUNTS, SCORES, SPLIT = "metrics.csv", "counts.csv", "scores.csv", "split.npz"
 CHECKPOINTS = "checkpoints"
 
+PROTOCOLS = ("running", "batch", "adapt", "recalibrate")
+"""Batch-norm statistics that paths are scored under; src/supernet/batch_norm.py says what they are."""
+
 METRIC_COLUMNS = (
     "step",  # supernet steps taken
     "epoch",  # of the training part, fractional

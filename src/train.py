@@ -21,8 +21,9 @@ def main(cfg: DictConfig, folder: Path) -> None:
     cfg = settle(cfg, folder, list(hydra.overrides.task), is_sweep=hydra.mode == RunMode.MULTIRUN)
     check_training(cfg)
 
-    from src.outcome import conclude  # late: torch and Lightning take seconds to import
-    from src.training import assemble, begin, close, fit, show_finished
+    from src.assembly import assemble  # late: torch and Lightning take seconds to import
+    from src.outcome import conclude
+    from src.training import begin, close, fit, show_finished
 
     run = assemble(cfg, folder)
     if run.is_finished():

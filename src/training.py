@@ -1,100 +1,28 @@
-"""One training run, put together from its configuration and carried through."""
+"""One training run carried through: begun, trained up to its budget or a signal, closed."""
 
 from __future__ import annotations
 
-import logging
-import secrets
 import signal
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from types import FrameType
-from typing import Any
 
-import pytorch_lightning as pl
-import timm.optim
 import torch
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from torch import nn
+from omegaconf import OmegaConf
 
-from src.benchmarks.benchmark import Benchmark
-from src.budget import Budget, cosine, plan_budget
-from src.checkpoint import AtomicCheckpointIO, Checkpoints, checkpoint_path, read_checkpoint
+from src.assembly import WANDB_ID, Run
+from src.checkpoint import Checkpoints, checkpoint_path
 from src.command import Interrupted
-from src.datasets.dataset import Dataset, TrainLoader
-from src.datasets.stream import mix
 from src.errors import RunError, UsageError
 from src.evaluator import Evaluator
 from src.journal import Journal, Rhythm
 from src.provenance import store_provenance
 from src.resume import cut_back_tables, store
 from src.run_folder import RESULT, SCORES, SPLIT, replace_file
-from src.samplers.sampler import Sampler
-from src.search_spaces.space import SearchSpace
-from src.step import StepSettings, SupernetStep
 from src.supernet.path import Path as SupernetPath
 
-WANDB_ID = "wandb_id"
-ORDER, WEIGHTS, VALIDATION = 0, 2, 3  # streams of the run's seed, beside the sampler's
-
-
-@dataclass
-class Run:
-    """The parts of one training run."""
-
-    cfg: DictConfig
-    folder: Path
-    dataset: Dataset
-    space: SearchSpace
-    budget: Budget
-    module: SupernetStep
-    loader: TrainLoader
-    trainer: pl.Trainer
-    checkpoints: Checkpoints
-    benchmark: Benchmark | None
-    paths: list[SupernetPath]
-    """To be scored after training: all, or a fixed sample that is the same for every run on the space."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where the supernet is trained."""
-        return self.trainer.strategy.root_device
-
-    def is_finished(self) -> bool:
-        """Trained for its whole budget, and concluded."""
-        return self.module.steps >= self.budget.steps and (self.folder / RESULT).exists()
-
-
-def assemble(cfg: DictConfig, folder: Path) -> Run:
-    """Build everything a run needs, with the state of its checkpoint if it has one."""
-    _quiet()
-    torch.manual_seed(mix(cfg.seed, WEIGHTS))
-    dataset: Dataset = instantiate(cfg.dataset)
-    space: SearchSpace = instantiate(cfg.search_space)
-    net = space.build(dataset.in_channels, dataset.num_classes, dataset.image_size)
-    net = net.to(memory_format=torch.channels_last if cfg.channels_last else torch.contiguous_format)
-    sampler = partial(instantiate, cfg.sampler, sizes=space.sizes, seed=cfg.seed)
-    budget = _budget(cfg, dataset, sampler())
-    module = SupernetStep(
-        net,
-        sampler(total_steps=budget.steps),
-        StepSettings(**OmegaConf.to_container(cfg.step, resolve=True)),  # type: ignore[arg-type]
-        partial(_optimizer, cfg),
-        partial(_learning_rate, cfg, budget),
-    )
-    _optimizer(cfg, net)  # made again by the Trainer; here its options are checked
-    benchmark = known_benchmark(cfg, dataset, space)
-    trainer, checkpoints = _trainer(cfg, folder, budget)
-    loader = dataset.train_loader(cfg.batch_size, budget.steps, mix(cfg.seed, ORDER), trainer.strategy.root_device)
-    paths = _ranked_paths(cfg, space)
-    run = Run(cfg, folder, dataset, space, budget, module, loader, trainer, checkpoints, benchmark, paths)
-    _take_back(run)
-    return run
+VALIDATION = 3
+"""Seed of the fixed validation paths."""
 
 
 def begin(run: Run) -> None:
@@ -109,14 +37,6 @@ def begin(run: Run) -> None:
     run.dataset.save_split(folder / SPLIT)
     store_provenance(folder, _device_name(run.device), run.dataset.name)
     cut_back_tables(folder, run.module.steps)
-
-
-def close(run: Run) -> None:
-    """End the run for its loggers, or the next job of a sweep would go on with it."""
-    if run.trainer.loggers:
-        import wandb
-
-        wandb.finish()
 
 
 def fit(run: Run) -> None:
@@ -140,10 +60,12 @@ def fit(run: Run) -> None:
         raise RunError(f"training ended at step {module.steps} of {run.budget.steps}; go on with resume={run.folder}")
 
 
-def validation_paths(run: Run) -> list[SupernetPath]:
-    """The fixed paths of the one-shot curve: the same for every sampler and seed, so that curves can be compared."""
-    generator = torch.Generator().manual_seed(VALIDATION)
-    return run.space.sample_distinct(run.cfg.validation.paths, generator)
+def close(run: Run) -> None:
+    """End the run for its loggers, or the next job of a sweep would go on with it."""
+    if run.trainer.loggers:
+        import wandb
+
+        wandb.finish()
 
 
 def show_finished(run: Run) -> None:
@@ -153,34 +75,10 @@ def show_finished(run: Run) -> None:
     print(f"{run.folder} is finished: {run.module.steps} steps, see {RESULT} there")
 
 
-def known_benchmark(cfg: DictConfig, dataset: Dataset, space: SearchSpace) -> Benchmark | None:
-    """The configured benchmark, if its file is given and its data set is the one at hand.
-
-    Raises:
-        UsageError: the file is missing, or speaks of another space.
-    """
-    settings = cfg.get("benchmark")
-    if not settings or not settings.get("path") or not _holds_for(cfg, dataset):
-        return None
-    benchmark: Benchmark = instantiate({key: value for key, value in settings.items() if key != "holds_for"})
-    benchmark.runs()  # read now, so that a wrong file is found before training
-    arch = space.format(next(space.paths()))
-    if arch not in benchmark.accuracies():
-        raise UsageError(f"benchmark.path={settings.path} does not hold {arch}, a network of {space.name}")
-    return benchmark
-
-
-def _ranked_paths(cfg: DictConfig, space: SearchSpace) -> list[SupernetPath]:
-    if cfg.ranking.paths == "all":
-        return space.all_paths("ranking.paths=all")
-    return space.sample_distinct(cfg.ranking.paths, torch.Generator().manual_seed(cfg.ranking.seed))
-
-
-def _holds_for(cfg: DictConfig, dataset: Dataset) -> bool:
-    """Whether the run is of the kind that the benchmark's `holds_for` speaks of: data set, image size, any key."""
-    facts = {"dataset": dataset.name, "image_size": dataset.image_size}
-    asked = cfg.benchmark.get("holds_for") or {}
-    return all((facts[key] if key in facts else OmegaConf.select(cfg, key)) == value for key, value in asked.items())
+def validation_paths(run: Run) -> list[SupernetPath]:
+    """The fixed paths of the one-shot curve: the same for every sampler and seed, so that curves can be compared."""
+    generator = torch.Generator().manual_seed(VALIDATION)
+    return run.space.sample_distinct(run.cfg.validation.paths, generator)
 
 
 def _open_loggers(run: Run) -> None:
@@ -199,88 +97,11 @@ def _open_loggers(run: Run) -> None:
         replace_file(run.folder / WANDB_ID, str(logger.version))
 
 
-def _budget(cfg: DictConfig, dataset: Dataset, sampler: Sampler) -> Budget:
-    epoch_steps = max(dataset.size("train") // cfg.batch_size, 1)
-    return plan_budget(dict(cfg.budget), cfg.recipe.epochs, epoch_steps, sampler.passes_per_step)
-
-
-def _optimizer(cfg: DictConfig, net: nn.Module) -> torch.optim.Optimizer:
-    """The configured optimizer; without `norm_decay`, scales, shifts and biases are a group of their own."""
-    if cfg.norm_decay:
-        parameters: Any = net.parameters()
-    else:
-        parameters = timm.optim.param_groups_weight_decay(net, cfg.optimizer.weight_decay)
-    try:
-        return instantiate(cfg.optimizer)(parameters)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"optimizer: {error}") from None
-
-
-def _learning_rate(cfg: DictConfig, budget: Budget, step: int) -> float:
-    warmup = round(cfg.schedule.warmup_epochs * budget.epoch_steps)
-    return cosine(step, budget.steps, cfg.optimizer.lr, cfg.schedule.final_lr, warmup)
-
-
-def _trainer(cfg: DictConfig, folder: Path, budget: Budget) -> tuple[pl.Trainer, Checkpoints]:
-    """A Trainer that leaves epochs, progress and checkpoints to us: all count in supernet steps."""
-    checkpoints = Checkpoints(folder, budget.steps, cfg.save_every)
-    settings: dict[str, Any] = dict(OmegaConf.to_container(cfg.trainer, resolve=True))  # type: ignore[arg-type]
-    trainer = _checked_trainer(
-        **settings,
-        log_every_n_steps=1,
-        max_epochs=1,
-        min_epochs=0,
-        limit_val_batches=0,
-        num_sanity_val_steps=0,
-        logger=_loggers(cfg, folder),
-        callbacks=[checkpoints],
-        plugins=[AtomicCheckpointIO()],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
-    return trainer, checkpoints
-
-
-def _checked_trainer(**settings: Any) -> pl.Trainer:
-    try:
-        return pl.Trainer(**settings)
-    except (MisconfigurationException, TypeError, ValueError) as error:
-        raise UsageError(f"trainer: {error}") from None
-
-
-def _loggers(cfg: DictConfig, folder: Path) -> list[Any]:
-    """The loggers beside metrics.csv, which is always written."""
-    if cfg.logger.wandb is None:
-        return []
-    from pytorch_lightning.loggers import WandbLogger
-
-    stored = folder / WANDB_ID
-    run_id = (stored.read_text() if stored.exists() else "") or secrets.token_hex(4)
-    settings: Any = OmegaConf.to_container(cfg.logger.wandb, resolve=True)
-    return [WandbLogger(name=folder.name, save_dir=str(folder), id=run_id, resume="allow", **settings)]
-
-
 def _journal(run: Run) -> Journal:
     cfg = run.cfg
     settings = {key: value for key, value in cfg.validation.items() if key not in ("paths", "bn")}
     evaluator = Evaluator(run.module.net, run.dataset, run.device, cfg.validation.bn, **settings)
     return Journal(run.folder, run.budget, Rhythm(**cfg.journal), evaluator, validation_paths(run))
-
-
-def _take_back(run: Run) -> None:
-    """Load the state of a run that was started before."""
-    run.module.loader_state = run.loader.state_dict
-    saved = read_checkpoint(run.folder, run.cfg.checkpoint)
-    if saved is None:
-        return
-    if run.device.type == "cpu":
-        torch.set_num_threads(saved["fairpath"]["threads"])  # sums come out in another order with another number
-    run.module.load_state_dict(saved["state_dict"])
-    run.module.on_load_checkpoint(saved)
-    run.loader.load_state_dict(saved["fairpath"]["loader"])
-    run.checkpoints.saved_at = 0.0
 
 
 @contextmanager
@@ -307,10 +128,3 @@ def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"cpu, {torch.get_num_threads()} threads"
-
-
-def _quiet() -> None:
-    """Keep Lightning's own chatter off the terminal."""
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)

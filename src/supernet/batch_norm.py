@@ -14,8 +14,6 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-PROTOCOLS = ("running", "batch", "adapt", "recalibrate")
-
 
 class BatchNorm(nn.BatchNorm2d):
     """BatchNorm2d that can normalise each `ghost_batch` images of a training batch on their own (Hoffer et al. 2017).
@@ -49,7 +47,7 @@ def statistics(
 
     Args:
         net: left exactly as it was, also when the block raises.
-        protocol: one of PROTOCOLS.
+        protocol: one of run_folder.PROTOCOLS.
         forward: runs the path to be scored on images (B, C, H, W).
         images: calibration batches, read by `adapt` and `recalibrate` alone.
     """

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from src.run_folder import PROTOCOLS
 from src.search_spaces.mini import Mini
-from src.supernet.batch_norm import PROTOCOLS, BatchNorm, set_ghost_batch, statistics
+from src.supernet.batch_norm import BatchNorm, set_ghost_batch, statistics
 
 PATH = (1, 2, 0, 2, 1)
 

@@ -6,6 +6,7 @@ Nothing is written yet; src/training.py carries the run through.
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import warnings
 from dataclasses import dataclass
@@ -182,6 +183,8 @@ def _loggers(cfg: DictConfig, folder: Path) -> list[Any]:
     stored = folder / WANDB_ID
     run_id = (stored.read_text() if stored.exists() else "") or secrets.token_hex(4)
     settings: Any = OmegaConf.to_container(cfg.logger.wandb, resolve=True)
+    if settings.get("offline"):
+        os.environ.setdefault("WANDB_SILENT", "true")  # its summary would push the table off the screen
     return [WandbLogger(name=folder.name, save_dir=str(folder), id=run_id, resume="allow", **settings)]
 
 

@@ -4,7 +4,8 @@ datasets       images in three parts: train, val (held out of train), test
 search_spaces  which networks there are, and the supernet that holds them all
 supernet       choice blocks, paths and routes, batch-norm statistics
 samplers       which paths a step trains: a plan of updates for each mini-batch
-step           the LightningModule that carries a plan out; assembly and training put a run together and carry it through
+step           the LightningModule that carries a plan out
+assembly       a run put together from its configuration; training carries it through
 evaluator      paths -> scores, with the supernet's weights
 benchmarks     what the networks reach when trained alone, to hold the scores against
 analysis       rankings, fairness and figures, from tables alone

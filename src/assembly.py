@@ -12,7 +12,7 @@ import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytorch_lightning as pl
 import timm.optim
@@ -55,6 +55,8 @@ class Run:
     benchmark: Benchmark | None
     paths: list[SupernetPath]
     """To be scored after training: all, or a fixed sample that is the same for every run on the space."""
+    lock: IO[str] | None = None
+    """Open while the folder is this process's own."""
 
     @property
     def device(self) -> torch.device:

@@ -12,15 +12,19 @@ result.json      written last: a run that has it is finished
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+from src.errors import UsageError
 
 CONFIG, PROVENANCE, RESULT = "config.yaml", "provenance.json", "result.json"
 METRICS, COUNTS, SCORES, SPLIT = "metrics.csv", "counts.csv", "scores.csv", "split.npz"
 CHECKPOINTS = "checkpoints"
+LOCK = ".lock"
 
 PROTOCOLS = ("running", "batch", "adapt", "recalibrate")
 """Batch-norm statistics that paths are scored under; src/supernet/batch_norm.py says what they are."""
@@ -57,6 +61,22 @@ SCORE_COLUMNS = (
     "split",
     "images",
 )
+
+
+def claim(folder: Path) -> IO[str]:
+    """Hold a run folder until the returned file is closed or the process ends, however it ends.
+
+    Raises:
+        UsageError: another process holds it; two would write over each other's tables.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / LOCK).open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise UsageError(f"{folder} is in use by another process: wait for it, or give another folder") from None
+    return file
 
 
 def replace_file(path: Path, text: str) -> None:

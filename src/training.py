@@ -18,7 +18,7 @@ from src.evaluator import Evaluator
 from src.journal import Journal, Rhythm
 from src.provenance import store_provenance
 from src.resume import cut_back_tables, store
-from src.run_folder import RESULT, SCORES, SPLIT, replace_file
+from src.run_folder import RESULT, SCORES, SPLIT, claim, replace_file
 from src.supernet.path import Path as SupernetPath
 
 VALIDATION = 3
@@ -28,6 +28,7 @@ VALIDATION = 3
 def begin(run: Run) -> None:
     """Write down what the run is, and drop what was written after the checkpoint it goes on from."""
     folder = run.folder
+    run.lock = claim(folder)
     run.dataset.check_split(folder / SPLIT)
     _open_loggers(run)
     if run.module.steps < run.budget.steps:
@@ -62,6 +63,8 @@ def fit(run: Run) -> None:
 
 def close(run: Run) -> None:
     """End the run for its loggers, or the next job of a sweep would go on with it."""
+    if run.lock is not None:
+        run.lock.close()
     if run.trainer.loggers:
         import wandb
 

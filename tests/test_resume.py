@@ -18,7 +18,7 @@ import torch
 
 from src.checkpoint import AtomicCheckpointIO, checkpoint_path
 from src.command import launch
-from src.run_folder import COUNTS, METRICS, RESULT, SCORES, SPLIT, WALL_CLOCK
+from src.run_folder import COUNTS, METRICS, RESULT, SCORES, SPLIT, WALL_CLOCK, claim
 from src.step import SupernetStep
 from src.train import main
 
@@ -191,6 +191,15 @@ def test_saving_over_a_damaged_checkpoint_keeps_the_good_one(tmp_path: Path) -> 
     last.write_bytes(b"damaged")
     files.save_checkpoint({"step": 3}, last)
     assert [torch.load(path, weights_only=True)["step"] for path in (previous, last)] == [1, 3]
+
+
+def test_two_processes_in_one_folder_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    with claim(folder):
+        assert train(folder, steps=2) == 2
+    assert "another process" in capsys.readouterr().err
+    assert not (folder / METRICS).exists()
+    assert train(folder, steps=2) == 0
 
 
 def test_a_changed_data_set_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import logging
 import os
 import secrets
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -55,6 +55,10 @@ class Run:
     benchmark: Benchmark | None
     paths: list[SupernetPath]
     """To be scored after training: all, or a fixed sample that is the same for every run on the space."""
+    threads: int = field(default_factory=torch.get_num_threads)
+    """CPU threads to compute with: those it was started with, since another number sums in another order."""
+    threads_before: int = field(default_factory=torch.get_num_threads)
+    """What `close` gives back to the next job of a sweep."""
     lock: IO[str] | None = None
     """Open while the folder is this process's own."""
 
@@ -96,7 +100,7 @@ def assemble(cfg: DictConfig, folder: Path) -> Run:
 
 
 def known_benchmark(cfg: DictConfig, dataset: Dataset, space: SearchSpace) -> Benchmark | None:
-    """The configured benchmark, if its file is given and its data set is the one at hand.
+    """The configured benchmark, if its file is given and it holds for runs of this kind.
 
     Raises:
         UsageError: the file is missing, or speaks of another space.
@@ -196,12 +200,10 @@ def _take_back(run: Run) -> None:
     saved = read_checkpoint(run.folder, run.cfg.checkpoint)
     if saved is None:
         return
-    if run.device.type == "cpu":
-        torch.set_num_threads(saved["fairpath"]["threads"])  # sums come out in another order with another number
+    run.threads = saved["fairpath"]["threads"]
     run.module.load_state_dict(saved["state_dict"])
     run.module.on_load_checkpoint(saved)
     run.loader.load_state_dict(saved["fairpath"]["loader"])
-    run.checkpoints.saved_at = 0.0
 
 
 def _quiet() -> None:

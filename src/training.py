@@ -29,6 +29,7 @@ def begin(run: Run) -> None:
     """Write down what the run is, and drop what was written after the checkpoint it goes on from."""
     folder = run.folder
     run.lock = claim(folder)
+    torch.set_num_threads(run.threads)
     run.dataset.check_split(folder / SPLIT)
     _open_loggers(run)
     if run.module.steps < run.budget.steps:
@@ -64,6 +65,7 @@ def fit(run: Run) -> None:
 def close(run: Run) -> None:
     """End the run for its loggers, or the next job of a sweep would go on with it."""
     if run.lock is not None:
+        torch.set_num_threads(run.threads_before)
         run.lock.close()
     if run.trainer.loggers:
         import wandb

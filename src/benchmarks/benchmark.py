@@ -12,8 +12,6 @@ class Benchmark(ABC):
     """Ground truth of a search space; all accuracies in [0, 1]."""
 
     name: str
-    space: str
-    """Name of the search space whose arch strings it uses."""
 
     @abstractmethod
     def accuracies(self) -> dict[str, float]:

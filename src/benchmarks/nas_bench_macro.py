@@ -14,7 +14,6 @@ class NasBenchMacro(Benchmark):
     """The official JSON: arch string -> test_acc of three runs, mean_acc, std, params, flops; accuracies in percent."""
 
     name = "nas_bench_macro"
-    space = "nas_bench_macro"
 
     def __init__(self, path: str) -> None:
         self.path = existing(path, "benchmark.path")

@@ -16,7 +16,6 @@ class Table(Benchmark):
     def __init__(
         self,
         name: str,
-        space: str,
         path: str,
         arch: str = "arch",
         accuracy: str = "accuracy",
@@ -24,7 +23,7 @@ class Table(Benchmark):
         scale: float = 1.0,
     ) -> None:
         """`scale` is the table's value of a perfect accuracy: 1 or 100."""
-        self.name, self.space = name, space
+        self.name = name
         self.path, self.arch, self.accuracy = existing(path, "benchmark.path"), arch, accuracy
         self.run_prefix, self.scale = run_prefix, scale
 

@@ -32,11 +32,6 @@ Plan = list[Update]
 """One supernet step: all the updates made on one mini-batch, in order."""
 
 
-def backward_passes(plan: Plan) -> int:
-    """Backward passes that a plan costs: one per route of each update."""
-    return sum(len(update.routes) for update in plan)
-
-
 def format_path(path: Iterable[int]) -> str:
     """`(2, 0, 2)` as `2-0-2`."""
     return "-".join(str(choice) for choice in path)

@@ -24,7 +24,7 @@ def written(path: Path, text: str) -> str:
 
 def test_a_table_is_scaled_and_keeps_leading_zeros(tmp_path: Path) -> None:
     path = written(tmp_path / "t.csv", "arch,accuracy,run_0,run_1\n00,90,89,91\n01,50,40,60\n")
-    table = Table("t", "space", path, run_prefix="run_", scale=100)
+    table = Table("t", path, run_prefix="run_", scale=100)
     assert table.accuracies() == {"00": 0.9, "01": 0.5}
     assert table.runs() == {"00": [0.89, 0.91], "01": [0.4, 0.6]}
 
@@ -35,7 +35,7 @@ def test_a_table_is_scaled_and_keeps_leading_zeros(tmp_path: Path) -> None:
 )
 def test_a_wrong_table_is_refused(text: str, names: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=names):
-        Table("t", "space", written(tmp_path / "t.csv", text)).accuracies()
+        Table("t", written(tmp_path / "t.csv", text)).accuracies()
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", "not json", json.dumps({"0": {"acc": 1}})])
@@ -54,7 +54,7 @@ def test_the_official_macro_file(shared_data: Path) -> None:
 
 def test_the_201_table(shared_data: Path) -> None:
     path = str(shared_data / "nas_bench_201.csv")
-    values = pd.Series(Table("201", "nas_bench_201", path, accuracy="cifar10_test", scale=100).accuracies())
+    values = pd.Series(Table("201", path, accuracy="cifar10_test", scale=100).accuracies())
     assert len(values) == 15625
     assert round(100 * values.mean(), 2) == 87.06
     assert round(100 * values.max(), 2) == 94.37
@@ -62,7 +62,7 @@ def test_the_201_table(shared_data: Path) -> None:
 
 
 def test_the_ground_truth_of_mini_can_be_trusted_and_is_more_than_a_count_of_parameters() -> None:
-    space, table = Mini(), Table("mini", "mini", MINI, run_prefix="run_")
+    space, table = Mini(), Table("mini", MINI, run_prefix="run_")
     truth = table.accuracies()
     assert set(truth) == {space.format(path) for path in space.paths()}
     repeated = split_half(list(table.runs().values()))

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytorch_lightning as pl
-import timm.optim
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -28,10 +27,12 @@ from src.checkpoint import AtomicCheckpointIO, Checkpoints, read_checkpoint
 from src.datasets.dataset import Dataset, TrainLoader
 from src.datasets.stream import mix
 from src.errors import UsageError
+from src.optimizer import make_optimizer
 from src.run_folder import RESULT
 from src.samplers.sampler import Sampler
 from src.search_spaces.space import SearchSpace
 from src.step import StepSettings, SupernetStep
+from src.supernet.inter_choice import InterChoice, split_weights
 from src.supernet.path import Path as SupernetPath
 
 WANDB_ID = "wandb_id"
@@ -78,18 +79,19 @@ def assemble(cfg: DictConfig, folder: Path) -> Run:
     torch.manual_seed(mix(cfg.seed, WEIGHTS))
     dataset: Dataset = instantiate(cfg.dataset)
     space: SearchSpace = instantiate(cfg.search_space)
-    net = space.build(dataset.in_channels, dataset.num_classes, dataset.image_size)
-    net = net.to(memory_format=torch.channels_last if cfg.channels_last else torch.contiguous_format)
+    net, inter_choice = build_supernet(cfg, dataset, space)
     sampler = partial(instantiate, cfg.sampler, sizes=space.sizes, seed=cfg.seed)
     budget = _budget(cfg, dataset, sampler())
+    optimizer = partial(make_optimizer, cfg.optimizer, cfg.norm_decay, inter_choice.weight_decay)
     module = SupernetStep(
         net,
         sampler(total_steps=budget.steps),
         StepSettings(**OmegaConf.to_container(cfg.step, resolve=True)),  # type: ignore[arg-type]
-        partial(_optimizer, cfg),
+        optimizer,
         partial(_learning_rate, cfg, budget),
+        inter_choice.split_step(budget),
     )
-    _optimizer(cfg, net)  # made again by the Trainer; here its options are checked
+    optimizer(net)  # made again by the Trainer; here its options are checked
     benchmark = known_benchmark(cfg, dataset, space)
     trainer, checkpoints = _trainer(cfg, folder, budget)
     loader = dataset.train_loader(cfg.batch_size, budget.steps, mix(cfg.seed, ORDER), trainer.strategy.root_device)
@@ -97,6 +99,15 @@ def assemble(cfg: DictConfig, folder: Path) -> Run:
     run = Run(cfg, folder, dataset, space, budget, module, loader, trainer, checkpoints, benchmark, paths)
     _take_back(run)
     return run
+
+
+def build_supernet(cfg: DictConfig, dataset: Dataset, space: SearchSpace) -> tuple[nn.Module, InterChoice]:
+    """A fresh supernet for the data set, with its inter-choice weights, in the configured memory format."""
+    net = space.build(dataset.in_channels, dataset.num_classes, dataset.image_size)
+    net = net.to(memory_format=torch.channels_last if cfg.channels_last else torch.contiguous_format)
+    inter_choice: InterChoice = instantiate(cfg.inter_choice)
+    inter_choice.attach(net, torch.zeros(2, dataset.in_channels, dataset.image_size, dataset.image_size))
+    return net, inter_choice
 
 
 def known_benchmark(cfg: DictConfig, dataset: Dataset, space: SearchSpace) -> Benchmark | None:
@@ -132,18 +143,6 @@ def _holds_for(cfg: DictConfig, dataset: Dataset) -> bool:
 def _budget(cfg: DictConfig, dataset: Dataset, sampler: Sampler) -> Budget:
     epoch_steps = max(dataset.size("train") // cfg.batch_size, 1)
     return plan_budget(dict(cfg.budget), cfg.recipe.epochs, epoch_steps, sampler.passes_per_step)
-
-
-def _optimizer(cfg: DictConfig, net: nn.Module) -> torch.optim.Optimizer:
-    """The configured optimizer; without `norm_decay`, scales, shifts and biases are a group of their own."""
-    if cfg.norm_decay:
-        parameters: Any = net.parameters()
-    else:
-        parameters = timm.optim.param_groups_weight_decay(net, cfg.optimizer.weight_decay)
-    try:
-        return instantiate(cfg.optimizer)(parameters)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"optimizer: {error}") from None
 
 
 def _learning_rate(cfg: DictConfig, budget: Budget, step: int) -> float:
@@ -201,6 +200,8 @@ def _take_back(run: Run) -> None:
     if saved is None:
         return
     run.threads = saved["fairpath"]["threads"]
+    if saved["fairpath"]["is_split"]:
+        split_weights(run.module.net)
     run.module.load_state_dict(saved["state_dict"])
     run.module.on_load_checkpoint(saved)
     run.loader.load_state_dict(saved["fairpath"]["loader"])

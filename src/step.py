@@ -6,6 +6,7 @@ B images, L layers, m choices of a layer, R routes of an update.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +17,11 @@ from torch.nn import functional as F
 
 from src.datasets.dataset import Batch
 from src.errors import RunError
+from src.optimizer import extend
 from src.record import GRADIENT_NORMS, SAMPLES, Record
 from src.samplers.sampler import Sampler
 from src.supernet.batch_norm import set_ghost_batch
+from src.supernet.inter_choice import frozen_rows, is_split, split_weights, tables
 from src.supernet.path import Route, Update, format_route
 from src.tally import Counts, Means, Stopwatch
 
@@ -48,12 +51,17 @@ class SupernetStep(pl.LightningModule):
         settings: StepSettings,
         optimizer: Callable[[nn.Module], torch.optim.Optimizer],
         learning_rate: Callable[[int], float],
+        split_step: int | None = None,
     ) -> None:
-        """`net(images, route)` gives logits; `learning_rate(step)` is that of a supernet step counted from 0."""
+        """`net(images, route)` gives logits; `learning_rate(step)` is that of a supernet step counted from 0.
+
+        Before step `split_step` every operation is copied for each previous choice.
+        """
         super().__init__()
         self.automatic_optimization = False
         self.net, self.sampler, self.settings = net, sampler, settings
-        self.make_optimizer, self.learning_rate = optimizer, learning_rate
+        self.make_optimizer, self.learning_rate, self.split_step = optimizer, learning_rate, split_step
+        self.tables = tables(net)
         self.steps = 0
         self.loader_state: Callable[[], dict[str, Any]] = dict
         """Where the training loader stands, set by whoever starts the run."""
@@ -73,6 +81,7 @@ class SupernetStep(pl.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> None:
         """One supernet step: the updates of the plan in order, each with an optimizer step of its own."""
+        self._split_if_due()
         lr = self.learning_rate(self.steps)
         for update in self.sampler.plan():
             record = Record(update.routes, batch.index)
@@ -85,6 +94,11 @@ class SupernetStep(pl.LightningModule):
             self._observe(record)
             self.counts.add(update.routes)
         self.steps += 1
+
+    def _split_if_due(self) -> None:
+        """Inter-choice weights: at the split the optimizer is extended in place."""
+        if self.split_step is not None and self.steps >= self.split_step and not is_split(self.net):
+            extend(self.optimizers(use_pl_optimizer=False), split_weights(self.net))  # type: ignore[arg-type]
 
     def _clear_gradients(self) -> None:
         """None, not zero: the optimizer then leaves choices off the routes alone."""
@@ -131,7 +145,9 @@ class SupernetStep(pl.LightningModule):
         optimizer = self.optimizers(use_pl_optimizer=True)
         for group in optimizer.param_groups:  # type: ignore[union-attr]
             group["lr"] = lr
-        optimizer.step()  # type: ignore[union-attr]
+        frozen = self.tables and self.settings.unsampled == "frozen"
+        with frozen_rows(self.tables, self.optimizers(False)) if frozen else nullcontext():  # type: ignore[arg-type]
+            optimizer.step()  # type: ignore[union-attr]
 
     def _observe(self, record: Record) -> None:
         if GRADIENT_NORMS in self.sampler.wants:
@@ -167,6 +183,7 @@ class SupernetStep(pl.LightningModule):
         checkpoint.pop("loops", None)
         checkpoint["fairpath"] = {
             "steps": self.steps,
+            "is_split": is_split(self.net),
             "loader": self.loader_state(),
             "sampler": self.sampler.state_dict(),
             "counts": self.counts.values.clone(),

@@ -92,6 +92,40 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
 
+@pytest.mark.parametrize("killed_at", [15, 20, 21, 30])
+@pytest.mark.parametrize("sampler", ["strict_fair", "one_shot"])
+def test_a_run_killed_around_the_split_ends_as_if_it_had_not_been(
+    sampler: str, killed_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = [f"sampler={sampler}", "inter_choice=split"]  # after 20 of 40 steps
+    assert train(tmp_path / "whole", *split) == 0
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_at(killed_at, patch)
+        train(tmp_path / "cut", *split)
+    assert train(tmp_path / "cut", f"resume={tmp_path / 'cut'}") == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+    state = torch.load(checkpoint_path(tmp_path / "cut"), weights_only=True)["state_dict"]
+    copies = [key for key in state if ".copies." in key]
+    assert any(
+        not torch.equal(state[key], state[key.replace(".copies.0.", ".choices.")])
+        for key in copies
+        if ".copies.0." in key
+    )
+
+
+@pytest.mark.parametrize("option", ["bias_2", "shared_bias", "attention"])
+def test_a_run_with_tables_goes_on_as_if_it_had_not_been_killed(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = [f"inter_choice={option}", "inter_choice.weight_decay=0.1", "sampler=spos"]
+    assert train(tmp_path / "whole", *settings) == 0
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_at(25, patch)
+        train(tmp_path / "cut", *settings)
+    assert train(tmp_path / "cut", f"resume={tmp_path / 'cut'}") == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
 def test_rows_written_after_the_checkpoint_are_not_kept_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rare = "save_every=1000"  # the only checkpoint is the one after the first step
     assert train(tmp_path / "whole", rare) == 0

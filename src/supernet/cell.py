@@ -43,7 +43,12 @@ class Cell(nn.Module):
 
     def forward(self, x: Tensor, route: Route) -> Tensor:
         """(B, C, H, W) to the same shape; a route has one entry per edge."""
-        return run_graph(x, [partial(edge, route=entry) for edge, entry in zip(self.edges, route, strict=True)])
+        blocks = zip(self.blocks(), route, strict=True)
+        return run_graph(x, [partial(b, entry=entry, before=b.entries_before(route)) for b, entry in blocks])
+
+    def blocks(self) -> list[ChoiceBlock]:
+        """The choice block of each edge."""
+        return [edge for edge in self.edges if isinstance(edge, ChoiceBlock)]
 
 
 class FixedCell(nn.Module):
@@ -74,10 +79,22 @@ class CellNet(nn.Module):
             x = cell(x, route) if isinstance(cell, Cell) else cell(x)
         return self.tail(x)
 
+    def blocks(self) -> list[tuple[int, ChoiceBlock]]:
+        """(edge, block) of all cells in turn."""
+        return [entry for cell in self.cells if isinstance(cell, Cell) for entry in enumerate(cell.blocks())]
+
+    def ancestors(self, layer: int, depth: int) -> tuple[int, ...]:
+        """The edges of the same cell whose outputs reach edge `layer` in `depth` hops at most."""
+        found: set[int] = set()
+        reached = {layer}
+        for _ in range(depth):
+            reached = {edge for later in reached for edge, _ in incoming(EDGES[later][0])}
+            found |= reached
+        return tuple(sorted(found))
+
     def choice_modules(self, layer: int, choice: int) -> list[nn.Module]:
-        """The modules that one choice of one edge stands for: one in each cell."""
-        blocks = [cell.edges[layer] for cell in self.cells if isinstance(cell, Cell)]
-        return [block.choices[choice] for block in blocks if isinstance(block, ChoiceBlock)]
+        """The modules that one choice of one edge stands for: one in each cell, and its copies."""
+        return [module for edge, block in self.blocks() if edge == layer for module in block.operations(choice)]
 
 
 class Zero(nn.Module):

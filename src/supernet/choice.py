@@ -1,26 +1,103 @@
-"""A choice block: the m candidate operations of one layer."""
+"""A choice block: the m candidate operations of one layer.
+
+B batch, C channels, H W size, m choices of the layer, D earlier choices that it may depend on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import copy
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from src.supernet.path import Entry, Route
+
 
 class ChoiceBlock(nn.Module):
-    """m operations of equal input and output shape, of which a route runs one or a weighted sum."""
+    """m operations of equal input and output shape, of which a route runs one or a weighted sum.
+
+    By default a block knows its own layer's choice alone. Inter-choice weights (src/supernet/inter_choice.py) let it
+    depend on the choices of the layers in `before`: through `dependence`, which changes the input, or through a copy of
+    every operation for each combination of those choices.
+    """
 
     def __init__(self, choices: Iterable[nn.Module]) -> None:
         super().__init__()
         self.choices = nn.ModuleList(choices)
+        self.before: tuple[int, ...] = ()
+        """The layers whose choices this block depends on, all of them earlier ones; D of them."""
+        self.before_sizes: tuple[int, ...] = ()
+        """Choices of each of those layers, (D,)."""
+        self.dependence: nn.Module | None = None
+        """`dependence(x, before, choice)` changes the input of a choice."""
+        self.copies = nn.ModuleList()
+        """After a split: the operations again for every combination of earlier choices but the first."""
 
-    def forward(self, x: Tensor, route: int | Tensor) -> Tensor:
-        """Run choice `route` on x (B, C, H, W), or with weights (m,) the weighted sum of all with a weight != 0.
+    def forward(self, x: Tensor, entry: Entry, before: Sequence[Entry] = ()) -> Tensor:
+        """Run choice `entry` on x (B, C, H, W), or with weights (m,) the weighted sum of all with a weight != 0.
 
-        A choice of weight 0 is not run, so its parameters get no gradient.
+        A choice of weight 0 is not run, so its parameters get no gradient. `before` are the route's entries at the
+        layers this block depends on; weights among them count as shares of 1.
         """
-        if not isinstance(route, Tensor):
-            return self.choices[route](x)
-        weights = [(w, op) for w, op in zip(route.unbind(), self.choices, strict=True) if w.requires_grad or w != 0]
-        return torch.stack([w * op(x) for w, op in weights]).sum(0)
+        if not isinstance(entry, Tensor):
+            return self._run(x, entry, before)
+        weights = [(w, choice) for choice, w in enumerate(entry.unbind()) if w.requires_grad or w != 0]
+        return torch.stack([w * self._run(x, choice, before) for w, choice in weights]).sum(0)
+
+    def entries_before(self, route: Route) -> tuple[Entry, ...]:
+        """What a route says about the layers this block depends on; the route may end before this layer."""
+        return tuple(route[layer] for layer in self.before)
+
+    def _run(self, x: Tensor, choice: int, before: Sequence[Entry]) -> Tensor:
+        if self.dependence is not None:
+            x = self.dependence(x, before, choice)
+        if not len(self.copies):
+            return self.choices[choice](x)
+        if all(isinstance(entry, int) for entry in before):
+            return self.operation(choice, before)(x)  # type: ignore[arg-type]
+        terms = [share * self.operation(choice, chosen)(x) for chosen, share in self._combinations(before)]
+        return torch.stack(terms).sum(0)
+
+    def operation(self, choice: int, before: Sequence[int] = ()) -> nn.Module:
+        """The module that runs for a choice after the given earlier ones."""
+        if not len(self.copies):
+            return self.choices[choice]
+        index = 0
+        for earlier, size in zip(before, self.before_sizes, strict=True):
+            index = index * size + earlier
+        chosen = self.copies[index - 1] if index else self.choices
+        assert isinstance(chosen, nn.ModuleList)
+        return chosen[choice]
+
+    def operations(self, choice: int) -> list[nn.Module]:
+        """The module of a choice, and its copies if there are any."""
+        return [self.choices[choice], *(copies[choice] for copies in self.copies)]  # type: ignore[index]
+
+    def split(self) -> dict[nn.Parameter, nn.Parameter]:
+        """Give every combination of earlier choices its own copy of every operation; copy -> what it was copied from.
+
+        The operations themselves go on as those of the first combination.
+        """
+        origins: dict[nn.Parameter, nn.Parameter] = {}
+        for _ in range(math.prod(self.before_sizes) - 1):
+            copies = copy.deepcopy(self.choices)
+            origins |= zip(copies.parameters(), self.choices.parameters(), strict=True)
+            self.copies.append(copies)
+        return origins
+
+    def _combinations(self, before: Sequence[Entry]) -> Iterator[tuple[tuple[int, ...], Tensor]]:
+        """Combinations of earlier choices that `before` allows, each with its share; the shares sum to 1."""
+        options = [_shares(entry) for entry in before]
+        for combination in itertools.product(*options):
+            chosen, shares = zip(*combination, strict=True)
+            yield chosen, torch.stack(shares).prod()
+
+
+def _shares(entry: Entry) -> list[tuple[int, Tensor]]:
+    """(choice, share) of one layer; weights are divided by their sum."""
+    if not isinstance(entry, Tensor):
+        return [(entry, torch.ones(()))]
+    return [(choice, w) for choice, w in enumerate((entry / entry.sum()).unbind()) if w.requires_grad or w != 0]

@@ -22,12 +22,18 @@ class Supernet(nn.Module):
     def forward(self, x: Tensor, route: Route) -> Tensor:
         """Images (B, C, H, W) through the given route: logits (B, classes)."""
         x = self.stem(x)
-        for layer, choice in zip(self.layers, route, strict=True):
-            x = layer(x, choice)
+        for (_, block), entry in zip(self.blocks(), route, strict=True):
+            x = block(x, entry, block.entries_before(route))
         return self.tail(x)
+
+    def blocks(self) -> list[tuple[int, ChoiceBlock]]:
+        """(layer, block) in the order in which they run."""
+        return [(layer, block) for layer, block in enumerate(self.layers) if isinstance(block, ChoiceBlock)]
+
+    def ancestors(self, layer: int, depth: int) -> tuple[int, ...]:
+        """The layers whose outputs reach this one in `depth` hops at most: in a row, the `depth` ones before it."""
+        return tuple(range(max(layer - depth, 0), layer))
 
     def choice_modules(self, layer: int, choice: int) -> list[nn.Module]:
         """The modules that one choice of one layer stands for."""
-        block = self.layers[layer]
-        assert isinstance(block, ChoiceBlock)
-        return [block.choices[choice]]
+        return self.blocks()[layer][1].operations(choice)

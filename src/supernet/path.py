@@ -16,8 +16,11 @@ from src.errors import UsageError
 Path = tuple[int, ...]
 """One choice per layer, each in [0, m)."""
 
-Route = tuple[int | torch.Tensor, ...]
-"""One entry per layer: a choice in [0, m), or a vector (m,) of weights over the choices. A path is a route of ints."""
+Entry = int | torch.Tensor
+"""What a route says about one layer: a choice in [0, m), or a vector (m,) of weights over the choices."""
+
+Route = tuple[Entry, ...]
+"""One entry per layer. A path is a route of ints."""
 
 
 @dataclass(frozen=True)

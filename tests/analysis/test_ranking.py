@@ -1,12 +1,15 @@
+import dataclasses
 import itertools
 import json
 import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from src.analysis import ranking
-from src.analysis.ranking import Estimate, kendall, null_sd, split_half, summary, tau_b
+from src.analysis.improvement import improvement_at
+from src.analysis.ranking import Estimate, kendall, null_sd, pearson, spearman, split_half, summary, tau_b
 
 
 def correlated(n: int, noise: float = 1.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -83,8 +86,48 @@ def test_perfect_and_reversed_rankings() -> None:
 
 @pytest.mark.parametrize("x, y", [([1, 1, 1], [1, 2, 3]), ([1, 2, 3], [5, 5, 5]), ([1], [1]), ([], [])])
 def test_nothing_to_order_is_nan_without_a_warning(x: list[float], y: list[float]) -> None:
-    found = kendall(x, y)
-    assert all(math.isnan(v) for v in (found.value, found.low, found.high))
+    for found in (kendall(x, y), spearman(x, y), pearson(x, y)):
+        assert all(math.isnan(v) for v in (found.value, found.low, found.high))
+
+
+@pytest.mark.parametrize("decimals", [8, 0])
+def test_spearman_and_pearson_are_what_scipy_gives(decimals: int) -> None:
+    x, y = (np.round(v, decimals) for v in correlated(50))
+    assert spearman(x, y).value == pytest.approx(stats.spearmanr(x, y).statistic)
+    assert ranking.spearman_rho(x, y) == pytest.approx(stats.spearmanr(x, y).statistic)
+    assert pearson(x, y).value == pytest.approx(stats.pearsonr(x, y).statistic)
+
+
+def test_spearman_and_pearson_by_hand() -> None:
+    # Ranks 1 2 3 4 against 1 3 2 4: 1 - 6 * 2 / (4 * 15). Deviations -1 0 1 against -5 -2 7: 12 / sqrt(2 * 78).
+    assert spearman([1, 2, 3, 40], [1, 30, 2, 400]).value == pytest.approx(0.8)
+    assert pearson([1, 2, 3], [0, 3, 12]).value == pytest.approx(12 / math.sqrt(156))
+
+
+def test_intervals_are_quantiles_over_the_same_draws() -> None:
+    x, y = (np.round(v, 1) for v in correlated(40))
+    draws = np.random.default_rng(7).integers(40, size=(100, 40))
+    for found, statistic in ((spearman, stats.spearmanr), (pearson, stats.pearsonr), (kendall, stats.kendalltau)):
+        resampled = [statistic(x[draw], y[draw]).statistic for draw in draws]
+        low, high = np.quantile(resampled, [0.025, 0.975])
+        estimate = found(x, y, seed=7, resamples=100)
+        assert (estimate.low, estimate.high) == pytest.approx((low, high), abs=1e-6)
+        assert low < estimate.value < high
+
+
+def test_draws_of_one_value_alone_are_left_out() -> None:
+    for found in (kendall, spearman, pearson):  # a draw of two of two is constant half of the time
+        assert found([1, 2], [3, 4]) == Estimate(1.0, 1.0, 1.0)
+
+
+def test_a_prediction_of_nan_is_the_worst() -> None:
+    diverged, finite = [math.nan, 1, 2, 3, math.nan], [-9, 1, 2, 3, -9]
+    truth = [1, 3, 4, 5, 2]
+    for found in (kendall, spearman):
+        assert found(diverged, truth) == found(finite, truth)
+    assert kendall(diverged, truth).value > 0.9
+    assert math.isnan(pearson(diverged, truth).value)
+    assert summary([*diverged, *range(5, 15)], [*truth, *range(6, 16)], {})["improvement_at_10"] > 0
 
 
 def test_vectors_of_unequal_length_are_refused() -> None:
@@ -106,10 +149,25 @@ def test_summary_holds_plain_values_and_baselines() -> None:
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert found["n"] == 40
     assert found["tau"]["value"] == kendall(x, y).value
+    assert found["spearman"] == dataclasses.asdict(spearman(x, y))
+    assert found["pearson"] == dataclasses.asdict(pearson(x, y))
+    assert [(entry["k"], entry["name"]) for entry in found["top"]] == [(1, "1"), (10, "10"), (2, "5 %")]
+    assert found["improvement_at_10"] == improvement_at(x, y, 10)
+    assert found["baselines_at_10"] == {
+        "params": pytest.approx((np.sort(y)[-10:].mean() - y.mean()) / (y.max() - y.mean())),
+        "macs": pytest.approx(0, abs=1e-12),
+    }
     assert found["baselines"] == {
         "params": {"value": 1.0, "low": 1.0, "high": 1.0},
         "macs": {"value": None, "low": None, "high": None},
     }
+
+
+def test_summary_takes_the_same_draws_for_baselines() -> None:
+    x, y = correlated(40)
+    found = summary(x, y, {"itself": x}, seed=5)
+    assert found["baselines"]["itself"] == found["tau"] == dataclasses.asdict(kendall(x, y, seed=5))
+    assert found["tau"] != summary(x, y, {})["tau"]
 
 
 def test_summary_leaves_out_what_has_no_truth() -> None:
@@ -119,9 +177,26 @@ def test_summary_leaves_out_what_has_no_truth() -> None:
     assert summary(longer, partly, {"params": longer}) == summary(x, y, {"params": x})
 
 
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_summary_of_next_to_nothing(n: int) -> None:
+    found = summary(range(n), range(n), {"params": range(n)})
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found["n"] == n
+    assert [entry["k"] for entry in found["top"]] == [1, 1] * (n > 0)
+
+
+def test_summary_of_a_constant_truth_is_undefined() -> None:
+    found = summary([1, 2, 3], [5, 5, 5], {"params": [1, 2, 3]})
+    assert found["improvement_at_10"] is None and found["baselines_at_10"] == {"params": None}
+    assert found["top"][0] == {"k": 1, "name": "1", "precision": None, "best_rank": None}
+
+
 def test_summary_of_a_constant_prediction() -> None:
     found = summary([0.1, 0.1, 0.1], [0.5, 0.6, 0.7], {})
-    assert found["tau"]["value"] is None and found["spearman"] is None and found["pearson"] is None
+    undefined = {"value": None, "low": None, "high": None}
+    assert found["tau"] == found["spearman"] == found["pearson"] == undefined
+    assert found["improvement_at_10"] == pytest.approx(0)
+    assert found["top"][0] == pytest.approx({"k": 1, "name": "1", "precision": 1 / 3, "best_rank": 2.0})
 
 
 def test_split_half_rises_as_noise_falls() -> None:

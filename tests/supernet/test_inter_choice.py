@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -283,7 +284,7 @@ def test_tables_have_a_weight_decay_of_their_own() -> None:
 @pytest.mark.parametrize("make_optimizer", [torch.optim.SGD, torch.optim.AdamW])
 def test_rows_that_no_route_looked_up_stay_where_they_are(make_optimizer: type[torch.optim.Optimizer]) -> None:
     table = nn.Parameter(torch.ones(3, 3, 4))
-    settings = {"momentum": 0.9} if make_optimizer is torch.optim.SGD else {}
+    settings: dict[str, Any] = {"momentum": 0.9} if make_optimizer is torch.optim.SGD else {}
     optimizer = make_optimizer([table], lr=0.1, weight_decay=0.1, **settings)  # type: ignore[call-arg]
     for used in ((0, 1), (2, 2), (0, 1)):
         before = table.detach().clone()

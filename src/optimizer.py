@@ -36,6 +36,7 @@ def parameter_groups(
     The order within a group is the net's, but copies that a split added come last: `extend` puts them there too, so
     that a stored optimizer state fits a net that was split before or after the optimizer was made.
     """
+    groups: list[dict[str, Any]]
     if norm_decay:
         groups = [{"params": list(net.parameters()), "weight_decay": weight_decay}]
     else:

@@ -128,7 +128,10 @@ def _log(run: Run, result: dict[str, Any]) -> None:
     """The final figures to the loggers, in the sections rank/ and fairness/."""
     figures = {"fairness/final_count_spread": float(result["count_spread"])}
     for protocol, ranking in result.get("ranking", {}).items():
-        figures |= {f"rank/tau_{protocol}": ranking["tau"]["value"], f"rank/spearman_{protocol}": ranking["spearman"]["value"]}
+        figures |= {
+            f"rank/tau_{protocol}": ranking["tau"]["value"],
+            f"rank/spearman_{protocol}": ranking["spearman"]["value"],
+        }
     for logger in run.trainer.loggers:
         logger.log_metrics({key: value for key, value in figures.items() if value is not None}, step=run.module.steps)
 

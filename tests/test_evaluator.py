@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -10,9 +12,17 @@ from torch import nn
 from torch.nn import functional as F
 
 from src.datasets.digits import Digits
-from src.evaluator import Batches, Evaluator, Score
+from src.evaluator import Batches, Evaluator, Score, shard
+from src.prefix import PrefixWalk
 from src.samplers.strict_fair import StrictFair
 from src.search_spaces.mini import Mini
+from src.search_spaces.mobilenet import Proxyless
+from src.search_spaces.nas_bench_201 import NasBench201
+from src.search_spaces.nas_bench_macro import NasBenchMacro
+from src.search_spaces.space import SearchSpace
+from src.supernet.batch_norm import Scoring
+from src.supernet.inter_choice import Attention, Bias, InterChoice, SharedBias, Split, split_weights, tables
+from src.supernet.segment import Segment
 
 CPU = torch.device("cpu")
 PATHS: list[tuple[int, ...]] = [(0, 1, 2, 0, 1), (2, 2, 2, 2, 2), (1, 1, 1, 1, 1)]
@@ -81,3 +91,110 @@ def test_batches_too_large_to_keep_are_loaded_again_and_are_the_same(digits: Dig
         for mine, theirs in zip(kept, loaded, strict=True):
             assert torch.equal(mine.images, theirs.images)
             assert torch.equal(mine.labels, theirs.labels)
+
+
+SHARED: dict[str, tuple[SearchSpace, InterChoice]] = {
+    "mini": (Mini(), InterChoice()),
+    "mini, bias": (Mini(), Bias(2)),
+    "mini, shared bias": (Mini(), SharedBias(1)),
+    "mini, attention": (Mini(), Attention(1)),
+    "mini, split": (Mini(), Split()),
+    "macro": (NasBenchMacro(channels=(8, 8, 12), strides=(1, 2, 1)), InterChoice()),
+    "proxyless": (
+        Proxyless(channels=(8, 8, 8, 8, 8, 8), stem_stride=1, strides=(1, 1, 1, 1, 2, 1)),
+        InterChoice(),
+    ),
+    "cells": (NasBench201(cells=1), InterChoice()),
+    "cells without affine, bias by what feeds an edge": (NasBench201(cells=2, affine=False), Bias(2, "true")),
+    "cells, split": (NasBench201(cells=1, subset="no_none", linear_transformer=True), Split(predecessors="true")),
+}
+
+
+def trained(space: SearchSpace, inter_choice: InterChoice, digits: Digits) -> nn.Module:
+    """A net whose weights, tables, copies and running statistics all differ from fresh ones."""
+    torch.manual_seed(0)
+    net = space.build(1, 10, 8).to(memory_format=torch.channels_last)
+    inter_choice.attach(net, torch.zeros(2, 1, 8, 8))
+    if isinstance(inter_choice, Split):
+        split_weights(net)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        for table in tables(net):
+            table.normal_()
+        (batch,) = digits.batches("test", 200, CPU, 200)
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(3):
+            net(batch.images, space.sample(generator))
+    return net
+
+
+@pytest.mark.parametrize("protocol", ["running", "batch", "adapt", "recalibrate"])
+@pytest.mark.parametrize("name", SHARED)
+def test_shared_prefixes_give_the_bits_of_one_path_at_a_time(name: str, protocol: str, digits: Digits) -> None:
+    space, inter_choice = SHARED[name]
+    net = trained(space, inter_choice, digits)
+    paths = [*space.sample_distinct(12, torch.Generator().manual_seed(1))] * 2  # each twice
+    settings: Any = {"images": 110, "calibration_images": 70, "batch_size": 40}
+    alone = Evaluator(net, digits, CPU, protocol, **settings)
+    plain = {path: alone.score(path) for path in paths}
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    for activation_bytes in (2**30, 1):  # all batches at once, and each in a group of its own
+        shared = Evaluator(net, digits, CPU, protocol, activation_bytes=activation_bytes, **settings)
+        found = list(shared.scores(paths))
+        assert len(found) == 12
+        assert dict(found) == plain
+        assert shared.block_evaluations == len({path[:end] for path in paths for end in range(1, len(path) + 1)})
+    assert len(set(plain.values())) > 6
+    assert net.training
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_statistics_are_kept_over_blocks_of_paths(seed: int, digits: Digits, net: nn.Module) -> None:
+    paths = Mini().sample_distinct(30, torch.Generator().manual_seed(seed))
+    settings: Any = {"images": 60, "calibration_images": 60, "batch_size": 20}
+    whole = dict(Evaluator(net, digits, CPU, "recalibrate", **settings).scores(paths))
+    with mock.patch("src.prefix.PATHS_AT_A_TIME", 7):
+        parts = dict(Evaluator(net, digits, CPU, "recalibrate", activation_bytes=1, **settings).scores(paths))
+    assert parts == whole
+
+
+def test_known_scores_come_first_and_cost_nothing(digits: Digits, net: nn.Module) -> None:
+    evaluator = Evaluator(net, digits, CPU, "running", images=50)
+    first = evaluator.score(PATHS[1])
+    found = list(evaluator.scores(PATHS))
+    assert found[0] == (PATHS[1], first)
+    assert [path for path, _ in found[1:]] == sorted([PATHS[0], PATHS[2]])
+    done = evaluator.block_evaluations
+    assert dict(evaluator.scores(PATHS)) == dict(found)
+    assert evaluator.block_evaluations == done == 10
+
+
+def test_a_ranking_that_is_broken_off_leaves_the_net_as_it_was(digits: Digits, net: nn.Module) -> None:
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    scores = Evaluator(net, digits, CPU, "recalibrate", images=50, calibration_images=50).scores(PATHS)
+    next(scores)
+    scores.close()  # type: ignore[attr-defined]
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    assert net.training
+
+
+def test_all_of_macro_is_9840_block_evaluations() -> None:
+    def segment(layer: int) -> Segment:
+        return Segment(layer + 1, lambda x, path: 3 * x + path[layer], lambda _: [], is_block=True)
+
+    with Scoring(nn.Identity(), "running") as scoring:
+        walk = PrefixWalk([segment(layer) for layer in range(8)], scoring, 2**30)
+        paths = list(itertools.product(range(3), repeat=8))
+        found = {path: int(logits[0]) for path, logits in walk.run(paths, [], lambda: [torch.zeros(1)])}
+    assert walk.block_evaluations == 9840
+    assert found == {path: i for i, path in enumerate(paths)}
+
+
+@pytest.mark.parametrize("ranks", [1, 3, 7])
+def test_shards_are_all_paths_once_in_order(ranks: int) -> None:
+    paths = Mini().sample_distinct(50, torch.Generator().manual_seed(0))
+    parts = [shard([*paths, *paths], rank, ranks) for rank in range(ranks)]
+    assert [path for part in parts for path in part] == sorted(paths)
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1

@@ -8,7 +8,7 @@ cumulative averages over fixed calibration batches (SPOS).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -39,6 +39,79 @@ def set_ghost_batch(net: nn.Module, images: int | None) -> None:
             module.ghost_batch = images
 
 
+class Scoring:
+    """A net under one protocol of statistics: in evaluation mode for the length of a `with` block, then as before.
+
+    Under `batch` and `running` nothing is left to do. Under `adapt` and `recalibrate`, `calibrate` gives any part of
+    the net its statistics; a part must be calibrated before it is run.
+    """
+
+    def __init__(self, net: nn.Module, protocol: str) -> None:
+        """`protocol` is one of run_folder.PROTOCOLS; the net is left exactly as it was, also when the block raises."""
+        self.net, self.protocol = net, protocol
+        self.was_training = net.training
+        self.states = {norm: _State(norm) for norm in norms_of([net])}
+
+    def __enter__(self) -> Scoring:
+        """Evaluation mode; under `batch` norms use the batch at hand."""
+        self.net.eval()
+        if self.protocol == "batch":
+            for norm in self.states:
+                norm.train()
+                norm.track_running_stats = False  # train mode would move the buffers
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Undo it all."""
+        with torch.no_grad():
+            for state in self.states.values():
+                state.restore()
+        self.net.train(self.was_training)
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether the protocol reads calibration images."""
+        return self.protocol in ("adapt", "recalibrate")
+
+    @contextmanager
+    def calibrate(self, norms: Sequence[Norm], begun: Kept | None = None) -> Iterator[None]:
+        """Forwards within the block move the norms' statistics: from the start, or on from what `begun` holds."""
+        for norm in norms:
+            if self.protocol == "recalibrate":
+                norm.momentum = None  # cumulative average: every calibration batch weighs the same
+                norm.reset_running_stats()
+            else:
+                self.states[norm].restore_buffers()
+            norm.train()
+        if begun is not None:
+            load(norms, begun)
+        yield
+        for norm in norms:
+            norm.eval()
+
+
+Norm = nn.modules.batchnorm._BatchNorm
+Kept = list[dict[str, Tensor]]
+"""Copies of the buffers of some norms."""
+
+
+def norms_of(modules: Iterable[nn.Module]) -> list[Norm]:
+    """The batch norms in the modules, in order."""
+    return [part for module in modules for part in module.modules() if isinstance(part, Norm)]
+
+
+def keep(norms: Sequence[Norm]) -> Kept:
+    """Copies of the norms' statistics."""
+    return [{name: value.clone() for name, value in norm.named_buffers()} for norm in norms]
+
+
+def load(norms: Sequence[Norm], kept: Kept) -> None:
+    """Put copies of statistics back."""
+    for norm, buffers in zip(norms, kept, strict=True):
+        for name, value in buffers.items():
+            norm.get_buffer(name).copy_(value)
+
+
 @contextmanager
 def statistics(
     net: nn.Module, protocol: str, forward: Callable[[Tensor], Tensor], images: Iterable[Tensor]
@@ -51,57 +124,32 @@ def statistics(
         forward: runs the path to be scored on images (B, C, H, W).
         images: calibration batches, read by `adapt` and `recalibrate` alone.
     """
-    norms = [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    was_training = net.training
-    saved = [_State(norm) for norm in norms]
-    net.eval()
-    try:
-        with torch.no_grad():
-            _prepare(net, norms, protocol, forward, images)
+    with Scoring(net, protocol) as scoring:
+        if scoring.calibrates:
+            with torch.no_grad(), scoring.calibrate(list(scoring.states)):
+                for batch in images:
+                    forward(batch)
         yield
-    finally:
-        with torch.no_grad():
-            for state in saved:
-                state.restore()
-        net.train(was_training)
 
 
 class _State:
     """What scoring changes in one norm. Ghost batches are a matter of training: scoring takes each batch as a whole."""
 
-    def __init__(self, norm: nn.modules.batchnorm._BatchNorm) -> None:
+    def __init__(self, norm: Norm) -> None:
         self.norm, self.tracks, self.momentum = norm, norm.track_running_stats, norm.momentum
         self.ghost_batch = getattr(norm, "ghost_batch", None)
         self.buffers = {name: value.clone() for name, value in norm.named_buffers()}
         if self.ghost_batch is not None:
             norm.ghost_batch = None  # type: ignore[assignment]
 
+    def restore_buffers(self) -> None:
+        """The statistics as they were."""
+        for name, value in self.buffers.items():
+            self.norm.get_buffer(name).copy_(value)
+
     def restore(self) -> None:
         """Put it all back."""
         self.norm.track_running_stats, self.norm.momentum = self.tracks, self.momentum
         if self.ghost_batch is not None:
             self.norm.ghost_batch = self.ghost_batch
-        for name, value in self.buffers.items():
-            self.norm.get_buffer(name).copy_(value)
-
-
-def _prepare(
-    net: nn.Module,
-    norms: list[nn.modules.batchnorm._BatchNorm],
-    protocol: str,
-    forward: Callable[[Tensor], Tensor],
-    images: Iterable[Tensor],
-) -> None:
-    if protocol == "batch":
-        for norm in norms:
-            norm.train()
-            norm.track_running_stats = False  # train mode would move the buffers
-    elif protocol in ("adapt", "recalibrate"):
-        for norm in norms:
-            if protocol == "recalibrate":
-                norm.reset_running_stats()
-                norm.momentum = None  # cumulative average: every calibration batch weighs the same
-            norm.train()
-        for batch in images:
-            forward(batch)
-        net.eval()
+        self.restore_buffers()

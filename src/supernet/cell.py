@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial, reduce
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
 
 from src.supernet.batch_norm import BatchNorm
 from src.supernet.choice import ChoiceBlock
-from src.supernet.path import Route
+from src.supernet.path import Path, Route
+from src.supernet.segment import Segment
 
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 """(source, target) nodes of each edge; the order in which a path lists its choices."""
@@ -50,6 +52,25 @@ class Cell(nn.Module):
         """The choice block of each edge."""
         return [edge for edge in self.edges if isinstance(edge, ChoiceBlock)]
 
+    def modules_of(self, path: Path) -> list[nn.Module]:
+        """The operations that a path runs."""
+        return [block.operation_on(path, edge) for edge, block in enumerate(self.blocks())]
+
+
+Nodes = tuple[Tensor | None, ...]
+"""What the nodes of a cell have summed up so far; None: nothing yet."""
+
+
+def _segment(edge: int, block: ChoiceBlock) -> Segment:
+    """One edge of the first cell; in the order of EDGES every node's sum has the order of `run_graph`."""
+    source, target = EDGES[edge]
+
+    def run(nodes: Nodes, path: Path) -> Nodes:
+        y, before = block(nodes[source], path[edge], block.entries_before(path)), nodes[target]
+        return (*nodes[:target], y if before is None else before + y, *nodes[target + 1 :])
+
+    return Segment(edge + 1, run, lambda path: [block.operation_on(path, edge)], is_block=True)
+
 
 class FixedCell(nn.Module):
     """A cell of a stand-alone network: one operation on each edge."""
@@ -78,6 +99,25 @@ class CellNet(nn.Module):
         for cell in self.cells:
             x = cell(x, route) if isinstance(cell, Cell) else cell(x)
         return self.tail(x)
+
+    def segments(self) -> list[Segment]:
+        """The stem, each edge of the first cell, all the rest: later cells have no beginning that paths share."""
+        first, *rest = self.cells
+        assert isinstance(first, Cell)
+
+        def finish(nodes: Nodes, path: Path) -> Tensor:
+            x = nodes[-1]
+            for cell in rest:
+                x = cell(x, path) if isinstance(cell, Cell) else cell(x)
+            return self.tail(x)
+
+        def modules(path: Path) -> list[nn.Module]:
+            cells = [cell.modules_of(path) if isinstance(cell, Cell) else [cell] for cell in rest]
+            return [*chain.from_iterable(cells), self.tail]
+
+        stem = Segment(0, lambda x, _: (self.stem(x), *[None] * (NODES - 1)), lambda _: [self.stem])
+        edges = [_segment(edge, block) for edge, block in enumerate(first.blocks())]
+        return [stem, *edges, Segment(len(EDGES), finish, modules)]
 
     def blocks(self) -> list[tuple[int, ChoiceBlock]]:
         """(edge, block) of all cells in turn."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from src.supernet.path import Entry, Route
+from src.supernet.path import Entry, Path, Route
 
 
 class ChoiceBlock(nn.Module):
@@ -71,6 +71,10 @@ class ChoiceBlock(nn.Module):
         chosen = self.copies[index - 1] if index else self.choices
         assert isinstance(chosen, nn.ModuleList)
         return chosen[choice]
+
+    def operation_on(self, path: Path, layer: int) -> nn.Module:
+        """The module that a path runs in this block, which is that of `layer`."""
+        return self.operation(path[layer], [path[earlier] for earlier in self.before])
 
     def operations(self, choice: int) -> list[nn.Module]:
         """The module of a choice, and its copies if there are any."""

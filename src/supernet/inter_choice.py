@@ -7,7 +7,7 @@ Weights are the supernet's alone: stand-alone networks have none.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -28,7 +28,7 @@ LARGEST_TABLE = 10**8
 class Dependence(nn.Module):
     """Changes a choice's input by what was chosen before; a block has one or none."""
 
-    tables: Sequence[nn.Parameter]
+    tables: nn.ParameterList | tuple[nn.Parameter, ...]
     """Looked up by choices: a row that no route looked up is left alone by the optimizer (see `frozen_rows`)."""
 
 
@@ -88,7 +88,7 @@ def look_up(table: Tensor, entries: Sequence[Entry]) -> Tensor:
     return table
 
 
-def sum_of_rows(tables: Sequence[Tensor], entries: Sequence[Entry]) -> Tensor:
+def sum_of_rows(tables: Iterable[Tensor], entries: Sequence[Entry]) -> Tensor:
     """One row (C,) of each table (m_i, C), added up."""
     rows = [look_up(table, (entry,)) for table, entry in zip(tables, entries, strict=True)]
     return torch.stack(rows).sum(0)

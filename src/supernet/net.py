@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from torch import Tensor, nn
 
 from src.supernet.choice import ChoiceBlock
-from src.supernet.path import Route
+from src.supernet.path import Path, Route
+from src.supernet.segment import Segment
 
 
 class Supernet(nn.Module):
@@ -26,6 +27,12 @@ class Supernet(nn.Module):
             x = block(x, entry, block.entries_before(route))
         return self.tail(x)
 
+    def segments(self) -> list[Segment]:
+        """The stem, each layer, the tail."""
+        stem = Segment(0, lambda x, _: self.stem(x), lambda _: [self.stem])
+        tail = Segment(len(self.layers), lambda x, _: self.tail(x), lambda _: [self.tail])
+        return [stem, *(_segment(layer, block) for layer, block in self.blocks()), tail]
+
     def blocks(self) -> list[tuple[int, ChoiceBlock]]:
         """(layer, block) in the order in which they run."""
         return [(layer, block) for layer, block in enumerate(self.layers) if isinstance(block, ChoiceBlock)]
@@ -37,3 +44,10 @@ class Supernet(nn.Module):
     def choice_modules(self, layer: int, choice: int) -> list[nn.Module]:
         """The modules that one choice of one layer stands for."""
         return self.blocks()[layer][1].operations(choice)
+
+
+def _segment(layer: int, block: ChoiceBlock) -> Segment:
+    def run(x: Tensor, path: Path) -> Tensor:
+        return block(x, path[layer], block.entries_before(path))
+
+    return Segment(layer + 1, run, lambda path: [block.operation_on(path, layer)], is_block=True)

@@ -26,6 +26,10 @@ class NasBenchMacro(Benchmark):
         """Test accuracies in [0, 1] of the three runs by arch string."""
         return {arch: [value / 100 for value in entry["test_acc"]] for arch, entry in self._entries.items()}
 
+    def params(self) -> dict[str, float]:
+        """Parameter counts by arch string."""
+        return {arch: float(entry["params"]) for arch, entry in self._entries.items()}
+
     @cached_property
     def _entries(self) -> dict[str, dict[str, Any]]:
         try:

@@ -17,10 +17,12 @@ from rich.console import Console
 from src import report
 from src.errors import UsageError
 from src.run_folder import METRICS, RESULT
-from tests.analysis.made_runs import PATHS, make_run, make_sweep
+from tests.analysis.made_runs import PATHS, make_run, make_sweep, make_variants, set_scores
 
 ROOT = Path(__file__).resolve().parents[1]
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+SELECTED = ("improvement", "improvement_to_one", "improvement_and_tau", "seeds_against_seeds")
 
 
 def report_on(folder: Path, **changes: Any) -> dict[str, Any]:
@@ -44,7 +46,14 @@ def sweep(reported: tuple[Path, dict[str, Any]]) -> Path:
 
 
 def test_everything_is_written(sweep: Path) -> None:
-    for name in ("accuracy_curves", "accuracy_histograms", "one_shot_against_truth", "count_spread", "lemma_1"):
+    for name in (
+        "accuracy_curves",
+        "accuracy_histograms",
+        "one_shot_against_truth",
+        "count_spread",
+        "lemma_1",
+        *SELECTED,
+    ):
         assert (sweep / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     rows = list(csv.DictReader((sweep / "table.csv").read_text().splitlines()))
     assert len(rows) == 4 * 3 * 2 + 1
@@ -72,6 +81,8 @@ def test_page_says_what_was_compared(sweep: Path) -> None:
     assert "Unequal cost" in page and "noise ceiling" in page and "The same under running" in page
     for figure in ("Figure 1, top", "Figure 1, bottom", "Figure 4", "Table 3"):
         assert f"FairNAS {figure}" in page
+    for figure in ("Figures 4 and 5", "Figures 8 and 9", "Figure 3", "Figure 10", "Table 2"):
+        assert f"Inter-choice weights, {figure}" in page
 
 
 def test_result_is_plain_and_complete(reported: tuple[Path, dict[str, Any]]) -> None:
@@ -81,14 +92,29 @@ def test_result_is_plain_and_complete(reported: tuple[Path, dict[str, Any]]) -> 
     assert result["page"] == (root / "report.html").as_posix()
     (comparison,) = result["comparisons"]
     assert [row["method"] for row in comparison["methods"]] == ["strict_fair", "spos", "ef", "ef_scaled"]
-    assert comparison["methods"][0]["architectures"] == len(PATHS)
+    fair = comparison["methods"][0]
+    assert fair["architectures"] == len(PATHS)
+    assert 0 < fair["improvement_at_10"] < 1 and fair["gap"] > 0 and 0 <= fair["precision_at_10"] <= 1
+    assert comparison["baselines"][0]["improvement_at_10"] > 0
+    assert [row["method"] for row in comparison["self_consistency"]] == ["strict_fair", "spos", "ef", "ef_scaled"]
+    assert all(len(row["pairs"]) == 3 and 0 < row["tau"]["mean"] < 1 for row in comparison["self_consistency"])
 
 
 def test_terminal_table_fits_80_columns(reported: tuple[Path, dict[str, Any]]) -> None:
+    comparison = reported[1]["comparisons"][0]
+    long = comparison | {
+        "methods": [row | {"method": "strict_fair, split at epoch 125"} for row in comparison["methods"]]
+    }
+    for shown in (reported[1], {"comparisons": [long]}):
+        text = on_80_columns(shown)
+        assert "…" not in text and "Strict fairness" in text and "counting multiply-adds" in text
+        assert max(map(len, text.splitlines())) <= 80
+
+
+def on_80_columns(result: dict[str, Any]) -> str:
     console = Console(width=80, file=io.StringIO(), record=True)
-    console.print(*report.tables(reported[1]))
-    text = console.export_text()
-    assert "…" not in text and "Strict fairness" in text and "counting multiply-adds" in text
+    console.print(*report.tables(result))
+    return console.export_text()
 
 
 def test_another_protocol_can_lead_and_the_report_go_elsewhere(
@@ -129,7 +155,37 @@ def test_a_run_without_ground_truth_is_reported_without_ranking(tmp_path: Path) 
     (run / "scores.csv").write_text("\n".join([scores[0], *kept]) + "\n")
     (comparison,) = report_on(tmp_path)["comparisons"]
     assert comparison["methods"][0]["tau"] is None and comparison["methods"][0]["accuracy"] > 0.5
-    assert not (tmp_path / "figures" / "one_shot_against_truth.png").exists()
+    for name in ("one_shot_against_truth", *SELECTED):
+        assert not (tmp_path / "figures" / f"{name}.png").exists()
+    assert comparison["self_consistency"] == []
+
+
+def test_inter_choice_weights_are_reported_while_the_sweep_runs(tmp_path: Path) -> None:
+    make_variants(tmp_path, ("none", "bias_2"), seeds=2)
+    make_run(tmp_path / "older", "spos", 2)
+    make_run(tmp_path / "split", "spos", 0, inter_choice="split_70")
+    make_run(tmp_path / "going", "spos", 1, finished=False, inter_choice="split_70")
+    (comparison,) = report_on(tmp_path)["comparisons"]
+    rows = {row["method"]: row for row in comparison["methods"]}
+    assert {method: (row["seeds"], row["running"], row["reference"]) for method, row in rows.items()} == {
+        "spos": (3, 0, None),
+        "spos, bias D=2": (2, 0, "spos"),
+        "spos, split at 70 %": (1, 1, "spos"),
+    }
+    assert rows["spos"]["tau_difference"] is None and rows["spos, split at 70 %"]["tau_difference"] is not None
+    assert [row["method"] for row in comparison["self_consistency"]] == ["spos", "spos, bias D=2"]
+    table = (tmp_path / "table.md").read_text()
+    assert "| SPOS, split at 70 % | 1 (+1 running) |" in table and "τ minus no inter-choice weights" in table
+    assert "SPOS; SPOS, bias D=2; SPOS, split at 70 %" in (tmp_path / "report.html").read_text()
+
+
+def test_nothing_finished_and_too_few_for_a_curve_are_reported(tmp_path: Path) -> None:
+    make_run(tmp_path / "going" / "a", "spos", 0, finished=False, inter_choice="bias")
+    report_on(tmp_path / "going")
+    set_scores(make_run(tmp_path / "few" / "a", "spos", 0), [0.1, 0.2, 0.3], [0.7, 0.8, 0.9])
+    report_on(tmp_path / "few")
+    for folder in ("going", "few"):
+        assert not any((tmp_path / folder / "figures" / f"{name}.png").exists() for name in SELECTED)
 
 
 def test_mixed_commits_need_asking_for(tmp_path: Path) -> None:

@@ -14,7 +14,10 @@ from plotly.subplots import make_subplots
 
 from src.analysis.curves import lemma_curve
 from src.analysis.figures import bin_edges
-from src.analysis.style import GREY, GRID, INK, LEMMA_COLOURS, colours, label
+from src.analysis.style import GREY, GRID, INK, LEMMA_COLOURS, colours, label, order
+
+LEGEND_MARK, LEGEND_ROW = 8, 64
+"""Letters that an entry's line sample takes up in a legend, and letters in a row of it, half a page wide."""
 
 
 def accuracy_chart(curves: Mapping[str, pd.DataFrame], x: str) -> go.Figure:
@@ -24,7 +27,7 @@ def accuracy_chart(curves: Mapping[str, pd.DataFrame], x: str) -> go.Figure:
         curve = curves[method].assign(**{part: 100 * curves[method][part] for part in ("mean", "low", "high")})
         _band(figure, curve, x, method, colour)
         _line(figure, curve, x, method, colour, "%{y:.1f} % (paths: %{customdata[0]:.1f} to %{customdata[1]:.1f})")
-    return _finish(figure, "supernet steps" if x == "step" else "backward passes", "one-shot accuracy, %")
+    return finish(figure, "supernet steps" if x == "step" else "backward passes", "one-shot accuracy, %")
 
 
 def spread_chart(curves: Mapping[str, pd.DataFrame]) -> go.Figure:
@@ -33,7 +36,7 @@ def spread_chart(curves: Mapping[str, pd.DataFrame]) -> go.Figure:
     for method, colour in colours(curves).items():
         _band(figure, curves[method], "step", method, colour)
         _line(figure, curves[method], "step", method, colour, "%{y:,.0f} (seeds: %{customdata[0]} to %{customdata[1]})")
-    _finish(figure, "supernet steps", "count spread within a layer")
+    finish(figure, "supernet steps", "count spread within a layer")
     return figure.update_yaxes(rangemode="tozero")
 
 
@@ -59,12 +62,13 @@ def _band(figure: go.Figure, curve: pd.DataFrame, x: str, method: str, colour: s
         showlegend=False,
         fill="toself",
         mode="none",
-        fillcolor=_translucent(colour),
+        fillcolor=translucent(colour),
         hoverinfo="skip",
     )
 
 
-def _translucent(colour: str) -> str:
+def translucent(colour: str) -> str:
+    """A shade's colour, 13 % of it."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red}, {green}, {blue}, 0.13)"
 
@@ -75,19 +79,20 @@ def histogram_chart(accuracies: Mapping[str, Sequence[float]]) -> go.Figure:
     rows = max(len(shown), 1)
     figure = make_subplots(rows, 1, shared_xaxes=True, shared_yaxes="all", vertical_spacing=0.06)
     edges = bin_edges(np.concatenate(list(shown.values()))) if shown else np.linspace(0, 100, 2)
-    for row, (method, colour) in enumerate(colours(shown).items(), start=1):
+    palette = colours(accuracies)
+    for row, method in enumerate(order(shown), start=1):
         share = 100 * np.histogram(shown[method], edges)[0] / len(shown[method])
         figure.add_bar(
             x=((edges[1:] + edges[:-1]) / 2).tolist(),
             y=share.tolist(),
             width=float(edges[1] - edges[0]),
             name=f"{label(method)}, mean {shown[method].mean():.1f} %",
-            marker={"color": colour, "line": {"width": 0}},
+            marker={"color": palette[method], "line": {"width": 0}},
             hovertemplate="about %{x:.1f} %: %{y:.1f} % of the paths<extra></extra>",
             row=row,
             col=1,
         )
-    _finish(figure, "", "", height=150 + 95 * rows, closest=True)
+    finish(figure, "", "", height=150 + 95 * rows, closest=True)
     figure.update_yaxes(title_text="paths, %")
     return figure.update_xaxes(title_text="one-shot accuracy, %", row=rows, col=1)
 
@@ -106,7 +111,7 @@ def scatter_chart(points: Mapping[str, pd.DataFrame]) -> go.Figure:
             marker={"color": colour, "size": 6, "opacity": 0.65},
             hovertemplate="%{text}<br>alone %{x:.1f} %, one-shot %{y:.1f} %",
         )
-    return _finish(figure, "accuracy when trained alone, %", "one-shot accuracy, %", height=460, closest=True)
+    return finish(figure, "accuracy when trained alone, %", "one-shot accuracy, %", height=460, closest=True)
 
 
 def lemma_chart(choices: Sequence[int] = (2, 3, 6)) -> go.Figure:
@@ -125,14 +130,19 @@ def lemma_chart(choices: Sequence[int] = (2, 3, 6)) -> go.Figure:
         )
     marked = float(lemma_curve(2, 20)["f"].iloc[-1])
     figure.add_annotation(x=20, y=marked, text=f"f(2, 20) = {marked:.3f}", ax=60, ay=-50, font={"color": INK})
-    return _finish(figure, "n, times the layer is trained", "f(m, n), chance of equal counts", closest=True)
+    return finish(figure, "n, times the layer is trained", "f(m, n), chance of equal counts", closest=True)
 
 
-def _finish(figure: go.Figure, x: str, y: str, height: int = 400, closest: bool = False) -> go.Figure:
-    """Labels, a light grid and one legend above the chart; unless `closest`, all methods under one pointer."""
+def finish(figure: go.Figure, x: str, y: str, height: int = 400, closest: bool = False) -> go.Figure:
+    """Labels, a light grid and one legend above the chart; unless `closest`, all methods under one pointer.
+
+    A legend of several rows adds to `height`, so that the chart itself keeps its size.
+    """
+    names = [trace.name for trace in figure.data if trace.name and trace.showlegend is not False]
+    rows = sum(len(name) + LEGEND_MARK for name in names) // LEGEND_ROW
     figure.update_layout(
         template="none",
-        height=height,
+        height=height + 24 * rows,
         margin={"l": 60, "r": 15, "t": 20, "b": 50},
         paper_bgcolor="white",
         plot_bgcolor="white",

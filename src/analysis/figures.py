@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from src.analysis.curves import lemma_curve
-from src.analysis.style import GREY, GRID, INK, LEMMA_COLOURS, colours, label
+from src.analysis.style import GREY, GRID, INK, LEMMA_COLOURS, colours, label, order
 
 BLUE = "#0072B2"
 
@@ -34,8 +34,8 @@ def accuracy_curves(curves: Mapping[str, pd.DataFrame]) -> Figure:
             axes.plot(curve[x], 100 * curve["mean"], color=colour, linewidth=1.8, label=label(method))
             axes.fill_between(curve[x], 100 * curve["low"], 100 * curve["high"], color=colour, alpha=0.12, linewidth=0)
         axes.set_xlim(left=0)
-        _finish(axes, name, "one-shot accuracy, %" if x == "step" else "")
-    _legend(figure, panels[0])
+        finish(axes, name, "one-shot accuracy, %" if x == "step" else "")
+    legend(figure, panels[0])
     return figure
 
 
@@ -45,12 +45,15 @@ def accuracy_histograms(accuracies: Mapping[str, Sequence[float]]) -> Figure:
     figure = Figure(figsize=(7, 0.8 + 1.25 * max(len(shown), 1)), layout="constrained")
     rows = figure.subplots(max(len(shown), 1), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     edges = bin_edges(np.concatenate(list(shown.values()))) if shown else np.linspace(0, 100, 2)
-    for axes, (method, colour) in zip(rows, colours(shown).items(), strict=False):
+    palette = colours(accuracies)
+    for axes, method in zip(rows, order(shown), strict=False):
         values = shown[method]
-        axes.hist(values, edges.tolist(), weights=np.full(len(values), 100 / len(values)), color=colour, alpha=0.85)
+        axes.hist(
+            values, edges.tolist(), weights=np.full(len(values), 100 / len(values)), color=palette[method], alpha=0.85
+        )
         axes.axvline(values.mean(), color=INK, linewidth=1, linestyle="--")
         axes.set_title(f"{label(method)}, mean {values.mean():.1f} %", loc="left", fontsize=9, color=INK)
-        _finish(axes, "", "paths, %")
+        finish(axes, "", "paths, %")
     rows[-1].set_xlabel("one-shot accuracy, %")
     return figure
 
@@ -65,7 +68,7 @@ def histogram(scores: ArrayLike, title: str = "") -> Figure:
     found = f"{len(values):,} paths: mean {values.mean():.1f} %, {values.min():.1f} to {values.max():.1f} %"
     axes.set_title(f"{title}\n{found}" if title else found, loc="left", fontsize=10, color=INK)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    _finish(axes, "one-shot accuracy, %", "paths")
+    finish(axes, "one-shot accuracy, %", "paths")
     return figure
 
 
@@ -89,7 +92,7 @@ def lemma_figure(choices: Sequence[int] = (2, 3, 6)) -> Figure:
     axes.annotate(
         f"f(2, 20) = {marked['f']:.3f}", (20, marked["f"]), (28, 0.3), color=INK, arrowprops={"arrowstyle": "-"}
     )
-    _finish(axes, "n, times the layer is trained", "f(m, n), chance of equal counts")
+    finish(axes, "n, times the layer is trained", "f(m, n), chance of equal counts")
     axes.legend(frameon=False)
     return figure
 
@@ -104,11 +107,12 @@ def scatter(points: Mapping[str, pd.DataFrame]) -> Figure:
     lines = -(-max(len(shown), 1) // columns)
     figure = Figure(figsize=(0.8 + 2.7 * columns, 0.4 + 2.7 * lines), layout="constrained")
     panels = figure.subplots(lines, columns, sharex=True, squeeze=False)
-    for axes, (method, colour) in zip(panels.flat, colours(shown).items(), strict=False):
+    palette = colours(points)
+    for axes, method in zip(panels.flat, order(shown), strict=False):
         table = shown[method]
-        axes.scatter(100 * table["truth"], 100 * table["accuracy"], s=9, color=colour, alpha=0.6, linewidths=0)
+        axes.scatter(100 * table["truth"], 100 * table["accuracy"], s=9, color=palette[method], alpha=0.6, linewidths=0)
         axes.set_title(label(method), loc="left", fontsize=10, color=INK)
-        _finish(axes, "", "")
+        finish(axes, "", "")
     for axes in panels.flat[len(shown) :]:
         axes.set_visible(False)
     figure.supxlabel("accuracy when trained alone, %", fontsize=10, color=INK)
@@ -125,8 +129,8 @@ def spread_curves(curves: Mapping[str, pd.DataFrame]) -> Figure:
         axes.plot(curve["step"], curve["mean"], color=colour, linewidth=1.8, label=label(method))
         axes.fill_between(curve["step"], curve["low"], curve["high"], color=colour, alpha=0.12, linewidth=0)
     axes.set_xlim(left=0)
-    _finish(axes, "supernet steps", "count spread within a layer")
-    _legend(figure, axes)
+    finish(axes, "supernet steps", "count spread within a layer")
+    legend(figure, axes)
     return figure
 
 
@@ -137,7 +141,7 @@ def save(figure: Figure, path: Path) -> Path:
     return path
 
 
-def _finish(axes: Axes, x: str, y: str) -> None:
+def finish(axes: Axes, x: str, y: str) -> None:
     """Labels, and no more lines than needed to read values off."""
     axes.set_xlabel(x, color=INK)
     axes.set_ylabel(y, color=INK)
@@ -148,8 +152,10 @@ def _finish(axes: Axes, x: str, y: str) -> None:
     axes.tick_params(colors=GREY, labelsize=9)
 
 
-def _legend(figure: Figure, axes: Axes) -> None:
-    """One legend above the panels, where it covers no curve."""
+def legend(figure: Figure, axes: Axes) -> None:
+    """One legend above the panels, where it covers no curve, with as many columns as fit."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        figure.legend(handles, labels, loc="outside upper left", ncols=6, frameon=False)
+        inches = 0.6 + 0.075 * max(map(len, labels))
+        columns = max(min(int(figure.get_figwidth() / inches), len(labels)), 1)
+        figure.legend(handles, labels, loc="outside upper left", ncols=columns, frameon=False)

@@ -1,19 +1,24 @@
-"""Which runs may stand in one table: one search space, data set, budget and recipe; only sampler and seed differ."""
+"""Which runs may stand in one table: one search space, data set, budget and recipe.
+
+Only sampler, inter-choice weights and seed differ.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from src.analysis import methods
 from src.analysis.runs import Run
 from src.analysis.style import order
 from src.errors import UsageError
 
 UNRELATED = (
     "choices",
+    "inter_choice",
     "hydra",
     "logger",
     "wandb",
@@ -24,22 +29,36 @@ UNRELATED = (
     "save_every",
     "journal",
 )
-"""Sections of a run's configuration that cannot change what it learns, or that are compared apart (the budget)."""
+"""Sections of a run's configuration that cannot change what it learns, or that are compared apart: the budget, and the
+inter-choice weights, which are part of the method's name."""
+
+REFERENCE = "strict_fair"
+"""The method that others are compared with where they all train plain supernets."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that are comparable, by method: the sampler, and those of its settings that were varied."""
+    """Runs that are comparable, by method; analysis/methods.py says how these are named."""
 
     title: str
     methods: dict[str, list[Run]]
     confounded: tuple[str, ...]
-    """Settings outside the sampler that differ from one method to another."""
+    """Settings outside the sampler and the inter-choice weights that differ from one method to another."""
 
     @property
     def runs(self) -> list[Run]:
         """All of them, method by method."""
         return [run for runs in self.methods.values() for run in runs]
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether inter-choice weights tell the methods apart."""
+        return any(methods.parts(method).weights for method in self.methods)
+
+    def reference(self, method: str) -> str | None:
+        """What `method` is compared with: its sampler in a plain supernet if weights vary, else strict fairness."""
+        reference = methods.without_weights(method) if self.has_weights else REFERENCE
+        return reference if reference in self.methods and reference != method else None
 
     @property
     def slug(self) -> str:
@@ -63,30 +82,34 @@ def check_commits(runs: Sequence[Run], mix_commits: bool = False) -> dict[str, i
 
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:
-    """One group for each search space, data set, budget and value of a setting varied beside the sampler's own."""
-    varied = _varied_within_samplers(runs)
-    outside = [key for key in varied if not key.startswith("sampler.")]
+    """One group for each search space, data set, budget and value of a setting varied beside the methods' own."""
+    weights = methods.all_weights(runs)
+    outside = [
+        key for key in _varied_within(runs, lambda run: (run.sampler, weights[run])) if not key.startswith("sampler.")
+    ]
+    common = set(weights.values()).pop() if len(set(weights.values())) == 1 else ""
     parts: dict[tuple[str, ...], list[Run]] = defaultdict(list)
     for run in runs:
-        flat = flatten(run.config)
-        parts[run.search_space, run.dataset, budget(run), *_words(_pick(flat, outside))].append(run)
-    return [_group(key, members, varied) for key, members in sorted(parts.items())]
+        settings = _words(_pick(flatten(run.config), outside))
+        parts[run.search_space, run.dataset, budget(run), common, *settings].append(run)
+    names = _names(runs, {} if common else weights)
+    return [_group(key, members, names, outside) for key, members in sorted(parts.items())]
 
 
-def _group(key: tuple[str, ...], runs: Sequence[Run], varied: Sequence[str]) -> Group:
-    space, dataset, *settings = key  # the budget first among the settings
-    inside = [name for name in varied if name.startswith("sampler.")]
-    methods: dict[str, list[Run]] = defaultdict(list)
+def _names(runs: Sequence[Run], weights: Mapping[Run, str]) -> dict[Run, str]:
+    """The method of each run: sampler settings are named where they vary among the runs of one sampler."""
+    varied = [key for key in _varied_within(runs, lambda run: run.sampler) if key.startswith("sampler.")]
+    settings = {run: _words(_pick(flatten(run.config), varied), strip="sampler.") for run in runs}
+    return {run: methods.name(run, settings[run], weights.get(run, "")) for run in runs}
+
+
+def _group(key: tuple[str, ...], runs: Sequence[Run], names: Mapping[Run, str], outside: Sequence[str]) -> Group:
+    space, dataset, *settings = key  # budget and common weights first among the settings
+    found: dict[str, list[Run]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: (run.seed, run.name)):
-        methods[_method(run, inside)].append(run)
-    ordered = {method: methods[method] for method in order(methods)}
-    return Group(", ".join([f"{space} on {dataset}", *filter(None, settings)]), ordered, _confounded(runs, varied))
-
-
-def _method(run: Run, varied: Sequence[str]) -> str:
-    """`strict_fair`, or `strict_fair (irregular=pad)` where that setting was varied among the sampler's runs."""
-    words = _words(_pick(flatten(run.config), varied), strip="sampler.")
-    return f"{run.sampler} ({', '.join(words)})" if words else run.sampler
+        found[names[run]].append(run)
+    ordered = {method: found[method] for method in order(found)}
+    return Group(", ".join([f"{space} on {dataset}", *filter(None, settings)]), ordered, _confounded(runs, outside))
 
 
 def budget(run: Run) -> str:
@@ -104,16 +127,16 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _varied_within_samplers(runs: Iterable[Run]) -> list[str]:
-    """Settings with more than one value among the runs of one sampler, seeds and unrelated sections apart."""
-    by_sampler: dict[str, list[Run]] = defaultdict(list)
+def _varied_within(runs: Iterable[Run], key: Callable[[Run], Hashable]) -> list[str]:
+    """Settings with more than one value among runs of one key, seeds and unrelated sections apart."""
+    parts: dict[Hashable, list[Run]] = defaultdict(list)
     for run in runs:
-        by_sampler[run.sampler].append(run)
-    return sorted({key for members in by_sampler.values() for key in _varied(members)})
+        parts[key(run)].append(run)
+    return sorted({setting for members in parts.values() for setting in _varied(members)})
 
 
-def _confounded(runs: Sequence[Run], varied: Sequence[str]) -> tuple[str, ...]:
-    return tuple(key for key in _varied(runs) if not key.startswith("sampler.") and key not in varied)
+def _confounded(runs: Sequence[Run], outside: Sequence[str]) -> tuple[str, ...]:
+    return tuple(key for key in _varied(runs) if not key.startswith("sampler.") and key not in outside)
 
 
 def _varied(runs: Sequence[Run]) -> list[str]:

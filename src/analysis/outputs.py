@@ -11,10 +11,23 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from src.analysis import curves, figures, page, sections
+from src.analysis.agreement import agreements, consistency_rows
+from src.analysis.findings import LEFT, protocols
 from src.analysis.groups import Group
+from src.analysis.improvement_figures import improvement_and_tau, improvement_figure
+from src.analysis.pairs_figures import pairs_figure
 from src.analysis.runs import Run
-from src.analysis.tables import baseline_rows, long_rows, method_rows, protocols
-from src.analysis.wording import budget_statement, markdown, method_table, warnings
+from src.analysis.selection import selection
+from src.analysis.style import colours
+from src.analysis.tables import baseline_rows, long_rows, method_rows
+from src.analysis.wording import (
+    budget_statement,
+    consistency_table,
+    markdown,
+    method_table,
+    selection_table,
+    warnings,
+)
 from src.run_folder import replace_file
 
 
@@ -68,7 +81,15 @@ def _blocks(group: Group, bn: str) -> list[str]:
         *(f"**{text}**" for text in warnings(group)),
         f"Scored under `{bn}`. {sections.TABLE_NOTE}",
         markdown(method_table(group, bn)),
+        *(f"{name}:\n\n{markdown(table)}" for name, table in _small_tables(group, bn) if len(table)),
         *(f"Under `{other}`:\n\n{markdown(method_table(group, other, whole=False))}" for other in others),
+    ]
+
+
+def _small_tables(group: Group, bn: str) -> list[tuple[str, pd.DataFrame]]:
+    return [
+        ("Self-consistency, mean [smallest, largest] over pairs of seeds", consistency_table(group, bn)),
+        ("The ten predicted best, and ranges of accuracy in percentage points", selection_table(group, bn)),
     ]
 
 
@@ -77,7 +98,8 @@ def write_figures(groups: Sequence[Group], bn: str, folder: Path) -> list[Path]:
     written = [figures.save(figures.lemma_figure(), folder / "lemma_1.png")]
     for group in groups:
         prefix = f"{group.slug}_" if len(groups) > 1 else ""
-        written += [figures.save(figure, folder / f"{prefix}{name}.png") for name, figure in _drawn(group, bn)]
+        drawn = [*_drawn(group, bn), *_selected(group, bn)]
+        written += [figures.save(figure, folder / f"{prefix}{name}.png") for name, figure in drawn]
     return written
 
 
@@ -93,6 +115,20 @@ def _drawn(group: Group, bn: str) -> list[tuple[str, Figure]]:
     return [(name, draw(tables)) for name, draw, tables in data if any(len(table) for table in tables.values())]
 
 
+def _selected(group: Group, bn: str) -> list[tuple[str, Figure]]:
+    """The same for what predictions are worth, and for whether seeds agree."""
+    found, pairs = selection(group, bn), agreements(group, bn)
+    named = [("seeds_against_seeds", pairs_figure(pairs, colours(group.methods)))] if pairs else []
+    if found.architectures <= LEFT:
+        return named
+    return [
+        ("improvement", improvement_figure(found)),
+        ("improvement_to_one", improvement_figure(found, 1)),
+        ("improvement_and_tau", improvement_and_tau(found)),
+        *named,
+    ]
+
+
 def findings(group: Group, bn: str) -> dict[str, Any]:
     """The comparison's tables in plain JSON values."""
     return {
@@ -101,6 +137,7 @@ def findings(group: Group, bn: str) -> dict[str, Any]:
         "warnings": warnings(group),
         "methods": _records(method_rows(group, bn)),
         "baselines": _records(baseline_rows(group, bn)),
+        "self_consistency": consistency_rows(group, bn),
     }
 
 

@@ -83,6 +83,11 @@ def chart(figure: go.Figure, name: str) -> str:
     )
 
 
+def between(content: str, least: int, most: int) -> str:
+    """Content that is at least and at most so many pixels wide: on narrower screens it is moved sideways."""
+    return f'<div class="wide"><div style="min-width: {least}px; max-width: {most}px">{content}</div></div>'
+
+
 def folded(summary: str, content: str) -> str:
     """Content that opens on a click."""
     return f"<details><summary>{escape(summary)}</summary>{content}</details>"

@@ -56,6 +56,11 @@ class Run:
         return str(self.provenance.get("dataset") or self.config["choices"].get("dataset", "unknown"))
 
     @property
+    def inter_choice(self) -> str:
+        """The option that was picked for `inter_choice=`, `none` in runs older than it."""
+        return str(self.config["choices"].get("inter_choice") or "none")
+
+    @property
     def seed(self) -> int:
         """The run's seed."""
         return int(self.config.get("seed") or 0)

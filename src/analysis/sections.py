@@ -9,9 +9,11 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from src.analysis import charts, curves, page
+from src.analysis.findings import protocols
 from src.analysis.groups import Group
+from src.analysis.selection_sections import improvement_cards, pairs_card, small_tables
 from src.analysis.style import PROTOCOLS, label, order
-from src.analysis.tables import long_rows, method_rows, protocols
+from src.analysis.tables import long_rows, method_rows
 from src.analysis.wording import budget_statement, method_table, warnings
 
 TABLE_NOTE = (
@@ -19,7 +21,8 @@ TABLE_NOTE = (
     "a 95 % t interval of its mean over seeds; that of a count, or of a single seed, is a bootstrap over "
     "architectures. "
     "τ is Kendall's tau-b between one-shot accuracy and the accuracy when trained alone; the noise ceiling is that of "
-    "one half of the truth's own runs against the other."
+    "one half of the truth's own runs against the other. The improvement is how far the mean truth of the ten "
+    "predicted best lies from that of all, 0, towards the best of all, 1."
 )
 CURVE_NOTE = (
     "FairNAS Figure 1, top. Mean one-shot accuracy of {paths} fixed paths on held-out images ({bn}). "
@@ -55,7 +58,7 @@ def header(groups: Sequence[Group], commits: Mapping[str, int], bn: str) -> list
     methods = order({method for group in groups for method in group.methods})
     code = ", ".join(f"{commit[:10]} ({count} runs)" for commit, count in commits.items()) or "unknown"
     listed = {
-        "Compared": ", ".join(map(label, methods)),
+        "Compared": "; ".join(map(label, methods)),
         **({"On": "; ".join(group.title for group in groups)} if len(groups) > 1 else {}),
         "Runs": f"{finished} finished, {len(runs) - finished} running or broken off",
         "Commit": code + (", with uncommitted changes" if any(run.dirty for run in runs) else ""),
@@ -71,7 +74,9 @@ def comparison(group: Group, bn: str, number: int, also: Sequence[str] = ()) -> 
         page.paragraph(budget_statement(group)),
         *(page.paragraph(text, "warning") for text in warnings(group)),
         *_tables(group, bn),
-        page.grid([*_curves(group, number), *_scored(group, bn, number), *also]),
+        *small_tables(group, bn),
+        page.grid([*_curves(group, number), *improvement_cards(group, bn, number), *_scored(group, bn, number), *also]),
+        *pairs_card(group, bn, number),
     ]
 
 

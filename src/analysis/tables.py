@@ -4,55 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from src.analysis.curves import protocol_scores, run_spread
+from src.analysis.curves import run_spread
+from src.analysis.findings import across_seeds, known_scores, mean_and_sd, protocols, ranking, top_ten
 from src.analysis.groups import Group
-from src.analysis.ranking import summary
 from src.analysis.runs import Run
 
-REFERENCE = "strict_fair"
-"""The method that the others' taus are subtracted from."""
-
-COUNTED = ("params", "macs")
-"""Columns of scores.csv that serve as baselines where a run stored no ranking of its own."""
-
-
-def protocols(runs: Sequence[Run]) -> list[str]:
-    """The batch-norm protocols that any finished run was scored under."""
-    finished = [run for run in runs if run.finished]
-    stored = {bn for run in finished for key in ("scores", "ranking") for bn in (run.result or {}).get(key, {})}
-    return sorted(stored.union(*(run.scores["bn"].dropna() for run in finished)))
-
-
-@cache
-def ranking(run: Run, bn: str) -> dict[str, Any] | None:
-    """The ranking a finished run stored, or else the one that its scores.csv gives; None without ground truth."""
-    stored = (run.result or {}).get("ranking", {}).get(bn)
-    table = protocol_scores(run, bn) if stored is None and run.finished else run.scores[:0]
-    known = table.dropna(subset=["truth", "accuracy"])
-    if stored or known.empty:
-        return stored
-    baselines = {name: known[name].to_numpy(float) for name in COUNTED if known[name].notna().all()}
-    return summary(known["accuracy"].to_numpy(float), known["truth"].to_numpy(float), baselines, seed=run.seed)
+BASELINE = ["name", "tau", "tau_low", "tau_high", "improvement_at_10"]
 
 
 def method_rows(group: Group, bn: str) -> pd.DataFrame:
     """One row per method. Means and standard deviations are over seeds; tau_low, tau_high: 95 % t interval of the mean,
     as far as it lies in [-1, 1]; of a single seed, the bootstrap interval over architectures.
 
-    tau_difference: tau minus that of strict fairness, paired by seed. nan stands for what is not known, such as a
-    standard deviation of one seed.
+    tau_difference: tau minus that of `reference`, paired by seed. nan stands for what is not known, such as a standard
+    deviation of one seed.
     """
     rows = [_method_row(method, runs, bn) for method, runs in group.methods.items()]
-    reference = _taus_by_seed(group.methods.get(REFERENCE, []), bn)
-    for row, runs in zip(rows, group.methods.values(), strict=True):
-        row |= _paired(_taus_by_seed(runs, bn), reference if row["method"] != REFERENCE else {})
+    for row, (method, runs) in zip(rows, group.methods.items(), strict=True):
+        row["reference"] = group.reference(method)
+        row |= _paired(_taus_by_seed(runs, bn), _taus_by_seed(group.methods.get(row["reference"] or "", []), bn))
     return pd.DataFrame(rows)
 
 
@@ -81,22 +56,23 @@ def _method_row(method: str, runs: Sequence[Run], bn: str) -> dict[str, Any]:
         "running": len(runs) - len(finished),
         **_extremes("steps", [result.get("steps") for result in results]),
         **_extremes("backward_passes", [result.get("backward_passes") for result in results]),
-        **{f"accuracy{part}": value for part, value in across_seeds(accuracy).items() if part in ("", "_sd")},
+        **mean_and_sd("accuracy", accuracy),
         **{f"tau{part}": min(max(value, -1.0), 1.0) for part, value in tau.items()},
-        "spearman": across_seeds([found["spearman"] for found in rankings])[""],
+        "spearman": across_seeds([found["spearman"]["value"] for found in rankings])[""],
+        **mean_and_sd("improvement_at_10", [found["improvement_at_10"] for found in rankings]),
+        **mean_and_sd("precision_at_10", [top_ten(found, "precision") for found in rankings]),
+        **_gap(finished, bn),
         "architectures": rankings[0]["n"] if rankings else math.nan,
         "count_spread": across_seeds([_final_spread(run) for run in finished])[""],
     }
 
 
-def across_seeds(values: Sequence[float | None]) -> dict[str, float]:
-    """Mean (key ""), standard deviation (_sd) and 95 % t interval of the mean (_low, _high) of the known values."""
-    known = np.array([value for value in values if value is not None], dtype=float)
-    if len(known) == 0:
-        return dict.fromkeys(("", "_sd", "_low", "_high"), math.nan)
-    mean, sd = float(known.mean()), float(known.std(ddof=1)) if len(known) > 1 else math.nan
-    half = float(stats.t.ppf(0.975, len(known) - 1)) * sd / math.sqrt(len(known)) if len(known) > 1 else math.nan
-    return {"": mean, "_sd": sd, "_low": mean - half, "_high": mean + half}
+def _gap(runs: Sequence[Run], bn: str) -> dict[str, float]:
+    """The supernet accuracy gap (FairNAS 4.5) |range(one-shot) - range(alone)|, both ranges over the same networks."""
+    known = [table for run in runs if len(table := known_scores(run, bn))]
+    one_shot, alone = (np.array([np.ptp(table[name]) for table in known]) for name in ("accuracy", "truth"))
+    figures = {"one_shot_range": one_shot, "alone_range": alone, "gap": np.abs(one_shot - alone)}
+    return {key: value for name, each in figures.items() for key, value in mean_and_sd(name, each.tolist()).items()}
 
 
 def _extremes(name: str, values: Sequence[float | None]) -> dict[str, float]:
@@ -112,22 +88,25 @@ def _final_spread(run: Run) -> float | None:
 
 
 def baseline_rows(group: Group, bn: str) -> pd.DataFrame:
-    """What each count per architecture reaches: columns name, tau, tau_low, tau_high (bootstrap over architectures).
+    """What each count per architecture reaches: columns BASELINE; tau_low, tau_high: bootstrap over architectures.
 
     Means over the runs, which agree where all scored the same paths. The noise ceiling, without interval, comes last.
     """
     found = [stored for run in group.runs if (stored := ranking(run, bn))]
     names = dict.fromkeys(name for stored in found for name in stored["baselines"])
-    rows = [_baseline_row(name, [stored["baselines"].get(name) or {} for stored in found]) for name in names]
+    rows = [_baseline_row(name, found) for name in names]
     ceilings = [run.result["ceiling"] for run in group.runs if run.result and run.result.get("ceiling") is not None]
     if ceilings:
-        rows.append({"name": "ceiling", "tau": float(np.mean(ceilings)), "tau_low": math.nan, "tau_high": math.nan})
-    return pd.DataFrame(rows, columns=["name", "tau", "tau_low", "tau_high"])
+        rows.append({"name": "ceiling", "tau": float(np.mean(ceilings))})
+    return pd.DataFrame(rows, columns=BASELINE)
 
 
-def _baseline_row(name: str, estimates: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
-    means = {part: across_seeds([e.get(part) for e in estimates])[""] for part in ("value", "low", "high")}
-    return {"name": name, "tau": means["value"], "tau_low": means["low"], "tau_high": means["high"]}
+def _baseline_row(name: str, rankings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    taus = [found["baselines"].get(name) or {} for found in rankings]
+    low, high = (across_seeds([tau.get(part) for tau in taus])[""] for part in ("low", "high"))
+    at_10 = across_seeds([found["baselines_at_10"].get(name) for found in rankings])[""]
+    tau = across_seeds([tau.get("value") for tau in taus])[""]
+    return {"name": name, "tau": tau, "tau_low": low, "tau_high": high, "improvement_at_10": at_10}
 
 
 def long_rows(group: Group) -> list[dict[str, Any]]:
@@ -158,11 +137,12 @@ def _long_row(group: Group, method: str, run: Run, bn: str) -> dict[str, Any]:
             name: scores.get(name)
             for name in ("paths", "accuracy_mean", "accuracy_std", "accuracy_min", "accuracy_max")
         },
-        "tau": tau.get("value"),
-        "tau_low": tau.get("low"),
-        "tau_high": tau.get("high"),
-        "spearman": found.get("spearman"),
-        "pearson": found.get("pearson"),
+        **{f"tau{part}": tau.get(key) for part, key in (("", "value"), ("_low", "low"), ("_high", "high"))},
+        **{name: (found.get(name) or {}).get("value") for name in ("spearman", "pearson")},
+        "improvement_at_10": found.get("improvement_at_10"),
+        **{f"{name}_at_10": top_ten(found, name) for name in ("precision", "best_rank") if found},
+        **{name: value for name, value in _gap([run], bn).items() if not name.endswith("_sd")},
         **{f"tau_{name}": (e or {}).get("value") for name, e in found.get("baselines", {}).items()},
+        **{f"improvement_at_10_{name}": value for name, value in found.get("baselines_at_10", {}).items()},
         "ceiling": result.get("ceiling"),
     }

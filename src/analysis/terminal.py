@@ -9,8 +9,8 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from src.analysis.style import label
-from src.analysis.wording import BASELINES, between, interval, with_spread
+from src.analysis.style import baseline_label, label
+from src.analysis.wording import between, interval, with_spread
 
 
 def comparison_table(comparison: Mapping[str, Any]) -> Table:
@@ -26,7 +26,7 @@ def comparison_table(comparison: Mapping[str, Any]) -> Table:
     table.add_section()
     for row in comparison["baselines"]:
         if row["tau"] is not None:
-            table.add_row(BASELINES.get(row["name"], row["name"]), "", "", "", f"{row['tau']:.2f}", _bounds(row))
+            table.add_row(baseline_label(row["name"]), "", "", "", f"{row['tau']:.2f}", _bounds(row))
     return table
 
 

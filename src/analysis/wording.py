@@ -4,35 +4,32 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from src.analysis.groups import Group
-from src.analysis.style import label
+from src.analysis.agreement import consistency_rows
+from src.analysis.groups import REFERENCE, Group
+from src.analysis.style import baseline_label, label
 from src.analysis.tables import baseline_rows, method_rows
 
 EQUAL_WITHIN = 0.01
 """Relative difference below which two budgets count as equal: one of passes need not be a multiple of k."""
 
-BASELINES = {
-    "params": "counting parameters",
-    "macs": "counting multiply-adds",
-    "working_layers": "counting working layers",
-    "ceiling": "noise ceiling",
-}
+AT_TEN = "Improvement at ten left"
 
 
 def method_table(group: Group, bn: str, whole: bool = True) -> pd.DataFrame:
     """FairNAS Table 3 as text: a row per method, then the baselines; `whole` adds costs and count spread."""
-    rows = [_method_cells(row) for row in method_rows(group, bn).to_dict("records")]
+    against = "no inter-choice weights" if group.has_weights else label(REFERENCE).lower()
+    rows = [_method_cells(row, f"τ minus {against}") for row in method_rows(group, bn).to_dict("records")]
     rows += [_baseline_cells(row) for row in baseline_rows(group, bn).dropna(subset="tau").to_dict("records")]
     table = pd.DataFrame(rows).fillna("")
     return table if whole else table.drop(columns=["Supernet steps", "Backward passes", "Count spread"])
 
 
-def _method_cells(row: dict[Any, Any]) -> dict[str, str]:
+def _method_cells(row: dict[Any, Any], difference: str) -> dict[str, str]:
     return {
         "Method": label(row["method"]),
         "Seeds": f"{row['seeds']}" + (f" (+{row['running']} running)" if row["running"] else ""),
@@ -41,14 +38,15 @@ def _method_cells(row: dict[Any, Any]) -> dict[str, str]:
         "One-shot accuracy, %": with_spread(100 * row["accuracy"], 100 * row["accuracy_sd"], 1),
         "Kendall τ": with_spread(row["tau"], row["tau_sd"], 3),
         "95 % interval of τ": interval(row["tau_low"], row["tau_high"]),
-        "τ minus strict fairness": _difference(row),
+        difference: _difference(row),
         "Spearman ρ": with_spread(row["spearman"], math.nan, 3),
+        AT_TEN: with_spread(row["improvement_at_10"], row["improvement_at_10_sd"], 2),
         "Count spread": between(row["count_spread"], row["count_spread"]),
     }
 
 
 def _difference(row: dict[Any, Any]) -> str:
-    """`-0.031 [-0.08, 0.02]`; empty for strict fairness itself, or where it is not among the methods."""
+    """`-0.031 [-0.08, 0.02]`; empty for the reference itself, or where it is not among the methods."""
     if math.isnan(row["tau_difference"]):
         return ""
     bounds = interval(row["tau_difference_low"], row["tau_difference_high"])
@@ -57,9 +55,45 @@ def _difference(row: dict[Any, Any]) -> str:
 
 def _baseline_cells(row: dict[Any, Any]) -> dict[str, str]:
     return {
-        "Method": BASELINES.get(row["name"], f"counting {row['name']}".replace("_", " ")),
+        "Method": baseline_label(row["name"]),
         "Kendall τ": with_spread(row["tau"], math.nan, 3),
         "95 % interval of τ": interval(row["tau_low"], row["tau_high"]),
+        AT_TEN: "" if math.isnan(row["improvement_at_10"]) else f"{row['improvement_at_10']:.2f}",
+    }
+
+
+def consistency_table(group: Group, bn: str) -> pd.DataFrame:
+    """Inter-choice Table 2 as text: a row per method of which two seeds have finished; empty if there is none."""
+    return pd.DataFrame([_consistency_cells(row) for row in consistency_rows(group, bn)])
+
+
+def _consistency_cells(row: dict[str, Any]) -> dict[str, str]:
+    marks = {"tau": "Kendall τ", "pearson": "Pearson r", "spearman": "Spearman ρ"}
+    return {
+        "Method": label(row["method"]),
+        "Seeds": f"{row['seeds']}",
+        **{name: _span(row[key]) for key, name in marks.items()},
+        "Architectures": f"{row['n']:,}",
+    }
+
+
+def _span(found: Mapping[str, Any]) -> str:
+    """`0.761 [0.744, 0.780]`: the mean over pairs of seeds with its smallest and largest."""
+    return "–" if found["mean"] is None else f"{found['mean']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+
+
+def selection_table(group: Group, bn: str) -> pd.DataFrame:
+    """What the ten predicted best are, and FairNAS's supernet accuracy gap (4.5); empty where no truth is known."""
+    rows = method_rows(group, bn).dropna(subset="gap").to_dict("records")
+    return pd.DataFrame([_selection_cells(row) for row in rows])
+
+
+def _selection_cells(row: dict[Any, Any]) -> dict[str, str]:
+    ranges = {"One-shot range, points": "one_shot_range", "Stand-alone range, points": "alone_range", "Gap λ": "gap"}
+    return {
+        "Method": label(row["method"]),
+        "Truly best ten among them, %": with_spread(100 * row["precision_at_10"], 100 * row["precision_at_10_sd"], 0),
+        **{name: with_spread(100 * row[key], 100 * row[f"{key}_sd"], 1) for name, key in ranges.items()},
     }
 
 
@@ -67,12 +101,17 @@ def with_spread(value: float, sd: float, digits: int) -> str:
     """`0.612 ± 0.031`, without the spread where it is nan, a dash where nothing is known."""
     if math.isnan(value):
         return "–"
-    return f"{value:.{digits}f}" + ("" if math.isnan(sd) else f" ± {sd:.{digits}f}")
+    return _rounded(value, digits) + ("" if math.isnan(sd) else f" ± {sd:.{digits}f}")
 
 
 def interval(low: float, high: float) -> str:
     """`[0.52, 0.71]`, or a dash."""
-    return "–" if math.isnan(low) or math.isnan(high) else f"[{low:.2f}, {high:.2f}]"
+    return "–" if math.isnan(low) or math.isnan(high) else f"[{_rounded(low, 2)}, {_rounded(high, 2)}]"
+
+
+def _rounded(value: float, digits: int) -> str:
+    """Without the sign of -0.00."""
+    return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def between(low: float, high: float) -> str:
@@ -109,18 +148,19 @@ def _unequal_passes(group: Group) -> list[str]:
     known = {method: cost for method, cost in each.items() if cost}
     if not known or _equal(list(known.values())):
         return []
-    listed = ", ".join(f"{label(method)} {cost:,.0f}" for method, cost in known.items())
+    listed = "; ".join(f"{label(method)} {cost:,.0f}" for method, cost in known.items())
     return [f"Unequal cost: backward passes per run differ ({listed}); compare at equal backward passes as well."]
 
 
 def _confounded(group: Group) -> list[str]:
     keys = ", ".join(group.confounded)
-    return [f"The methods differ in more than the sampler: {keys}."] if keys else []
+    known = "the sampler and the inter-choice weights" if group.has_weights else "the sampler"
+    return [f"The methods differ in more than {known}: {keys}."] if keys else []
 
 
 def _repeated(group: Group) -> list[str]:
     seeds = Counter((method, run.seed) for method, runs in group.methods.items() for run in runs)
-    listed = ", ".join(f"{label(method)} seed {seed}" for (method, seed), count in seeds.items() if count > 1)
+    listed = "; ".join(f"{label(method)} seed {seed}" for (method, seed), count in seeds.items() if count > 1)
     return [f"Run more than once with the same settings, and counted each time: {listed}."] if listed else []
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +28,27 @@ from src.run_folder import (
 
 LAYERS, CHOICES, EPOCHS, STEPS_PER_EPOCH = 4, 3, 12, 10
 PATHS = list(itertools.product(range(CHOICES), repeat=LAYERS))
+OPTIONS: dict[str, dict[str, Any]] = {
+    "bias": {"_target_": "Bias", "depth": 1, "predecessors": "previous", "weight_decay": None},
+    "bias_2": {"_target_": "Bias", "depth": 2, "predecessors": "previous", "weight_decay": None},
+    "bias_3": {"_target_": "Bias", "depth": 3, "predecessors": "previous", "weight_decay": None},
+    "shared_bias": {"_target_": "SharedBias", "depth": 1, "predecessors": "previous", "weight_decay": None},
+    "attention": {"_target_": "Attention", "depth": 1, "predecessors": "previous", "hidden": False},
+    "split": {"_target_": "Split", "epoch": None, "fraction": 0.5, "predecessors": "previous"},
+    "split_70": {"_target_": "Split", "epoch": None, "fraction": 0.7, "predecessors": "previous"},
+    "split_80": {"_target_": "Split", "epoch": None, "fraction": 0.8, "predecessors": "previous"},
+    "none": {"_target_": "InterChoice"},
+}
+"""The section inter_choice of a run's configuration, by option."""
+
 QUALITY = {"strict_fair": 0.9, "spos": 0.8, "ef": 0.6, "ef_scaled": 0.7}
 PASSES = {"strict_fair": 3, "spos": 1, "ef": 3, "ef_scaled": 3}
 
 
 def make_run(folder: Path, sampler: str, seed: int, finished: bool = True, **changes: Any) -> Path:
-    """One run; `changes` are configuration keys with dots as `__`, or commit, dirty, epochs, ceiling."""
+    """One run; `changes` are configuration keys with dots as `__`, or commit, dirty, epochs, ceiling, and inter_choice,
+    the option. A run without that key is one from before there were inter-choice weights.
+    """
     commit, dirty = changes.pop("commit", "a" * 40), changes.pop("dirty", False)
     epochs = changes.pop("epochs", EPOCHS)
     ceiling = changes.pop("ceiling", None)
@@ -45,11 +62,15 @@ def make_run(folder: Path, sampler: str, seed: int, finished: bool = True, **cha
             "optimizer": {"lr": 0.05},
         }
     )
+    if "inter_choice" in changes:
+        option = changes.pop("inter_choice")
+        OmegaConf.update(config, "choices.inter_choice", option, force_add=True)
+        OmegaConf.update(config, "inter_choice", OPTIONS[option], force_add=True)
     for key, value in changes.items():
         OmegaConf.update(config, key.replace("__", "."), value, force_add=True)
     OmegaConf.save(config, folder / CONFIG)
     write_json(folder / PROVENANCE, {"commit": commit, "dirty": dirty})
-    generator = np.random.default_rng([seed, *sampler.encode()])
+    generator = np.random.default_rng([seed, *sampler.encode(), *folder.name.encode()])
     write_progress(folder, sampler, epochs if finished else epochs // 2, generator)
     if finished:
         write_outcome(folder, sampler, seed, commit, epochs, ceiling, generator)
@@ -117,9 +138,30 @@ def write_outcome(
     write_json(folder / RESULT, result)
 
 
+def set_scores(folder: Path, accuracy: Sequence[float], truth: Sequence[float] | None = None, **counts: Any) -> Path:
+    """Replace what a finished run scored, in all its rankings too: architectures 0, 1, ... under `recalibrate`."""
+    columns = {"accuracy": accuracy, **counts} | ({} if truth is None else {"truth": truth})
+    rows = [{"path": str(i), "arch": str(i), "bn": "recalibrate"} for i in range(len(accuracy))]
+    (folder / SCORES).unlink()
+    append_rows(
+        folder / SCORES, SCORE_COLUMNS, [row | {k: v[i] for k, v in columns.items()} for i, row in enumerate(rows)]
+    )
+    result = json.loads((folder / RESULT).read_text())
+    write_json(folder / RESULT, result | {"ranking": {}})
+    return folder
+
+
 def make_sweep(root: Path, samplers: tuple[str, ...] = tuple(QUALITY), seeds: int = 3, **changes: Any) -> Path:
     """`samplers` x `seeds` finished runs below `root`."""
     for sampler in samplers:
         for seed in range(seeds):
             make_run(root / f"{sampler}-{seed}", sampler, seed, **changes)
+    return root
+
+
+def make_variants(root: Path, options: tuple[str, ...] = tuple(OPTIONS), seeds: int = 3, **changes: Any) -> Path:
+    """SPOS with each option of inter_choice, x `seeds` finished runs below `root`."""
+    for option in options:
+        for seed in range(seeds):
+            make_run(root / f"{option}-{seed}", "spos", seed, inter_choice=option, **changes)
     return root

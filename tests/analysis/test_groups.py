@@ -8,7 +8,7 @@ from src.analysis.runs import find_runs
 from src.analysis.style import COLOURS, colours, label, order
 from src.errors import UsageError
 from src.run_folder import PROVENANCE
-from tests.analysis.made_runs import make_run, make_sweep
+from tests.analysis.made_runs import make_run, make_sweep, make_variants
 
 
 def test_samplers_and_seeds_are_one_comparison(tmp_path: Path) -> None:
@@ -111,3 +111,62 @@ def test_methods_are_named_and_ordered_for_readers() -> None:
     ]
     assert label("strict_fair (irregular=pad)") == "Strict fairness (irregular=pad)"
     assert label("newcomer") == "newcomer"
+
+
+def test_inter_choice_weights_are_methods_of_one_comparison(tmp_path: Path) -> None:
+    make_variants(tmp_path, ("none", "split_70", "bias_2", "bias"), seeds=1)
+    make_run(tmp_path / "as_bias_2", "spos", 1, inter_choice="bias", inter_choice__depth=2)
+    make_run(tmp_path / "older", "spos", 1)
+    (group,) = group_runs(find_runs(tmp_path))
+    assert group.title == "mini on digits, 12 epochs" and group.confounded == ()
+    assert {method: [run.seed for run in runs] for method, runs in group.methods.items()} == {
+        "spos": [0, 1],
+        "spos, bias D=1": [0],
+        "spos, bias D=2": [0, 1],
+        "spos, split at 70 %": [0],
+    }
+
+
+def test_each_sampler_is_compared_with_itself_without_weights(tmp_path: Path) -> None:
+    for sampler in ("spos", "strict_fair"):
+        make_run(tmp_path / f"{sampler}-none", sampler, 0, inter_choice="none")
+        make_run(tmp_path / f"{sampler}-bias", sampler, 0, inter_choice="bias")
+    make_run(tmp_path / "ef-bias", "ef", 0, inter_choice="bias")
+    (group,) = group_runs(find_runs(tmp_path))
+    assert {method: group.reference(method) for method in group.methods} == {
+        "strict_fair": None,
+        "strict_fair, bias D=1": "strict_fair",
+        "spos": None,
+        "spos, bias D=1": "spos",
+        "ef, bias D=1": None,
+    }
+
+
+def test_without_weights_the_reference_is_strict_fairness(tmp_path: Path) -> None:
+    make_sweep(tmp_path, ("spos", "strict_fair"), seeds=1)
+    (group,) = group_runs(find_runs(tmp_path))
+    assert (group.reference("spos"), group.reference("strict_fair")) == ("strict_fair", None)
+
+
+def test_weights_that_all_runs_share_are_in_the_title(tmp_path: Path) -> None:
+    make_sweep(tmp_path, ("spos", "strict_fair"), seeds=1, inter_choice="bias_2")
+    (group,) = group_runs(find_runs(tmp_path))
+    assert group.title == "mini on digits, 12 epochs, bias D=2"
+    assert list(group.methods) == ["strict_fair", "spos"]
+
+
+def test_a_setting_tied_to_the_weights_is_reported(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", "spos", 0, inter_choice="none")
+    make_run(tmp_path / "b", "spos", 0, inter_choice="bias", optimizer__lr=0.1)
+    (group,) = group_runs(find_runs(tmp_path))
+    assert group.confounded == ("optimizer.lr",)
+
+
+def test_variants_are_ordered_by_kind_and_number_with_a_colour_each() -> None:
+    expected = ["spos", "spos, bias D=1", "spos, bias D=2", "spos, split at epoch 75", "spos, split at epoch 125"]
+    assert order(reversed(expected)) == expected
+    assert label("spos, bias D=2") == "SPOS, bias D=2"
+    variants = [f"{sampler}, bias D={depth}" for sampler in ("spos", "ef") for depth in range(1, 4)]
+    found = colours([*variants, *expected, "strict_fair"])
+    assert len(set(found.values())) == len(found)
+    assert found["spos"] == COLOURS["spos"]

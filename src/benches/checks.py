@@ -1,0 +1,36 @@
+"""What is completed and checked of a bench's configuration before torch is imported."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig, OmegaConf
+
+from src.checks import MOST_PATHS
+from src.run_folder import PROTOCOLS
+from src.settings import boolean, number, one_of
+
+DEVICES = ("auto", "cpu", "cuda")
+COUNTS = ("image_size", "batch_size", "plain_paths", "images", "calibration_images", "rounds", "steps")
+
+
+def with_space(cfg: DictConfig) -> DictConfig:
+    """The configuration with the bench's usual search space and recipe where none was chosen."""
+    if cfg.search_space is not None:
+        return cfg
+    usual = OmegaConf.masked_copy(cfg.usual[cfg.bench], ["search_space", "recipe"])
+    completed = OmegaConf.merge(cfg, usual)
+    assert isinstance(completed, DictConfig)
+    return completed
+
+
+def check_bench(cfg: DictConfig) -> None:
+    """Refuse values out of their range, each by a line that says what is right."""
+    for key in COUNTS:
+        number(cfg, key, 1, whole=True)
+    if cfg.paths != "all":
+        number(cfg, "paths", 1, MOST_PATHS, whole=True)
+    number(cfg, "threads", 1, 1024, whole=True, optional=True)
+    number(cfg, "seed", 0, 2**63 - 1, whole=True)
+    one_of(cfg, "bn", PROTOCOLS)
+    one_of(cfg, "device", DEVICES)
+    boolean(cfg, "channels_last")
+    boolean(cfg, "norm_decay")

@@ -1,0 +1,187 @@
+"""bench=evaluate: scoring many paths that share prefixes, against scoring one path at a time.
+
+The plain way is timed on some of the paths, in groups between slices of the shared walk, so that whatever else the
+machine does meets both. It keeps and restores the statistics of the whole supernet for each path, as Evaluator.score
+does: 3 ms of some 300 on NAS-Bench-Macro, but most of the time where images are few and small.
+
+L layers, m choices of a layer.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from functools import partial
+from itertools import islice
+from typing import Any, NamedTuple
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from rich.table import Table
+from torch import nn
+
+from src.benches.timing import Measured, clock, noise, plain_table, spread
+from src.cost import measure
+from src.evaluator import Evaluator, Score
+from src.progress import progress
+from src.search_spaces.space import Input, SearchSpace, SequentialSpace
+from src.supernet.path import Path
+
+GROUPS = 10
+"""Slices of the shared walk, each followed by a group of plain paths."""
+
+
+class Work(NamedTuple):
+    """Multiply-adds for one image."""
+
+    plain: int
+    shared: int
+
+    @property
+    def bound(self) -> float:
+        """The ratio of times, were they those of multiply-adds alone."""
+        return self.plain / self.shared
+
+
+class Times(NamedTuple):
+    """What was timed, and what came out."""
+
+    shared: list[float]
+    """Seconds of each slice."""
+    plain: list[float]
+    """Seconds a path of each group."""
+    scores: dict[Path, Score]
+    """Of all paths, the shared way."""
+
+
+def run(cfg: DictConfig, device: torch.device) -> Measured:
+    """Measure on random weights, images and labels: none of them changes what there is to compute."""
+    space: SearchSpace = instantiate(cfg.search_space)
+    given = space.reference._replace(image_size=cfg.image_size)
+    generator = torch.Generator().manual_seed(cfg.seed)
+    paths = space.all_paths("paths=all") if cfg.paths == "all" else space.sample_distinct(cfg.paths, generator)
+    order = torch.randperm(len(paths), generator=generator).tolist()
+    chosen = [paths[i] for i in order[: cfg.plain_paths]]
+    shared, plain = _evaluators(cfg, space, given, device)
+    _warm_up(space, shared, plain)
+    before = shared.block_evaluations
+    times = _interleaved(shared, plain, paths, chosen, device)
+    work = multiply_adds(space, given, paths) if isinstance(space, SequentialSpace) else None
+    figures = {
+        "search_space": space.name,
+        "paths": len(paths),
+        "block_evaluations": {"plain": len(space.sizes) * len(paths), "shared": shared.block_evaluations - before},
+        "multiply_adds": work and {**work._asdict(), "bound": work.bound},
+        "largest_difference": largest_difference(times.scores, {path: plain.score(path) for path in chosen}),
+        **_seconds(times, len(paths), len(chosen)),
+    }
+    return Measured(figures, _table(figures, cfg), figures["ratio"])
+
+
+def multiply_adds(space: SequentialSpace, given: Input, paths: Sequence[Path]) -> Work:
+    """The stem runs once, or for every path; a choice for every distinct prefix, or path; the tail for every path."""
+    table = space.cost_table(given)
+    shape = (given.in_channels, given.image_size, given.image_size)
+    stem = measure(partial(space.stem, given.in_channels), shape)[0].macs
+    tail = table.fixed.macs - stem
+    prefixes = {path[:depth] for path in paths for depth in range(1, len(path) + 1)}
+    blocks = sum(table.choices[len(prefix) - 1][prefix[-1]].macs for prefix in prefixes)
+    return Work(sum(table(path).macs for path in paths), stem + blocks + len(paths) * tail)
+
+
+def largest_difference(some: dict[Path, Score], others: dict[Path, Score]) -> dict[str, float]:
+    """Of accuracy and of loss, over the paths of `others`; what is not a number stays visible as that."""
+    both = torch.tensor([[some[path], score] for path, score in others.items()], dtype=torch.float64)  # (paths, 2, 2)
+    largest = (both[:, 0] - both[:, 1]).abs().amax(0).tolist()
+    return dict(zip(Score._fields, largest, strict=True))
+
+
+def _evaluators(cfg: DictConfig, space: SearchSpace, given: Input, device: torch.device) -> tuple[Evaluator, Evaluator]:
+    """For the shared and the plain way, on a net each: the shared walk holds its own between slices."""
+    torch.manual_seed(cfg.seed)
+    net: nn.Module = space.build(*given).to(device)
+    net = net.to(memory_format=torch.channels_last if cfg.channels_last else torch.contiguous_format)
+    dataset = noise(given, cfg.calibration_images, cfg.images, cfg.seed)
+    evaluator = partial(
+        Evaluator,
+        dataset=dataset,
+        device=device,
+        protocol=cfg.bn,
+        calibration_images=cfg.calibration_images,
+        batch_size=cfg.batch_size,
+    )
+    return evaluator(net), evaluator(copy.deepcopy(net))
+
+
+def _warm_up(space: SearchSpace, shared: Evaluator, plain: Evaluator) -> None:
+    """Both ways on paths that run every choice once: the first run of a kernel costs more."""
+    paths = [tuple(min(choice, m - 1) for m in space.sizes) for choice in range(max(space.sizes))]
+    for _ in shared.scores(paths):
+        pass
+    for path in paths:
+        plain.score(path)
+    shared.forget()
+    plain.forget()
+
+
+def _interleaved(
+    shared: Evaluator, plain: Evaluator, paths: Sequence[Path], chosen: Sequence[Path], device: torch.device
+) -> Times:
+    """A slice of the shared walk, a group of plain paths, and so on to the end of both."""
+    groups = min(GROUPS, len(chosen))
+    times = Times([], [], {})
+    walk = shared.scores(paths)
+    with progress("score", "path", len(paths)) as bar:
+        for group in range(groups):
+            start = clock(device)
+            slice_ = dict(islice(walk, len(paths[group::groups])))
+            times.shared.append(clock(device) - start)
+            start = clock(device)
+            for path in chosen[group::groups]:
+                plain.score(path)
+            times.plain.append((clock(device) - start) / len(chosen[group::groups]))
+            times.scores.update(slice_)
+            bar.update(len(slice_))
+    for _ in walk:  # nothing is left, but its end gives the net back
+        pass
+    return times
+
+
+def _seconds(times: Times, paths: int, plain_paths: int) -> dict[str, Any]:
+    """Seconds of both ways and their ratio; the plain way's are scaled up from the median group."""
+    plain, shared = spread(times.plain), sum(times.shared)
+    return {
+        "plain_paths": plain_paths,
+        "plain_groups": len(times.plain),
+        "seconds_per_plain_path": plain._asdict(),
+        "seconds": {"plain": plain.median * paths, "shared": shared},
+        "ratio": plain.median * paths / shared,
+        "ratio_quartiles": [plain.low * paths / shared, plain.high * paths / shared],
+    }
+
+
+def _table(figures: dict[str, Any], cfg: DictConfig) -> Table:
+    title = (
+        f"{figures['search_space']}: {figures['paths']:,} paths, {cfg.images} images of {cfg.image_size} px, {cfg.bn}"
+    )
+    table = plain_table(title, f"one at a time: scaled up from {figures['plain_paths']:,} random paths")
+    table.add_column("", no_wrap=True)
+    for name in ("one at a time", "shared prefixes", "ratio"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_row("choice blocks run", *_compared(figures["block_evaluations"], ",d"))
+    if figures["multiply_adds"]:
+        table.add_row("multiply-adds an image", *_compared(figures["multiply_adds"], ",d"))
+    table.add_row("seconds", *_compared(figures["seconds"], ",.1f"))
+    low, high = (quartile * figures["seconds"]["shared"] for quartile in figures["ratio_quartiles"])
+    ratios = "{:.2f} to {:.2f}".format(*figures["ratio_quartiles"])
+    table.add_row(f"  quartiles of {figures['plain_groups']} groups", f"{low:,.1f} to {high:,.1f}", "", ratios)
+    table.add_section()
+    for key, difference in figures["largest_difference"].items():
+        table.add_row(f"largest difference of {key}", "", f"{difference:g}", "")
+    return table
+
+
+def _compared(values: dict[str, float], form: str) -> list[str]:
+    """Plain, shared, and how many times as much the plain way takes."""
+    return [format(values["plain"], form), format(values["shared"], form), f"{values['plain'] / values['shared']:.2f}"]

@@ -1,0 +1,132 @@
+"""bench=inter_choice: what inter-choice weights cost a training step in time and memory (Laube and Zell 2021, table 1).
+
+Seven supernets take turns on the same paths and images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from rich.table import Table
+
+from src.benches.lone_step import LoneStep, largest_need
+from src.benches.timing import Measured, Spread, clock, noise, plain_table, spread
+from src.datasets.dataset import Batch
+from src.optimizer import make_optimizer
+from src.progress import progress
+from src.samplers.uniform import Uniform
+from src.search_spaces.space import Input, SearchSpace
+from src.supernet.inter_choice import Attention, Bias, InterChoice, SharedBias, Split, split_weights
+
+METHODS: dict[str, Callable[[], InterChoice]] = {
+    "none": InterChoice,
+    "bias": Bias,
+    "bias_2": partial(Bias, 2),
+    "bias_3": partial(Bias, 3),
+    "shared_bias": SharedBias,
+    "attention": Attention,
+    "split": Split,
+}
+"""The options of conf/inter_choice; `split` has been split before it is timed."""
+PLAIN = "none"
+
+
+class Candidate(NamedTuple):
+    """One method, ready to be timed."""
+
+    step: LoneStep
+    parameters: int
+    bytes: int
+
+
+def run(cfg: DictConfig, device: torch.device) -> Measured:
+    """Prepare all, time them in turns."""
+    space: SearchSpace = instantiate(cfg.search_space)
+    given = space.reference._replace(image_size=cfg.image_size)
+    (batch,) = noise(given, cfg.batch_size, 1, cfg.seed).batches("train", cfg.batch_size, device)
+    prepare = partial(_prepare, cfg, space, given, batch)
+    prepare(PLAIN)  # what the device sets up once belongs to no method
+    candidates = {name: prepare(name) for name in METHODS}
+    seconds = _timed({name: candidate.step for name, candidate in candidates.items()}, batch, cfg.rounds, cfg.steps)
+    methods = [_row(name, candidates, seconds) for name in METHODS]
+    figures = {"search_space": space.name, "methods": methods}
+    increase = next(row["increase"]["median"] for row in methods if row["method"] == "bias")
+    return Measured(figures, _table(figures, cfg, device), 1 / (1 + increase))
+
+
+def _prepare(cfg: DictConfig, space: SearchSpace, given: Input, batch: Batch, name: str) -> Candidate:
+    """Build, attach, split, and take a turn of steps that warms up and shows the memory they need."""
+    device = batch.images.device
+    before = torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
+    torch.manual_seed(cfg.seed)
+    net = space.build(*given)
+    net = net.to(memory_format=torch.channels_last if cfg.channels_last else torch.contiguous_format)
+    method = METHODS[name]()
+    method.attach(net, torch.zeros(2, given.in_channels, given.image_size, given.image_size))
+    if isinstance(method, Split):
+        split_weights(net)
+    optimizer = partial(make_optimizer, cfg.optimizer, cfg.norm_decay, method.weight_decay)
+    step = LoneStep(net.to(device), Uniform(space.sizes, cfg.seed), optimizer)
+    step.fill_state()
+    needed = largest_need(step, batch, cfg.steps, before)
+    return Candidate(step, sum(parameter.numel() for parameter in net.parameters()), needed)
+
+
+def _timed(steps: dict[str, LoneStep], batch: Batch, rounds: int, count: int) -> dict[str, list[float]]:
+    """Seconds a step in each round. Every round starts with another method, and draws other paths for all."""
+    device, names = batch.images.device, list(steps)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    with progress("train", "round", rounds) as bar:
+        for number in range(rounds):
+            first = number % len(names)
+            for name in names[first:] + names[:first]:
+                start = clock(device)
+                for i in range(count):
+                    steps[name].training_step(batch, i)
+                seconds[name].append((clock(device) - start) / count)
+            bar.update()
+    return seconds
+
+
+def _row(name: str, candidates: dict[str, Candidate], seconds: dict[str, list[float]]) -> dict[str, Any]:
+    """The figures of a method; its increase in time is taken round by round, since rounds differ in their paths."""
+    candidate, plain = candidates[name], candidates[PLAIN]
+    increases = [ours / theirs - 1 for ours, theirs in zip(seconds[name], seconds[PLAIN], strict=True)]
+    return {
+        "method": name,
+        "seconds": spread(seconds[name])._asdict(),
+        "increase": spread(increases)._asdict(),
+        "parameters": candidate.parameters,
+        "parameters_ratio": candidate.parameters / plain.parameters,
+        "bytes": candidate.bytes,
+        "bytes_increase": candidate.bytes / plain.bytes - 1,
+    }
+
+
+def _table(figures: dict[str, Any], cfg: DictConfig, device: torch.device) -> Table:
+    title = f"{figures['search_space']}: a training step on {cfg.batch_size} images of {cfg.image_size} px"
+    table = plain_table(title, f"median and quartiles of {cfg.rounds} rounds of {cfg.steps} steps")
+    table.add_column("\nmethod", no_wrap=True)
+    memory = "peak" if device.type == "cuda" else "counted"
+    for name in ("time\nms", "\nincrease, %", "\nparameters", "\ntimes", f"{memory}\nMB", "more\n%"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in figures["methods"]:
+        table.add_row(row["method"], *_cells(row))
+    return table
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    time, increase = Spread(**row["seconds"]).times(1e3), Spread(**row["increase"]).times(100)
+    return [
+        f"{time.median:.1f} ({time.low:.1f}–{time.high:.1f})",
+        f"{increase.median:+.0f} ({increase.low:+.0f} to {increase.high:+.0f})",
+        f"{row['parameters']:,}",
+        f"{row['parameters_ratio']:.2f}",
+        f"{row['bytes'] / 1e6:,.1f}",
+        f"{100 * row['bytes_increase']:+.0f}",
+    ]

@@ -1,0 +1,95 @@
+"""What every bench measures with: a clock, a spread, a device, images of noise, a table.
+
+C channels, H W size.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from rich import box
+from rich.table import Table
+
+from src.datasets.memory import MemoryDataset
+from src.errors import UsageError
+from src.search_spaces.space import Input
+
+
+class Spread(NamedTuple):
+    """Quartiles of repeated measurements."""
+
+    low: float
+    median: float
+    high: float
+
+    def times(self, factor: float) -> Spread:
+        """The spread of multiples."""
+        return Spread(*(value * factor for value in self))
+
+
+class Measured(NamedTuple):
+    """What a bench found."""
+
+    figures: dict[str, Any]
+    """Plain values for result.json."""
+    table: Table
+    ratio: float
+    """Plain time / our time: above 1 we are faster."""
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Quartiles with linear interpolation, the smallest and largest value included; one value is all three."""
+    if len(values) == 1:
+        return Spread(values[0], values[0], values[0])
+    return Spread(*statistics.quantiles(values, n=4, method="inclusive"))
+
+
+def plain_table(title: str, caption: str) -> Table:
+    """An empty table that makes the most of 80 columns."""
+    table = Table(title=title, caption=caption, caption_justify="left", box=box.SIMPLE_HEAD)
+    table.show_edge, table.pad_edge, table.collapse_padding = False, False, True
+    return table
+
+
+def clock(device: torch.device) -> float:
+    """Seconds, once the device has done all it was asked to."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+@contextmanager
+def machine(name: str, threads: int | None) -> Iterator[torch.device]:
+    """The device of that name (auto, cpu, cuda), with `threads` CPU threads for the length of the block.
+
+    Raises:
+        UsageError: a GPU is asked for and there is none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device=cuda: torch finds no GPU here, use device=cpu")
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    finally:
+        torch.set_num_threads(before)
+
+
+def noise(given: Input, train: int, val: int, seed: int) -> MemoryDataset:
+    """A data set of random pixels and labels, with so many images in its parts."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (given.in_channels, given.image_size, given.image_size)
+    counts = {"train": train, "val": val}
+    return MemoryDataset(
+        "noise",
+        {p: torch.randint(256, (n, *shape), generator=generator, dtype=torch.uint8) for p, n in counts.items()},
+        {p: torch.randint(given.num_classes, (n,), generator=generator) for p, n in counts.items()},
+        {p: np.arange(n) for p, n in counts.items()},
+        [str(label) for label in range(given.num_classes)],
+    )

@@ -32,6 +32,7 @@ from src.run_folder import RESULT
 from src.samplers.sampler import Sampler
 from src.search_spaces.space import SearchSpace
 from src.step import StepSettings, SupernetStep
+from src.supernet.batch_norm import check_protocol
 from src.supernet.inter_choice import InterChoice, split_weights
 from src.supernet.path import Path as SupernetPath
 
@@ -80,6 +81,8 @@ def assemble(cfg: DictConfig, folder: Path) -> Run:
     dataset: Dataset = instantiate(cfg.dataset)
     space: SearchSpace = instantiate(cfg.search_space)
     net, inter_choice = build_supernet(cfg, dataset, space)
+    for protocol in {cfg.validation.bn, *ranked_protocols(cfg)}:
+        check_protocol(net, protocol)
     sampler = partial(instantiate, cfg.sampler, sizes=space.sizes, seed=cfg.seed)
     budget = _budget(cfg, dataset, sampler())
     optimizer = partial(make_optimizer, cfg.optimizer, cfg.norm_decay, inter_choice.weight_decay)
@@ -119,12 +122,33 @@ def known_benchmark(cfg: DictConfig, dataset: Dataset, space: SearchSpace) -> Be
     settings = cfg.get("benchmark")
     if not settings or not settings.get("path") or not _holds_for(cfg, dataset):
         return None
+    return benchmark_from(settings, space)
+
+
+def benchmark_from(settings: DictConfig, space: SearchSpace) -> Benchmark:
+    """The benchmark of a configuration, read and found to be of the space.
+
+    Raises:
+        UsageError: the file is missing or not of its kind, or speaks of another space.
+    """
     benchmark: Benchmark = instantiate({key: value for key, value in settings.items() if key != "holds_for"})
     benchmark.runs()  # read now, so that a wrong file is found before training
-    arch = space.format(next(space.paths()))
-    if arch not in benchmark.accuracies():
-        raise UsageError(f"benchmark.path={settings.path} does not hold {arch}, a network of {space.name}")
+    if not any(_is_of(space, arch) for arch in benchmark.accuracies()):
+        raise UsageError(f"benchmark.path={settings.path} holds no network of {space.name}")
     return benchmark
+
+
+def _is_of(space: SearchSpace, arch: str) -> bool:
+    try:
+        space.parse(arch)
+    except UsageError:
+        return False
+    return True
+
+
+def ranked_protocols(cfg: DictConfig) -> list[str]:
+    """The protocols that paths are scored under after training."""
+    return [cfg.ranking.bn] if isinstance(cfg.ranking.bn, str) else list(cfg.ranking.bn)
 
 
 def _ranked_paths(cfg: DictConfig, space: SearchSpace) -> list[SupernetPath]:

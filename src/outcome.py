@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,21 +11,21 @@ from rich.console import Console
 from rich.table import Table
 
 from src.analysis.figures import histogram, save
-from src.analysis.ranking import split_half, summary
-from src.assembly import Run
-from src.benchmarks.benchmark import Benchmark
-from src.evaluator import Evaluator
-from src.progress import progress
-from src.run_folder import PROVENANCE, RESULT, SCORE_COLUMNS, SCORES, append_rows, replace_file, write_json
+from src.analysis.ranking import summary
+from src.assembly import Run, ranked_protocols
+from src.evaluator import Evaluator, Score
+from src.run_folder import PROVENANCE, RESULT, SCORES, write_json
+from src.scoring import append_scores
 from src.search_spaces.space import Input
-from src.supernet.path import format_path, parse_path
+from src.supernet.path import Path as SupernetPath
+from src.supernet.path import parse_path
 
 
 def conclude(run: Run) -> dict[str, Any]:
     """Score paths, write scores.csv, figures and result.json, and show one table. A killed scoring goes on."""
     started = time.monotonic()
     run.module.to(run.device)
-    for protocol in _protocols(run):
+    for protocol in ranked_protocols(run.cfg):
         _score(run, protocol)
     scores = pd.read_csv(run.folder / SCORES, dtype={"arch": str, "path": str})
     result = _result(run, scores) | {"scoring_seconds": round(time.monotonic() - started, 1)}
@@ -38,39 +36,21 @@ def conclude(run: Run) -> dict[str, Any]:
     return result
 
 
-def _protocols(run: Run) -> list[str]:
-    chosen = run.cfg.ranking.bn
-    return [chosen] if isinstance(chosen, str) else list(chosen)
-
-
 def _score(run: Run, protocol: str) -> None:
     """Append one row per path to scores.csv as they come, but for those that are there already."""
     cfg = run.cfg.ranking
     settings = {key: cfg[key] for key in ("images", "calibration_images", "batch_size")}
     evaluator = Evaluator(run.module.net, run.dataset, run.device, protocol, **settings)
     truth = run.benchmark.accuracies() if run.benchmark else {}
-    known = _scored(run.folder / SCORES, protocol)
-    paths = [path for path in run.paths if format_path(path) not in known]
     given = Input(run.dataset.in_channels, run.dataset.num_classes, run.dataset.image_size)
-    with progress(f"score ({protocol})", "path", len(known) + len(paths), len(known)) as bar:
-        for path, score in evaluator.scores(paths):
-            arch, costs = run.space.format(path), run.space.costs(path, given)
-            row = {"path": format_path(path), "arch": arch, **score._asdict(), **costs._asdict()}
-            row |= {"truth": truth.get(arch), "supernet": run.folder.name, "sampler": run.cfg.choices.sampler}
-            row |= {"seed": run.cfg.seed, "bn": protocol, "split": "val", "images": evaluator.images}
-            append_rows(run.folder / SCORES, SCORE_COLUMNS, [row])
-            bar.update()
+    common = {"supernet": run.folder.name, "sampler": run.cfg.choices.sampler, "seed": run.cfg.seed}
+    common |= {"split": "val", "images": evaluator.images}
 
+    def row(path: SupernetPath, score: Score) -> dict[str, Any]:
+        arch, costs = run.space.format(path), run.space.costs(path, given)
+        return {"arch": arch, **score._asdict(), **costs._asdict(), "truth": truth.get(arch), **common}
 
-def _scored(path: Path, protocol: str) -> set[str]:
-    """Paths whose row is already in scores.csv; a last line that a kill left half written is dropped."""
-    if not path.exists():
-        return set()
-    text = path.read_text()
-    if not text.endswith("\n"):
-        replace_file(path, text[: text.rfind("\n") + 1])
-    with path.open(newline="") as file:
-        return {row["path"] for row in csv.DictReader(file) if row["bn"] == protocol}
+    append_scores(run.folder / SCORES, evaluator, run.paths, row)
 
 
 def _result(run: Run, scores: pd.DataFrame) -> dict[str, Any]:
@@ -86,11 +66,12 @@ def _result(run: Run, scores: pd.DataFrame) -> dict[str, Any]:
     result |= {"steps": run.module.steps, "epochs": round(budget.epochs, 4)}
     result |= {"backward_passes": run.module.means.backward_passes, "budget": dict(run.cfg.budget)}
     result |= {"wall_seconds": round(run.module.stopwatch.seconds(), 2), "count_spread": run.module.counts.spread()}
-    tables = {protocol: scores[scores.bn == protocol] for protocol in _protocols(run)}
+    tables = {protocol: scores[scores.bn == protocol] for protocol in ranked_protocols(run.cfg)}
     result["scores"] = {protocol: _spread(table) for protocol, table in tables.items()}
     if run.benchmark is not None:
         result["ranking"] = {protocol: _ranking(run, table) for protocol, table in tables.items()}
-        result["ceiling"] = _ceiling(run.benchmark, tables[_protocols(run)[0]].arch.tolist())
+        ceiling = run.benchmark.ceiling(tables[ranked_protocols(run.cfg)[0]].arch.tolist())
+        result["ceiling"] = ceiling.value if ceiling else None
     return result
 
 
@@ -102,21 +83,14 @@ def _spread(table: pd.DataFrame) -> dict[str, float]:
 
 def _ranking(run: Run, table: pd.DataFrame) -> dict[str, Any]:
     """Tau with its interval, beside what counting alone reaches on the same paths."""
-    working = [len(run.space.sizes) - run.space.skips(parse_path(path)) for path in table.path]
-    baselines: dict[str, Any] = {"params": table.params, "macs": table.macs, "working_layers": working}
+    working = [run.space.working(parse_path(path)) for path in table.path]
+    baselines: dict[str, Any] = {"params": table.params, "macs": table.macs, run.space.working_name: working}
     return summary(table.accuracy, table.truth, baselines)
-
-
-def _ceiling(benchmark: Benchmark, archs: list[str]) -> float | None:
-    """Mean tau between halves of the benchmark's own runs of these networks; None where single runs are unknown."""
-    runs = benchmark.runs()
-    table = [runs[arch] for arch in archs if arch in runs]
-    return split_half(table) if table and len(table[0]) > 1 else None
 
 
 def _figures(run: Run, scores: pd.DataFrame) -> None:
     """A histogram of one-shot accuracies per protocol, as a file and as W&B media."""
-    for protocol in _protocols(run):
+    for protocol in ranked_protocols(run.cfg):
         title = f"{run.cfg.choices.sampler} on {run.space.name}, BN {protocol}"
         path = run.folder / "figures" / f"histogram_{protocol}.png"
         save(histogram(scores[scores.bn == protocol].accuracy, title), path)

@@ -27,6 +27,8 @@ class Benchmark(ABC):
     """Ground truth of a search space; all accuracies in [0, 1]."""
 
     name: str
+    bar: float | None = None
+    """An accuracy in [0, 1] above which networks are also ranked among themselves."""
 
     @abstractmethod
     def accuracies(self) -> dict[str, float]:

@@ -58,3 +58,15 @@ def first_paths(options: tuple[str, ...]) -> dict[Expression, Path]:
     for path in itertools.product(range(len(options)), repeat=len(EDGES)):
         found.setdefault(expression([options[choice] for choice in path]), path)
     return found
+
+
+def live_edges(ops: Sequence[str]) -> list[bool]:
+    """For each edge, whether something of the input passes it and comes to the output."""
+    fed, used = {0}, {NODES - 1}
+    for op, (source, target) in zip(ops, EDGES, strict=True):
+        if op != "none" and source in fed:
+            fed.add(target)
+    for op, (source, target) in reversed([*zip(ops, EDGES, strict=True)]):
+        if op != "none" and target in used:
+            used.add(source)
+    return [op != "none" and s in fed and t in used for op, (s, t) in zip(ops, EDGES, strict=True)]

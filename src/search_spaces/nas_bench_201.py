@@ -6,7 +6,7 @@ benchmark's own: its `params_m` is met by 15,421 of its 15,625 cells, and the ot
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from types import MappingProxyType
 
@@ -14,7 +14,7 @@ from torch import nn
 
 from src.cost import Costs, CostTable, measure
 from src.errors import UsageError, unknown
-from src.search_spaces.cell_arch import expression, first_paths, format_cell, parse_cell
+from src.search_spaces.cell_arch import expression, first_paths, format_cell, live_edges, parse_cell
 from src.search_spaces.space import Input, SearchSpace
 from src.supernet.batch_norm import BatchNorm
 from src.supernet.cell import EDGES, Cell, CellNet, FixedCell, Reduction, Zero, relu_conv_bn
@@ -165,6 +165,19 @@ class NasBench201(SearchSpace):
         bracket the sums that a skip passes on.
         """
         return first_paths(self.ops)[expression(self._names(path))]
+
+    working_name = "live_convolutions"
+
+    def working(self, path: Path) -> int:
+        """Convolutions that the input reaches and that reach the output."""
+        ops = self._names(path)
+        return sum(op.startswith("nor_conv") and live for op, live in zip(ops, live_edges(ops), strict=True))
+
+    def subsets(self, paths: Sequence[Path]) -> dict[str, list[bool]]:
+        """`no none` and `convolutions only`, as far as the space holds more than them."""
+        named = {"no none": SUBSETS["no_none"], "convolutions only": SUBSETS["conv_only"]}
+        smaller = {name: ops for name, ops in named.items() if len(ops) < len(self.ops)}
+        return {name: [set(self._names(path)) <= set(ops) for path in paths] for name, ops in smaller.items()}
 
     def parse(self, text: object) -> Path:
         """A path from the benchmark's arch string, from `2-0-2-1-3-0` or from a list.

@@ -59,6 +59,12 @@ class NasBenchMacro(SequentialSpace):
         """The identities of each stage moved to its end, but for its first layer: 3,969 distinct networks."""
         return identities_last(path, self.shapes, IDENTITY)
 
+    def subsets(self, paths: Sequence[Path]) -> dict[str, list[bool]]:
+        """`no identity`, and `distinct networks`: the first path of each stand-alone network."""
+        found: dict[Path, Path] = {}
+        first = [found.setdefault(self.canonical(path), path) == path for path in paths]
+        return {"no identity": [self.skips(path) == 0 for path in paths], "distinct networks": first}
+
     def check_input(self, given: Input) -> None:
         """Refuse images whose last feature map would be smaller than 2x2, naming strides that work."""
         check_size(self.name, given.image_size, self.strides, lambda s: f"search_space.strides={bracketed(s)}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import NamedTuple
@@ -121,6 +121,17 @@ class SearchSpace(ABC):
     def skips(self, path: Path) -> int:
         """How many layers of the path do no work (identity, skip, zero): for the counting baselines."""
         return sum(self.op_names(i)[c] in ("identity", "skip_connect", "none") for i, c in enumerate(path))
+
+    working_name = "working_layers"
+    """What `working` counts, as tables name it."""
+
+    def working(self, path: Path) -> int:
+        """How much of a path does work, for the counting baselines: layers that are no identity."""
+        return len(self.sizes) - self.skips(path)
+
+    def subsets(self, paths: Sequence[Path]) -> dict[str, list[bool]]:
+        """Parts of the space that rankings are also judged on: for each, which of the distinct `paths` are in it."""
+        return {}
 
     def parse(self, text: object) -> Path:
         """A path from a published name, from `2-0-2`, or from the space's own arch string.

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from src.errors import UsageError
+
 
 class BatchNorm(nn.BatchNorm2d):
     """BatchNorm2d that can normalise each `ghost_batch` images of a training batch on their own (Hoffer et al. 2017).
@@ -98,6 +100,19 @@ Kept = list[dict[str, Tensor]]
 def norms_of(modules: Iterable[nn.Module]) -> list[Norm]:
     """The batch norms in the modules, in order."""
     return [part for module in modules for part in module.modules() if isinstance(part, Norm)]
+
+
+def check_protocol(net: nn.Module, protocol: str) -> None:
+    """Refuse a protocol of running statistics for norms that keep none.
+
+    Raises:
+        UsageError: it names the one that works.
+    """
+    if protocol != "batch" and any(norm.running_mean is None for norm in norms_of([net])):
+        raise UsageError(
+            f"bn={protocol}: batch norms of this supernet keep no running statistics "
+            "(search_space.running_stats=false), so only bn=batch can score it"
+        )
 
 
 def keep(norms: Sequence[Norm]) -> Kept:

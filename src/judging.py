@@ -1,0 +1,221 @@
+"""The two ways to a verdict: a trained supernet's paths, scored here, or a file of predictions made elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from src.analysis.figures import save
+from src.analysis.similarity import channel_similarity, channel_similarity_to_first, choice_similarity
+from src.analysis.similarity_figures import (
+    channel_matrices,
+    channel_matrices_to_first,
+    choice_matrices,
+    choice_matrix,
+)
+from src.assembly import benchmark_from, known_benchmark
+from src.benchmarks.benchmark import Benchmark
+from src.benchmarks.join import read_predictions
+from src.errors import UsageError
+from src.evaluator import Evaluator, Score
+from src.features import layer_features
+from src.provenance import commit, store_provenance
+from src.resume import store
+from src.run_folder import CONFIG, RESULT, SCORES, claim, write_json
+from src.scoring import Ranks, chosen_paths
+from src.search_spaces.space import SearchSpace
+from src.supernet.batch_norm import check_protocol
+from src.supernet.path import Path as SupernetPath
+from src.trained import Trained, load_trained, read_config
+from src.verdict import Verdict, show
+
+FIXED = ("run", "images", "calibration_images", "batch_size", "split")
+"""What the scores of one folder have in common."""
+
+
+def judge_run(cfg: DictConfig) -> None:
+    """Score a run's paths under each protocol, resumably, and judge them if a benchmark is known.
+
+    Raises:
+        UsageError: anything that is wrong with the run, the benchmark, the paths or a protocol.
+    """
+    read_config(Path(cfg.run))
+    ranks = Ranks()
+    device = ranks.device(cfg.device)
+    trained = load_trained(cfg.run, device, cfg.checkpoint)
+    for protocol in cfg.bn:
+        check_protocol(trained.net, protocol)
+    benchmark = _benchmark(cfg, trained)
+    paths = chosen_paths(cfg.paths, trained.space, cfg.seed)
+    folder = Path(cfg.out or Path(cfg.run) / "rank" / _name(cfg, benchmark))
+    archs = [trained.space.format(path) for path in paths]
+    verdict = Verdict(trained.space, benchmark, archs, trained.given) if benchmark else None
+    _begin(cfg, trained, folder, ranks)
+    started = time.monotonic()
+    blocks = sum(_score(cfg, trained, protocol, paths, folder, ranks) for protocol in cfg.bn)
+    if ranks.rank == 0:
+        seconds = {"scoring_seconds": round(time.monotonic() - started, 1), "block_evaluations": blocks}
+        scores = pd.read_csv(folder / SCORES, dtype={"arch": str, "path": str})
+        scores = scores[scores.arch.isin(archs)]
+        tables = {protocol: scores[scores.bn == protocol] for protocol in cfg.bn}
+        about = {"run": str(cfg.run), "steps": trained.steps, "sampler": trained.cfg.choices.sampler}
+        figures = _similarity(cfg, trained, paths[0], folder)
+        conclude(cfg, folder, verdict, tables, {**about, **seconds, "device": str(device)}, figures)
+    ranks.end()
+
+
+def judge_file(cfg: DictConfig, folder: Path) -> None:
+    """Judge the predictions of a file.
+
+    Raises:
+        UsageError: anything that is wrong with the file, the space or the benchmark.
+    """
+    if "search_space" not in cfg:
+        raise UsageError(f"scores={cfg.scores}: say of which space its networks are: search_space=nas_bench_201, ...")
+    space: SearchSpace = instantiate(cfg.search_space)
+    if not cfg.benchmark.get("path"):
+        raise UsageError("scores= needs a benchmark: benchmark=nas_bench_201 benchmark.path=..., or mini, table, ...")
+    benchmark = benchmark_from(cfg.benchmark, space)
+    predictions = read_predictions(cfg.scores, space)
+    distinct = predictions.groupby("arch", sort=False).mean(numeric_only=True).reset_index()
+    if repeated := len(predictions) - len(distinct):
+        print(f"{repeated:,} rows of {cfg.scores} repeat an architecture: the mean of its rows counts")
+    verdict = Verdict(space, benchmark, list(distinct.arch))
+    folder = Path(cfg.out) if cfg.out else folder
+    folder.mkdir(parents=True, exist_ok=True)
+    store(cfg, folder)
+    about = {"scores": str(cfg.scores), "repeated_rows": repeated}
+    conclude(cfg, folder, verdict, {"as given": distinct}, about, [])
+
+
+def conclude(
+    cfg: DictConfig,
+    folder: Path,
+    verdict: Verdict | None,
+    tables: Mapping[str, pd.DataFrame],
+    about: Mapping[str, Any],
+    figures: list[Path],
+) -> None:
+    """Write result.json and figures, print the table; `tables` holds the scores of each protocol."""
+    result: dict[str, Any] = {"command": "rank", **about, "commit": commit()}
+    result |= {"settings": OmegaConf.to_container(cfg, resolve=True)}
+    result["scores"] = {
+        name: {
+            "paths": len(table),
+            "accuracy_min": float(table.accuracy.min()),
+            "accuracy_max": float(table.accuracy.max()),
+        }
+        for name, table in tables.items()
+    }
+    if verdict is not None:
+        ranking = {name: verdict.judge(table, cfg.seed, cfg.subsets) for name, table in tables.items()}
+        result |= {"benchmark": verdict.benchmark.name, "match": verdict.match.as_dict(), "ranking": ranking}
+        result |= {"ceiling": verdict.ceilings(), "gap": {name: verdict.gap(t) for name, t in tables.items()}}
+        figures = [*figures, *verdict.figures(tables, folder)]
+        show(f"{verdict.space.name} against {verdict.benchmark.name}", ranking, result["ceiling"])
+        for line in verdict.match.lines():
+            print(line)
+        for name, gap in result["gap"].items() if "run" in about else ():
+            ranges = f"one-shot range {100 * gap['one_shot_range']:.1f}, alone {100 * gap['alone_range']:.1f}"
+            print(f"{name}: {ranges}, gap lambda {100 * gap['gap']:.1f} percentage points")
+    else:
+        print("no benchmark: scores are stored and not ranked")
+    result["figures"] = [path.as_posix() for path in figures]
+    write_json(folder / RESULT, result)
+    print(f"{_conditions(cfg, about, tables)}folder: {folder}")
+
+
+def _conditions(cfg: DictConfig, about: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> str:
+    """Under what the scores were made."""
+    if "run" not in about:
+        return ""
+    images = next(iter(tables.values())).images.iloc[0]
+    calibration = f", {cfg.calibration_images} calibration images" if {*cfg.bn} & {"adapt", "recalibrate"} else ""
+    return (
+        f"scored on {images} {cfg.split} images in batches of {cfg.batch_size}{calibration}; bn: {', '.join(cfg.bn)}\n"
+    )
+
+
+def _benchmark(cfg: DictConfig, trained: Trained) -> Benchmark | None:
+    """The one asked for, or the run's own."""
+    if cfg.choices.benchmark == "none":
+        return known_benchmark(trained.cfg, trained.dataset, trained.space)
+    if not cfg.benchmark.get("path"):
+        raise UsageError(f"benchmark={cfg.choices.benchmark} needs the path of its file: benchmark.path=...")
+    return benchmark_from(cfg.benchmark, trained.space)
+
+
+def _name(cfg: DictConfig, benchmark: Benchmark | None) -> str:
+    if cfg.choices.benchmark != "none":
+        return str(cfg.choices.benchmark)
+    return benchmark.name if benchmark else "none"
+
+
+def _begin(cfg: DictConfig, trained: Trained, folder: Path, ranks: Ranks) -> None:
+    """Refuse a folder with scores made under other conditions; write down those of this one."""
+    settings = {**{key: cfg[key] for key in FIXED}, "steps": trained.steps}
+    if (folder / CONFIG).exists():
+        stored: Any = OmegaConf.load(folder / CONFIG)
+        for key in settings:
+            if stored.get(key) != settings[key]:
+                raise UsageError(
+                    f"{folder} holds scores made with {key}={stored.get(key)}, not {settings[key]}: "
+                    "give a new folder with out=..., or the same settings"
+                )
+    ranks.wait()
+    if ranks.rank == 0:
+        _locks.append(claim(folder))
+        (folder / RESULT).unlink(missing_ok=True)
+        plain: Any = OmegaConf.to_container(cfg, resolve=True)
+        store(OmegaConf.create(plain | settings), folder)
+        store_provenance(folder, str(ranks.device(cfg.device)), trained.dataset.name)
+    ranks.wait()
+
+
+_locks: list[Any] = []
+"""Held until the process ends."""
+
+
+def _score(
+    cfg: DictConfig, trained: Trained, protocol: str, paths: list[SupernetPath], folder: Path, ranks: Ranks
+) -> int:
+    """Score what is missing under one protocol; returns the block evaluations it took."""
+    device = next(trained.net.parameters()).device
+    sizes = (cfg.images, cfg.calibration_images, cfg.batch_size)
+    evaluator = Evaluator(trained.net, trained.dataset, device, protocol, *sizes, part=cfg.split)
+    common = {"supernet": trained.folder.name, "sampler": trained.cfg.choices.sampler, "seed": trained.cfg.seed}
+    common |= {"split": cfg.split, "images": evaluator.images}
+
+    def row(path: SupernetPath, score: Score) -> dict[str, Any]:
+        costs = trained.space.costs(path, trained.given)._asdict()
+        return {"arch": trained.space.format(path), **score._asdict(), **costs, **common}
+
+    ranks.append_scores(folder / SCORES, evaluator, paths, row)
+    return evaluator.block_evaluations
+
+
+def _similarity(cfg: DictConfig, trained: Trained, path: SupernetPath, folder: Path) -> list[Path]:
+    """Figures 2, 9 and 12 to 14 of FairNAS for one layer, if one is named."""
+    layer = cfg.similarity.layer
+    if layer is None:
+        return []
+    device = next(trained.net.parameters()).device
+    batch = next(iter(trained.dataset.batches(cfg.split, cfg.similarity.images, device, cfg.similarity.images)))
+    features = layer_features(trained.net, layer, batch.images, path).cpu()
+    names = trained.space.op_names(layer)
+    by_channel, mean = choice_similarity(features)
+    drawn = {
+        "choices": choice_matrix(mean, names),
+        "choices_by_channel": choice_matrices(by_channel, names),
+        "channels": channel_matrices(channel_similarity(features), names),
+        "channels_to_first": channel_matrices_to_first(channel_similarity_to_first(features), names),
+    }
+    torch.save({"choices": mean, "choices_by_channel": by_channel}, folder / f"similarity_layer_{layer}.pt")
+    return [save(figure, folder / f"similarity_layer_{layer}_{name}.png") for name, figure in drawn.items()]

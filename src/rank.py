@@ -1,0 +1,27 @@
+"""COMMAND  score a supernet's paths and hold them against truth: python -m src.rank run=<run dir> benchmark=<name>"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from src.checks import check_ranking
+from src.command import launch
+
+
+def main(cfg: DictConfig, folder: Path) -> None:
+    """Score the paths that have no score yet, or read predictions made elsewhere; then judge them."""
+    check_ranking(cfg)
+
+    from src.judging import judge_file, judge_run  # late: torch takes seconds to import
+
+    if cfg.scores is not None:
+        judge_file(cfg, folder)
+    else:
+        judge_run(cfg)
+
+
+if __name__ == "__main__":
+    sys.exit(launch("rank", main))

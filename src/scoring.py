@@ -1,0 +1,139 @@
+"""Score many paths into a CSV file, row by row, by one process or by several that share the work."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed
+
+from src.errors import UsageError
+from src.evaluator import Evaluator, Score, shard
+from src.progress import progress
+from src.run_folder import SCORE_COLUMNS, append_rows, replace_file
+from src.search_spaces.space import SearchSpace
+from src.supernet.path import Path as SupernetPath
+from src.supernet.path import format_path
+
+Row = Callable[[SupernetPath, Score], dict[str, Any]]
+
+
+def append_scores(file: Path, evaluator: Evaluator, paths: Sequence[SupernetPath], row: Row) -> None:
+    """Append `row(path, score)` for each path as it is scored, but for those whose row is there already."""
+    protocol = evaluator.protocol
+    known = scored(file, protocol)
+    missing = [path for path in dict.fromkeys(paths) if format_path(path) not in known]
+    done = len(set(paths)) - len(missing)
+    with progress(f"score ({protocol})", "path", done + len(missing), done) as bar:
+        for path, score in evaluator.scores(missing):
+            append_rows(file, SCORE_COLUMNS, [{"path": format_path(path), **row(path, score), "bn": protocol}])
+            bar.update()
+
+
+def scored(file: Path, protocol: str) -> set[str]:
+    """Paths whose row is already in a scores file; a last line that a kill left half written is dropped."""
+    if not file.exists():
+        return set()
+    text = file.read_text()
+    if not text.endswith("\n"):
+        replace_file(file, text[: text.rfind("\n") + 1])
+    with file.open(newline="") as lines:
+        return {line["path"] for line in csv.DictReader(lines) if line["bn"] == protocol}
+
+
+class Ranks:
+    """The processes that torchrun started for one command, each scoring a share; without it, this process alone."""
+
+    def __init__(self) -> None:
+        """Reads RANK and WORLD_SIZE; processes meet over gloo, whatever device they compute on."""
+        self.rank, self.size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        if self.size > 1:
+            distributed.init_process_group("gloo")
+
+    def device(self, asked: str) -> torch.device:
+        """The device of this process: with several, its own GPU.
+
+        Raises:
+            UsageError: a GPU was asked for, and there is none.
+        """
+        if asked == "cuda" and not torch.cuda.is_available():
+            raise UsageError("device=cuda: there is no GPU here that torch can use; device=cpu works")
+        if asked == "cpu" or not torch.cuda.is_available():
+            return torch.device("cpu")
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+
+    def append_scores(self, file: Path, evaluator: Evaluator, paths: Sequence[SupernetPath], row: Row) -> None:
+        """As `append_scores`; each process writes a file of its own, the first one gathers them at the end.
+
+        What a broken-off start left in such files, with any number of processes, is gathered first.
+        """
+        self._gather(file)
+        if self.size == 1:
+            append_scores(file, evaluator, paths, row)
+            return
+        known = scored(file, evaluator.protocol)
+        missing = [path for path in paths if format_path(path) not in known]
+        part = file.with_name(f"{file.stem}.{self.rank}{file.suffix}")
+        append_scores(part, evaluator, shard(missing, self.rank, self.size), row)
+        self._gather(file)
+
+    def _gather(self, file: Path) -> None:
+        """Move the rows of all part files into `file`; every process waits until it is done."""
+        self.wait()
+        if self.rank == 0:
+            for part in sorted(file.parent.glob(f"{file.stem}.*{file.suffix}")):
+                _move_rows(part, file)
+        self.wait()
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            distributed.barrier()
+
+    def end(self) -> None:
+        """Part."""
+        if self.size > 1:
+            distributed.destroy_process_group()
+
+
+def _move_rows(part: Path, file: Path) -> None:
+    """Add the whole rows of `part` that `file` lacks, then remove it; a kill in between loses and repeats none."""
+    text = part.read_text()
+    rows = list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))
+    known = {bn: scored(file, bn) for bn in {row["bn"] for row in rows}}
+    append_rows(file, SCORE_COLUMNS, [row for row in rows if row["path"] not in known[row["bn"]]])
+    part.unlink()
+
+
+def chosen_paths(option: object, space: SearchSpace, seed: int) -> list[SupernetPath]:
+    """What `paths=` names: all, so many drawn at random, or those of a file (CSV with arch or path, or one a line).
+
+    Raises:
+        UsageError: too many to list, no such file, or a line that is no path of the space.
+    """
+    if option == "all":
+        return space.all_paths("paths=all")
+    if isinstance(option, int):
+        return space.sample_distinct(option, torch.Generator().manual_seed(seed))
+    file = Path(str(option))
+    if not file.is_file():
+        raise UsageError(f"paths={option}: give all, a number, or a file of architectures; there is no such file")
+    lines = file.read_text().splitlines()
+    header = next(csv.reader(lines[:1]), [])
+    column = next((name for name in ("arch", "path") if name in header), None)
+    listed = [row[column] for row in csv.DictReader(lines)] if column else [line.strip() for line in lines]
+    found = [_parsed(space, text, f"{file}, line {i}") for i, text in enumerate(listed, 2 if column else 1) if text]
+    if not found:
+        raise UsageError(f"paths={option} names no architecture: write one a line, or a CSV with a column arch or path")
+    return list(dict.fromkeys(found))
+
+
+def _parsed(space: SearchSpace, text: str, where: str) -> SupernetPath:
+    try:
+        return space.parse(text)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None

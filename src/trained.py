@@ -1,0 +1,78 @@
+"""A trained supernet read back from its run folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from src.assembly import build_supernet
+from src.checkpoint import read_checkpoint
+from src.datasets.dataset import Dataset
+from src.errors import UsageError
+from src.run_folder import CONFIG, SPLIT
+from src.search_spaces.space import Input, SearchSpace
+from src.supernet.inter_choice import split_weights
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What later stages need of a training run."""
+
+    folder: Path
+    cfg: DictConfig
+    dataset: Dataset
+    space: SearchSpace
+    net: nn.Module
+    steps: int
+    """Supernet steps behind the weights."""
+
+    @property
+    def given(self) -> Input:
+        """The input its networks were built for."""
+        return Input(self.dataset.in_channels, self.dataset.num_classes, self.dataset.image_size)
+
+
+def load_trained(run: str, device: torch.device, checkpoint: str = "last") -> Trained:
+    """The supernet of a run folder with the weights of a checkpoint, split if it was.
+
+    Raises:
+        UsageError: no such folder, no training run in it, no checkpoint, or other images than it was trained on.
+    """
+    folder = Path(run)
+    cfg = read_config(folder)
+    saved = read_checkpoint(folder, checkpoint)
+    if saved is None:
+        raise UsageError(f"run={run} has no checkpoint yet: train it with python -m src.train resume={run}")
+    dataset: Dataset = instantiate(cfg.dataset)
+    dataset.check_split(folder / SPLIT)
+    space: SearchSpace = instantiate(cfg.search_space)
+    net, _ = build_supernet(cfg, dataset, space)
+    if saved["fairpath"].get("is_split"):
+        split_weights(net)
+    state: dict[str, Any] = saved["state_dict"]
+    net.load_state_dict({key.removeprefix("net."): value for key, value in state.items()})
+    return Trained(folder, cfg, dataset, space, net.to(device), saved["fairpath"]["steps"])
+
+
+def read_config(folder: Path) -> DictConfig:
+    """The configuration of a training run.
+
+    Raises:
+        UsageError: the folder is none of a training run.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"run={folder}: there is no such run folder")
+    if not (folder / CONFIG).is_file():
+        raise UsageError(f"run={folder} is no run folder: it has no {CONFIG}")
+    cfg = OmegaConf.load(folder / CONFIG)
+    if not isinstance(cfg, DictConfig) or OmegaConf.select(cfg, "choices.sampler") is None:
+        raise UsageError(f"run={folder} was not written by src.train: its {CONFIG} names no sampler")
+    if "inter_choice" not in cfg:  # of runs from before there was a choice
+        cfg.inter_choice = {"_target_": "src.supernet.inter_choice.InterChoice"}
+    return cfg

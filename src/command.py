@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -99,7 +99,7 @@ def _check_resume(arguments: Sequence[str]) -> None:
 
 def _remove_if_empty(folder: Path) -> None:
     """Leave no trace of a command that was refused before it wrote anything."""
-    if folder.is_dir() and not any(folder.iterdir()):
+    with suppress(OSError):  # it has files, or another process of the same command was faster
         folder.rmdir()
 
 

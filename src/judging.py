@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -48,27 +48,28 @@ def judge_run(cfg: DictConfig) -> None:
     """
     read_config(Path(cfg.run))
     ranks = Ranks()
-    device = ranks.device(cfg.device)
-    trained = load_trained(cfg.run, device, cfg.checkpoint)
+    trained = load_trained(cfg.run, ranks.device(cfg.device), cfg.checkpoint)
     for protocol in cfg.bn:
         check_protocol(trained.net, protocol)
     benchmark = _benchmark(cfg, trained)
     paths = chosen_paths(cfg.paths, trained.space, cfg.seed)
-    folder = Path(cfg.out or Path(cfg.run) / "rank" / _name(cfg, benchmark))
     archs = [trained.space.format(path) for path in paths]
     verdict = Verdict(trained.space, benchmark, archs, trained.given) if benchmark else None
-    _begin(cfg, trained, folder, ranks)
-    started = time.monotonic()
-    blocks = sum(_score(cfg, trained, protocol, paths, folder, ranks) for protocol in cfg.bn)
-    if ranks.rank == 0:
-        seconds = {"scoring_seconds": round(time.monotonic() - started, 1), "block_evaluations": blocks}
-        scores = pd.read_csv(folder / SCORES, dtype={"arch": str, "path": str})
-        scores = scores[scores.arch.isin(archs)]
-        tables = {protocol: scores[scores.bn == protocol] for protocol in cfg.bn}
-        about = {"run": str(cfg.run), "steps": trained.steps, "sampler": trained.cfg.choices.sampler}
-        figures = _similarity(cfg, trained, paths[0], folder)
-        conclude(cfg, folder, verdict, tables, {**about, **seconds, "device": str(device)}, figures)
-    ranks.end()
+    folder = Path(cfg.out or Path(cfg.run) / "rank" / _name(cfg, benchmark))
+    figures = _Similarity(cfg, trained, paths[0])
+    _check_conditions(cfg, trained, folder)
+    with _held(folder, ranks):
+        if ranks.rank == 0:
+            _write_down(cfg, trained, folder)
+        started = time.monotonic()
+        blocks = sum(_score(cfg, trained, protocol, paths, folder, ranks) for protocol in cfg.bn)
+        if ranks.rank == 0:
+            about = {"run": str(cfg.run), "steps": trained.steps, "sampler": trained.cfg.choices.sampler}
+            about |= {"scoring_seconds": round(time.monotonic() - started, 1), "block_evaluations": blocks}
+            scores = pd.read_csv(folder / SCORES, dtype={"arch": str, "path": str})
+            scores = scores[scores.arch.isin(archs)]
+            tables = {protocol: scores[scores.bn == protocol] for protocol in cfg.bn}
+            conclude(cfg, folder, verdict, tables, about, figures.save(folder))
 
 
 def judge_file(cfg: DictConfig, folder: Path) -> None:
@@ -158,29 +159,39 @@ def _name(cfg: DictConfig, benchmark: Benchmark | None) -> str:
     return benchmark.name if benchmark else "none"
 
 
-def _begin(cfg: DictConfig, trained: Trained, folder: Path, ranks: Ranks) -> None:
-    """Refuse a folder with scores made under other conditions; write down those of this one."""
-    settings = {**{key: cfg[key] for key in FIXED}, "steps": trained.steps}
-    if (folder / CONFIG).exists():
-        stored: Any = OmegaConf.load(folder / CONFIG)
-        for key in settings:
-            if stored.get(key) != settings[key]:
-                raise UsageError(
-                    f"{folder} holds scores made with {key}={stored.get(key)}, not {settings[key]}: "
-                    "give a new folder with out=..., or the same settings"
-                )
-    ranks.wait()
-    if ranks.rank == 0:
-        _locks.append(claim(folder))
-        (folder / RESULT).unlink(missing_ok=True)
-        plain: Any = OmegaConf.to_container(cfg, resolve=True)
-        store(OmegaConf.create(plain | settings), folder)
-        store_provenance(folder, str(ranks.device(cfg.device)), trained.dataset.name)
-    ranks.wait()
+def _check_conditions(cfg: DictConfig, trained: Trained, folder: Path) -> None:
+    """Refuse a folder with scores made under other conditions."""
+    if not (folder / CONFIG).exists():
+        return
+    stored: Any = OmegaConf.load(folder / CONFIG)
+    for key, value in _conditions_of(cfg, trained).items():
+        if stored.get(key) != value:
+            raise UsageError(
+                f"{folder} holds scores made with {key}={stored.get(key)}, not {value}: "
+                "give a new folder with out=..., or the same settings"
+            )
 
 
-_locks: list[Any] = []
-"""Held until the process ends."""
+def _conditions_of(cfg: DictConfig, trained: Trained) -> dict[str, Any]:
+    return {**{key: cfg[key] for key in FIXED}, "steps": trained.steps}
+
+
+def _write_down(cfg: DictConfig, trained: Trained, folder: Path) -> None:
+    (folder / RESULT).unlink(missing_ok=True)
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    store(OmegaConf.create(plain | _conditions_of(cfg, trained)), folder)
+    store_provenance(folder, str(next(trained.net.parameters()).device), trained.dataset.name)
+
+
+@contextmanager
+def _held(folder: Path, ranks: Ranks) -> Iterator[None]:
+    """The folder is these processes' own; the first one holds its lock."""
+    lock = claim(folder) if ranks.rank == 0 else nullcontext()
+    with lock:
+        ranks.wait()
+        yield
+        ranks.wait()
+    ranks.end()
 
 
 def _score(
@@ -201,21 +212,27 @@ def _score(
     return evaluator.block_evaluations
 
 
-def _similarity(cfg: DictConfig, trained: Trained, path: SupernetPath, folder: Path) -> list[Path]:
-    """Figures 2, 9 and 12 to 14 of FairNAS for one layer, if one is named."""
-    layer = cfg.similarity.layer
-    if layer is None:
-        return []
-    device = next(trained.net.parameters()).device
-    batch = next(iter(trained.dataset.batches(cfg.split, cfg.similarity.images, device, cfg.similarity.images)))
-    features = layer_features(trained.net, layer, batch.images, path).cpu()
-    names = trained.space.op_names(layer)
-    by_channel, mean = choice_similarity(features)
-    drawn = {
-        "choices": choice_matrix(mean, names),
-        "choices_by_channel": choice_matrices(by_channel, names),
-        "channels": channel_matrices(channel_similarity(features), names),
-        "channels_to_first": channel_matrices_to_first(channel_similarity_to_first(features), names),
-    }
-    torch.save({"choices": mean, "choices_by_channel": by_channel}, folder / f"similarity_layer_{layer}.pt")
-    return [save(figure, folder / f"similarity_layer_{layer}_{name}.png") for name, figure in drawn.items()]
+class _Similarity:
+    """Figures 2, 9 and 12 to 14 of FairNAS for one layer, if one is named; computed before anything is scored."""
+
+    def __init__(self, cfg: DictConfig, trained: Trained, path: SupernetPath) -> None:
+        self.layer = cfg.similarity.layer
+        if self.layer is None:
+            return
+        device, images = next(trained.net.parameters()).device, cfg.similarity.images
+        batch = next(iter(trained.dataset.batches(cfg.split, images, device, images)))
+        self.features = layer_features(trained.net, self.layer, batch.images, path).cpu()
+        self.names = trained.space.op_names(self.layer)
+
+    def save(self, folder: Path) -> list[Path]:
+        """Write the figures; returns their paths."""
+        if self.layer is None:
+            return []
+        by_channel, mean = choice_similarity(self.features)
+        drawn = {
+            "choices": choice_matrix(mean, self.names),
+            "choices_by_channel": choice_matrices(by_channel, self.names),
+            "channels": channel_matrices(channel_similarity(self.features), self.names),
+            "channels_to_first": channel_matrices_to_first(channel_similarity_to_first(self.features), self.names),
+        }
+        return [save(figure, folder / f"similarity_layer_{self.layer}_{name}.png") for name, figure in drawn.items()]

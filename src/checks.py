@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from omegaconf import DictConfig
 
 from src.errors import UsageError, unknown
@@ -114,8 +116,8 @@ def check_ranking(cfg: DictConfig) -> None:
     number(cfg, "similarity.layer", 0, whole=True, optional=True)
     number(cfg, "similarity.images", 2, whole=True)
     cfg.bn = [cfg.bn] if isinstance(cfg.bn, str) else cfg.bn
-    if not cfg.bn:
-        raise UsageError(f"bn is empty: give one or several of {', '.join(PROTOCOLS)}")
+    if not cfg.bn or not isinstance(cfg.bn, Sequence):
+        raise UsageError(f"bn={cfg.bn} names no protocol: give one or several of {', '.join(PROTOCOLS)}")
     for protocol in cfg.bn:
         if protocol not in PROTOCOLS:
             raise unknown("bn", protocol, PROTOCOLS)

@@ -36,7 +36,7 @@ from src.supernet.path import Path as SupernetPath
 from src.trained import Trained, load_trained, read_config
 from src.verdict import Verdict, show
 
-FIXED = ("run", "images", "calibration_images", "batch_size", "split")
+FIXED = ("images", "calibration_images", "batch_size", "split")
 """What the scores of one folder have in common."""
 
 
@@ -56,7 +56,7 @@ def judge_run(cfg: DictConfig) -> None:
     archs = [trained.space.format(path) for path in paths]
     verdict = Verdict(trained.space, benchmark, archs, trained.given) if benchmark else None
     folder = Path(cfg.out or Path(cfg.run) / "rank" / _name(cfg, benchmark))
-    figures = _Similarity(cfg, trained, paths[0])
+    figures = _Similarity(cfg, trained, max(paths, key=trained.space.working))  # nothing idle feeds the layer
     _check_conditions(cfg, trained, folder)
     with _held(folder, ranks):
         if ranks.rank == 0:
@@ -65,7 +65,8 @@ def judge_run(cfg: DictConfig) -> None:
         blocks = sum(_score(cfg, trained, protocol, paths, folder, ranks) for protocol in cfg.bn)
         if ranks.rank == 0:
             about = {"run": str(cfg.run), "steps": trained.steps, "sampler": trained.cfg.choices.sampler}
-            about |= {"scoring_seconds": round(time.monotonic() - started, 1), "block_evaluations": blocks}
+            spent = {"seconds": round(time.monotonic() - started, 1), "block_evaluations": blocks}
+            about |= {"spent_by_this_start": spent}
             scores = pd.read_csv(folder / SCORES, dtype={"arch": str, "path": str})
             scores = scores[scores.arch.isin(archs)]
             tables = {protocol: scores[scores.bn == protocol] for protocol in cfg.bn}
@@ -90,10 +91,13 @@ def judge_file(cfg: DictConfig, folder: Path) -> None:
         print(f"{repeated:,} rows of {cfg.scores} repeat an architecture: the mean of its rows counts")
     verdict = Verdict(space, benchmark, list(distinct.arch))
     folder = Path(cfg.out) if cfg.out else folder
-    folder.mkdir(parents=True, exist_ok=True)
-    store(cfg, folder)
-    about = {"scores": str(cfg.scores), "repeated_rows": repeated}
-    conclude(cfg, folder, verdict, {"as given": distinct}, about, [])
+    if (folder / CONFIG).exists() and OmegaConf.select(OmegaConf.load(folder / CONFIG), "scores") is None:
+        raise UsageError(f"out={folder} holds a run of another kind: give a new folder")
+    with claim(folder):
+        store(cfg, folder)
+        verdict.facts.merge(distinct, on="arch", suffixes=("", "_given")).to_csv(folder / SCORES, index=False)
+        about = {"scores": str(cfg.scores), "repeated_rows": repeated}
+        conclude(cfg, folder, verdict, {"as given": distinct}, about, [])
 
 
 def conclude(
@@ -138,7 +142,7 @@ def _conditions(cfg: DictConfig, about: Mapping[str, Any], tables: Mapping[str, 
     if "run" not in about:
         return ""
     images = next(iter(tables.values())).images.iloc[0]
-    calibration = f", {cfg.calibration_images} calibration images" if {*cfg.bn} & {"adapt", "recalibrate"} else ""
+    calibration = f", up to {cfg.calibration_images} calibration images" if {*cfg.bn} & {"adapt", "recalibrate"} else ""
     return (
         f"scored on {images} {cfg.split} images in batches of {cfg.batch_size}{calibration}; bn: {', '.join(cfg.bn)}\n"
     )
@@ -173,11 +177,13 @@ def _check_conditions(cfg: DictConfig, trained: Trained, folder: Path) -> None:
 
 
 def _conditions_of(cfg: DictConfig, trained: Trained) -> dict[str, Any]:
-    return {**{key: cfg[key] for key in FIXED}, "steps": trained.steps}
+    conditions = {key: cfg[key] for key in FIXED}
+    return {**conditions, "run": str(Path(cfg.run).resolve()), "steps": trained.steps, "weights": trained.digest}
 
 
 def _write_down(cfg: DictConfig, trained: Trained, folder: Path) -> None:
-    (folder / RESULT).unlink(missing_ok=True)
+    for old in (folder / RESULT, folder / "improvement.csv", *folder.glob("*.png")):
+        old.unlink(missing_ok=True)
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     store(OmegaConf.create(plain | _conditions_of(cfg, trained)), folder)
     store_provenance(folder, str(next(trained.net.parameters()).device), trained.dataset.name)

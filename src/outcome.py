@@ -13,6 +13,7 @@ from rich.table import Table
 from src.analysis.figures import histogram, save
 from src.analysis.ranking import summary
 from src.assembly import Run, ranked_protocols
+from src.benchmarks.join import spellings
 from src.evaluator import Evaluator, Score
 from src.run_folder import PROVENANCE, RESULT, SCORES, write_json
 from src.scoring import append_scores
@@ -41,7 +42,8 @@ def _score(run: Run, protocol: str) -> None:
     cfg = run.cfg.ranking
     settings = {key: cfg[key] for key in ("images", "calibration_images", "batch_size")}
     evaluator = Evaluator(run.module.net, run.dataset, run.device, protocol, **settings)
-    truth = run.benchmark.accuracies() if run.benchmark else {}
+    known = run.benchmark.accuracies() if run.benchmark else {}
+    truth = {name: known[arch] for name, arch in spellings(run.space, known).items()}
     given = Input(run.dataset.in_channels, run.dataset.num_classes, run.dataset.image_size)
     common = {"supernet": run.folder.name, "sampler": run.cfg.choices.sampler, "seed": run.cfg.seed}
     common |= {"split": "val", "images": evaluator.images}

@@ -114,12 +114,11 @@ class PrefixWalk:
     def _batches_at_a_time(self, path: Path, images: Tensor) -> int:
         """How many batches like this one may be on their way at once."""
         state: State = images
-        storages = {}
+        held = []  # until the sum is taken, or freed memory would be met again at the same address
         for segment in self.segments:
             state = segment.run(state, path)
-            for tensor in state if isinstance(state, tuple) else (state,):
-                if tensor is not None:
-                    storages[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
+            held += [tensor for tensor in (state if isinstance(state, tuple) else (state,)) if tensor is not None]
+        storages = {tensor.data_ptr(): tensor.numel() * tensor.element_size() for tensor in held}
         return max(self.activation_bytes // max(sum(storages.values()), 1), 1)
 
 

@@ -69,8 +69,11 @@ def claim(folder: Path) -> IO[str]:
     Raises:
         UsageError: another process holds it; two would write over each other's tables.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / LOCK).open("w")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("w")
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written to: {error.strerror}") from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

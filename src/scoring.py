@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from src.search_spaces.space import SearchSpace
 from src.supernet.path import Path as SupernetPath
 from src.supernet.path import format_path
 
+PATIENCE = timedelta(days=7)
+"""How long a process waits for the others to finish their shares."""
 Row = Callable[[SupernetPath, Score], dict[str, Any]]
 
 
@@ -52,7 +56,7 @@ class Ranks:
         """Reads RANK and WORLD_SIZE; processes meet over gloo, whatever device they compute on."""
         self.rank, self.size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         if self.size > 1:
-            distributed.init_process_group("gloo")
+            distributed.init_process_group("gloo", timeout=PATIENCE)
 
     def device(self, asked: str) -> torch.device:
         """The device of this process: with several, its own GPU.
@@ -86,7 +90,8 @@ class Ranks:
         self.wait()
         if self.rank == 0:
             for part in sorted(file.parent.glob(f"{file.stem}.*{file.suffix}")):
-                _move_rows(part, file)
+                if re.fullmatch(r"\.\d+", part.stem.removeprefix(file.stem)):
+                    _move_rows(part, file)
         self.wait()
 
     def wait(self) -> None:
@@ -122,14 +127,20 @@ def chosen_paths(option: object, space: SearchSpace, seed: int) -> list[Supernet
     file = Path(str(option))
     if not file.is_file():
         raise UsageError(f"paths={option}: give all, a number, or a file of architectures; there is no such file")
-    lines = file.read_text().splitlines()
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeError:
+        raise UsageError(f"paths={option} is no text file") from None
     header = next(csv.reader(lines[:1]), [])
     column = next((name for name in ("arch", "path") if name in header), None)
     listed = [row[column] for row in csv.DictReader(lines)] if column else [line.strip() for line in lines]
     found = [_parsed(space, text, f"{file}, line {i}") for i, text in enumerate(listed, 2 if column else 1) if text]
     if not found:
         raise UsageError(f"paths={option} names no architecture: write one a line, or a CSV with a column arch or path")
-    return list(dict.fromkeys(found))
+    distinct = list(dict.fromkeys(found))
+    if repeated := len(found) - len(distinct):
+        print(f"{repeated:,} rows of {file} repeat an architecture, which is scored once")
+    return distinct
 
 
 def _parsed(space: SearchSpace, text: str, where: str) -> SupernetPath:

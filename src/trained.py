@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ class Trained:
     net: nn.Module
     steps: int
     """Supernet steps behind the weights."""
+    digest: str
+    """Of all weights and statistics."""
 
     @property
     def given(self) -> Input:
@@ -57,7 +60,16 @@ def load_trained(run: str, device: torch.device, checkpoint: str = "last") -> Tr
         split_weights(net)
     state: dict[str, Any] = saved["state_dict"]
     net.load_state_dict({key.removeprefix("net."): value for key, value in state.items()})
-    return Trained(folder, cfg, dataset, space, net.to(device), saved["fairpath"]["steps"])
+    digest = _digest(state)
+    return Trained(folder, cfg, dataset, space, net.to(device), saved["fairpath"]["steps"], digest)
+
+
+def _digest(state: dict[str, Any]) -> str:
+    """Of names and values, so that the same weights saved twice are the same."""
+    found = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        found.update(name.encode() + value.contiguous().cpu().numpy().tobytes())
+    return found.hexdigest()[:16]
 
 
 def read_config(folder: Path) -> DictConfig:
@@ -70,7 +82,10 @@ def read_config(folder: Path) -> DictConfig:
         raise UsageError(f"run={folder}: there is no such run folder")
     if not (folder / CONFIG).is_file():
         raise UsageError(f"run={folder} is no run folder: it has no {CONFIG}")
-    cfg = OmegaConf.load(folder / CONFIG)
+    try:
+        cfg = OmegaConf.load(folder / CONFIG)
+    except Exception as error:  # YAML's errors have no base in common with OmegaConf's
+        raise UsageError(f"{folder / CONFIG} cannot be read: {str(error).splitlines()[0]}") from None
     if not isinstance(cfg, DictConfig) or OmegaConf.select(cfg, "choices.sampler") is None:
         raise UsageError(f"run={folder} was not written by src.train: its {CONFIG} names no sampler")
     if "inter_choice" not in cfg:  # of runs from before there was a choice

@@ -23,8 +23,7 @@ from src.analysis.selection import Selection, thinned
 from src.analysis.style import baseline_label
 from src.analysis.subsets import assess, truth_subsets
 from src.benchmarks.benchmark import Benchmark
-from src.benchmarks.join import Match, match
-from src.errors import UsageError
+from src.benchmarks.join import Match, match, spellings
 from src.search_spaces.space import Input, SearchSpace
 from src.supernet.path import Path as SupernetPath
 
@@ -67,7 +66,9 @@ class Verdict:
 
     def ceilings(self) -> dict[str, Any]:
         """The noise ceiling of each subset, {value, kind} or None."""
-        found = {name: self.benchmark.ceiling(list(self.facts.arch[mask])) for name, mask in self.subsets.items()}
+        given = spellings(self.space, self.benchmark.accuracies())
+        archs = self.facts.arch.map(lambda arch: given.get(arch, arch))
+        found = {name: self.benchmark.ceiling(list(archs[mask])) for name, mask in self.subsets.items()}
         return {name: ceiling._asdict() if ceiling else None for name, ceiling in found.items()}
 
     def gap(self, scores: pd.DataFrame) -> dict[str, float]:
@@ -118,20 +119,13 @@ class Verdict:
 
     def _own_params(self) -> list[str]:
         own = self.benchmark.params()
-        named = {self.space.format(self.space.parse(arch)): count for arch, count in own.items() if self._reads(arch)}
+        named = {name: own[arch] for name, arch in spellings(self.space, own).items()}
         counts = [named.get(arch, np.nan) for arch in self.facts.arch]
         known = ~np.isnan(counts) & self.facts.truth.notna()
         if not own or np.array_equal(np.round(counts)[known], self.facts.params.to_numpy(float)[known]):
             return []
         self.facts[OWN_PARAMS] = counts
         return [OWN_PARAMS]
-
-    def _reads(self, arch: str) -> bool:
-        try:
-            self.space.parse(arch)
-        except UsageError:
-            return False
-        return True
 
     def _subsets(self, paths: Sequence[SupernetPath]) -> dict[str, NDArray[np.bool_]]:
         """The space's own, then those by truth; each with a known truth, and none that is the whole."""

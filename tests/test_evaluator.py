@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 from unittest import mock
 
@@ -198,3 +199,13 @@ def test_shards_are_all_paths_once_in_order(ranks: int) -> None:
     parts = [shard([*paths, *paths], rank, ranks) for rank in range(ranks)]
     assert [path for part in parts for path in part] == sorted(paths)
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_the_activation_budget_counts_all_that_is_alive(digits: Digits, net: nn.Module) -> None:
+    (batch,) = digits.batches("val", 50, CPU, 50)
+    shapes = [(8, 8, 8), (8, 8, 8), (8, 8, 8), (12, 4, 4), (12, 4, 4), (12, 4, 4), (10,)]
+    expected = 4 * 50 * sum(math.prod(shape) for shape in shapes)
+    with Scoring(net, "running") as scoring, torch.no_grad():
+        for fits in (1, 3):
+            walk = PrefixWalk(net.segments(), scoring, fits * expected)  # type: ignore[operator]
+            assert walk._batches_at_a_time((1, 1, 1, 1, 1), batch.images) == fits

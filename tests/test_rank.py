@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pandas as pd
 import pytest
 import torch
 
+from src.benchmarks.table import Table
 from src.command import launch
 from src.evaluator import Evaluator, Score
 from src.features import layer_features
@@ -26,6 +28,7 @@ from src.search_spaces.nas_bench_201 import NasBench201
 from src.search_spaces.nas_bench_macro import NasBenchMacro
 from src.supernet.path import Path as SupernetPath
 from src.train import main as train_main
+from src.verdict import Verdict
 
 QUICK = ["images=100", "calibration_images=50", "batch_size=50", "device=cpu"]
 
@@ -52,7 +55,7 @@ def test_a_run_is_scored_and_judged(run: Path, tmp_path: Path, capsys: pytest.Ca
     assert rank(f"run={run}", *QUICK, "similarity.layer=2", f"out={tmp_path}") == 0
     found, scores = result(tmp_path), pd.read_csv(tmp_path / SCORES, dtype={"arch": str})
     assert scores.groupby("bn").path.nunique().to_dict() == {"recalibrate": 243, "running": 243}
-    assert found["block_evaluations"] == 2 * 363
+    assert found["spent_by_this_start"]["block_evaluations"] == 2 * 363
     assert set(found["ranking"]) == {"recalibrate", "running"}
     for by_score in found["ranking"].values():
         assert set(by_score) == {"accuracy", "loss"}
@@ -191,7 +194,11 @@ def test_rows_that_do_not_match_are_counted(tmp_path: Path, capsys: pytest.Captu
             "top1",
         ),
         (["run=RUN", "bn=frozen"], "recalibrate"),
-        (["run=RUN", "bn=[]"], "bn is empty"),
+        (["run=RUN", "bn=[]"], "names no protocol"),
+        (["run=RUN", "bn=5"], "names no protocol"),
+        (["run=RUN", "out=README.md"], "cannot be written"),
+        (["run=RUN", "paths=experiments/figures/strict_fairness.png"], "no text file"),
+        (["scores=experiments/ground_truth_mini/table.csv", "benchmark=mini", "out=RUN"], "another kind"),
         (["run=RUN", "paths=1"], "paths"),
         (["run=RUN", "paths=nowhere.csv"], "no such file"),
         (["run=RUN", "split=train"], "val, test"),
@@ -269,3 +276,46 @@ def test_subsets_of_spaces() -> None:
     macro = NasBenchMacro()
     counts = {name: sum(mask) for name, mask in macro.subsets(list(macro.paths())).items()}
     assert counts == {"no identity": 864, "distinct networks": 3969}
+
+
+def test_only_files_of_ranks_are_gathered(run: Path, tmp_path: Path) -> None:
+    asked = [f"run={run}", *QUICK, "paths=12", "bn=running", f"out={tmp_path}"]
+    assert rank(*asked) == 0
+    whole = (tmp_path / SCORES).read_text()
+    header, first, second, *rest = whole.splitlines(keepends=True)
+    (tmp_path / SCORES).write_text(header + first + "".join(rest))
+    (tmp_path / "scores.3.csv").write_text(header + second + first[:20])  # a killed rank's, its last line cut
+    (tmp_path / "scores.backup.csv").write_text("mine\n")
+    assert rank(*asked) == 0
+    assert sorted((tmp_path / SCORES).read_text().splitlines()) == sorted(whole.splitlines())
+    assert (tmp_path / "scores.backup.csv").read_text() == "mine\n"
+    assert not (tmp_path / "scores.3.csv").exists()
+
+
+def test_scores_of_other_weights_are_not_taken_for_these(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied = tmp_path / "copied"
+    shutil.copytree(run, copied)
+    asked = [f"run={copied}", *QUICK, "paths=5", "bn=running", f"out={tmp_path / 'out'}"]
+    assert rank(*asked) == 0
+    assert rank(f"run={copied}/", *asked[1:]) == 0  # the same folder, spelled otherwise
+    path = copied / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["state_dict"]["net.tail.linear.bias"] += 1
+    torch.save(checkpoint, path)
+    assert rank(*asked) == 2
+    assert "weights=" in capsys.readouterr().err
+
+
+def test_the_ceiling_does_not_depend_on_spelling(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    space = NasBenchMacro()
+    paths = space.sample_distinct(30, generator)
+    for name, written in (("digits", "".join), ("dashes", "-".join)):
+        rows = [f"{written(map(str, path))},0.5,0.{sum(path)}1,0.{sum(path)}2" for path in paths]
+        (tmp_path / f"{name}.csv").write_text("arch,accuracy,r_0,r_1\n" + "\n".join(rows) + "\n")
+        table = Table("t", str(tmp_path / f"{name}.csv"), run_prefix="r_")
+        ceiling = Verdict(space, table, [space.format(path) for path in paths]).ceilings()["all"]
+        assert ceiling is not None
+        assert ceiling["value"] > 0.9

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,6 +99,15 @@ def match(archs: Sequence[str], space: SearchSpace, benchmark: Benchmark) -> Mat
         outside=_found(rows.outside),
         invalid=_found(rows.invalid),
     )
+
+
+def spellings(space: SearchSpace, archs: Iterable[str]) -> dict[str, str]:
+    """The space's own spelling of each arch string that it reads -> the spelling given."""
+    found = {}
+    for arch in archs:
+        with suppress(UsageError):
+            found[space.format(space.parse(arch))] = arch
+    return found
 
 
 def read_predictions(path: str, space: SearchSpace) -> pd.DataFrame:

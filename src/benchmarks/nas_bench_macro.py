@@ -34,7 +34,8 @@ class NasBenchMacro(Benchmark):
     def _entries(self) -> dict[str, dict[str, Any]]:
         try:
             entries = json.loads(self.path.read_text())
-            next(iter(entries.values()))["mean_acc"]
-        except (ValueError, AttributeError, KeyError, TypeError, StopIteration):
+            for entry in entries.values() or [None]:
+                entry["mean_acc"], entry["test_acc"][0], entry["params"]
+        except (ValueError, AttributeError, KeyError, TypeError, IndexError):
             raise UsageError(f"{self.path} is not NAS-Bench-Macro's JSON: arch -> test_acc, mean_acc, ...") from None
         return entries

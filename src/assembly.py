@@ -9,7 +9,7 @@ import logging
 import os
 import secrets
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -35,6 +35,7 @@ from src.step import StepSettings, SupernetStep
 from src.supernet.batch_norm import check_protocol
 from src.supernet.inter_choice import InterChoice, split_weights
 from src.supernet.path import Path as SupernetPath
+from src.window_memory import PROBE, fitting_way
 
 WANDB_ID = "wandb_id"
 """File of a run folder: the id under which W&B knows the run."""
@@ -86,17 +87,17 @@ def assemble(cfg: DictConfig, folder: Path) -> Run:
     sampler = partial(instantiate, cfg.sampler, sizes=space.sizes, seed=cfg.seed)
     budget = _budget(cfg, dataset, sampler())
     optimizer = partial(make_optimizer, cfg.optimizer, cfg.norm_decay, inter_choice.weight_decay)
+    trainer, checkpoints = _trainer(cfg, folder, budget)
     module = SupernetStep(
         net,
         sampler(total_steps=budget.steps),
-        StepSettings(**OmegaConf.to_container(cfg.step, resolve=True)),  # type: ignore[arg-type]
+        _step_settings(cfg, net, dataset, space, trainer.strategy.root_device),
         optimizer,
         partial(_learning_rate, cfg, budget),
         inter_choice.split_step(budget),
     )
     optimizer(net)  # made again by the Trainer; here its options are checked
     benchmark = known_benchmark(cfg, dataset, space)
-    trainer, checkpoints = _trainer(cfg, folder, budget)
     loader = dataset.train_loader(cfg.batch_size, budget.steps, mix(cfg.seed, ORDER), trainer.strategy.root_device)
     paths = _ranked_paths(cfg, space)
     run = Run(cfg, folder, dataset, space, budget, module, loader, trainer, checkpoints, benchmark, paths)
@@ -149,6 +150,17 @@ def _is_of(space: SearchSpace, arch: str) -> bool:
 def ranked_protocols(cfg: DictConfig) -> list[str]:
     """The protocols that paths are scored under after training."""
     return [cfg.ranking.bn] if isinstance(cfg.ranking.bn, str) else list(cfg.ranking.bn)
+
+
+def _step_settings(
+    cfg: DictConfig, net: nn.Module, dataset: Dataset, space: SearchSpace, device: torch.device
+) -> StepSettings:
+    """The settings of the step; `auto` becomes the way that fits here, and the checkpoint remembers which."""
+    settings: dict[str, Any] = OmegaConf.to_container(cfg.step, resolve=True)  # type: ignore[assignment]
+    if settings.get("way") == "auto":
+        images = torch.zeros(PROBE, dataset.in_channels, dataset.image_size, dataset.image_size)
+        settings["way"] = fitting_way(net, space.sizes, images, cfg.batch_size, device)
+    return StepSettings(**settings)
 
 
 def _ranked_paths(cfg: DictConfig, space: SearchSpace) -> list[SupernetPath]:
@@ -224,6 +236,7 @@ def _take_back(run: Run) -> None:
     if saved is None:
         return
     run.threads = saved["fairpath"]["threads"]
+    run.module.settings = replace(run.module.settings, way=saved["fairpath"].get("way", "serial"))
     if saved["fairpath"]["is_split"]:
         split_weights(run.module.net)
     run.module.load_state_dict(saved["state_dict"])

@@ -94,6 +94,7 @@ class Checkpoints(pl.Callback):
         assert isinstance(module, SupernetStep)
         is_last = module.steps >= self.steps
         if is_last or self.stop_requested or time.monotonic() - self.saved_at >= self.every_seconds:
+            module.refuse_non_finite()  # a good checkpoint is never replaced by a diverged one
             trainer.save_checkpoint(self.path)
             self.saved_at = time.monotonic()
         if self.stop_requested:

@@ -18,6 +18,7 @@ INSTEAD = {
     "max_steps": (None, "budget.steps counts supernet steps"),
     "max_epochs": (None, "budget.epochs sets them"),
 }
+WAYS = ("auto", "serial", "window", "compiled")
 SCORING = ("paths", "bn", "images", "calibration_images", "batch_size")
 MOST_PATHS = 100_000
 
@@ -47,8 +48,10 @@ def _check_budget(cfg: DictConfig) -> None:
 
 
 def _check_step(cfg: DictConfig) -> None:
-    only(cfg, "step", ("reduction", "unsampled", "clip_norm", "clip", "label_smoothing"))
+    only(cfg, "step", ("way", "reduction", "unsampled", "clip_norm", "clip", "label_smoothing"))
     only(cfg, "schedule", ("final_lr", "warmup_epochs"))
+    if "way" in cfg.step:  # runs of earlier days have none: they are serial
+        one_of(cfg, "step.way", WAYS)
     one_of(cfg, "step.reduction", ("sum", "mean"))
     one_of(cfg, "step.unsampled", ("frozen", "drifting"))
     one_of(cfg, "step.clip", ("after", "before"))

@@ -87,6 +87,7 @@ class Journal(pl.Callback):
             self.bar.close()
 
     def _write_metrics(self, trainer: pl.Trainer, module: SupernetStep) -> None:
+        module.refuse_non_finite()
         row: dict[str, Any] = {
             "step": module.steps,
             "epoch": round(module.steps / self.budget.epoch_steps, 4),

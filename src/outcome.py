@@ -66,6 +66,7 @@ def _result(run: Run, scores: pd.DataFrame) -> dict[str, Any]:
     result |= {"dataset": run.dataset.name}
     result |= {"seed": run.cfg.seed, "commit": provenance["commit"], "device": provenance["device"]}
     result |= {"steps": run.module.steps, "epochs": round(budget.epochs, 4)}
+    result |= {"way": run.module.settings.way}
     result |= {"backward_passes": run.module.means.backward_passes, "budget": dict(run.cfg.budget)}
     result |= {"wall_seconds": round(run.module.stopwatch.seconds(), 2), "count_spread": run.module.counts.spread()}
     tables = {protocol: scores[scores.bn == protocol] for protocol in ranked_protocols(run.cfg)}

@@ -25,11 +25,16 @@ from src.supernet.inter_choice import frozen_rows, is_split, split_weights, tabl
 from src.supernet.path import Route, Update, format_route
 from src.tally import Counts, Means, Stopwatch
 
+WAYS = ("serial", "window", "compiled")
+
 
 @dataclass(frozen=True)
 class StepSettings:
     """How an update turns gradients into a step; the defaults are FairNAS's."""
 
+    way: str = "serial"
+    """One route after another (`serial`), or all routes of an update layer by layer (`window`): the same update, up to
+    rounding. `compiled` is the window as a static graph, with the permutations as its input (src/static.py)."""
     reduction: str = "sum"
     """`sum` over the R routes (stem and tail get R gradients), or their `mean`."""
     unsampled: str = "frozen"
@@ -63,6 +68,8 @@ class SupernetStep(pl.LightningModule):
         self.make_optimizer, self.learning_rate, self.split_step = optimizer, learning_rate, split_step
         self.tables = tables(net)
         self.steps = 0
+        self.unchecked: list[tuple[int, tuple[Route, ...], Tensor]] = []
+        """(step, routes, their losses (R,)) of updates that nobody has looked at yet."""
         self.loader_state: Callable[[], dict[str, Any]] = dict
         """Where the training loader stands, set by whoever starts the run."""
         self.lr = 0.0
@@ -86,9 +93,9 @@ class SupernetStep(pl.LightningModule):
         for update in self.sampler.plan():
             record = Record(update.routes, batch.index)
             self._clear_gradients()
-            for route in update.routes:  # on the same images; gradients add up in .grad
-                self._backward(batch, route, self._weight(update), record)
-            self._refuse_non_finite(record)  # before the weights are touched
+            for routes in self._together(update.routes):  # on the same images; gradients add up in .grad
+                self._backward(batch, routes, self._weight(update), record)
+            self._keep_losses(record)
             self._finish_gradients()
             self._optimizer_step(lr * update.lr_scale)
             self._observe(record)
@@ -107,30 +114,56 @@ class SupernetStep(pl.LightningModule):
     def _weight(self, update: Update) -> float:
         return 1 / len(update.routes) if self.settings.reduction == "mean" else 1.0
 
-    def _backward(self, batch: Batch, route: Route, weight: float, record: Record) -> None:
-        """Forward and backward of one route; leaves its loss in the record and its gradient added to .grad."""
+    def _together(self, routes: tuple[Route, ...]) -> list[tuple[Route, ...]]:
+        """The routes in groups: each group goes forward and backward as one graph."""
+        alone = self.settings.way == "serial" or self._clips("before") or self.sampler.ghost_batch is not None
+        return [(route,) for route in routes] if alone else [routes]
+
+    def _backward(self, batch: Batch, routes: tuple[Route, ...], weight: float, record: Record) -> None:
+        """Forward and backward of some routes; leaves their losses in the record and their gradients added to .grad."""
         held = self._set_gradients_aside() if self._clips("before") else None
-        logits = self.net(batch.images, route)
-        losses = F.cross_entropy(logits, batch.labels, reduction="none", label_smoothing=self.settings.label_smoothing)
-        loss = losses.mean()
-        if SAMPLES in self.sampler.wants:
-            self._record_samples(logits, losses, record)
-        self.manual_backward(loss * weight)
+        all_logits = self._logits(batch.images, routes)
+        smoothing = self.settings.label_smoothing
+        means = []
+        for logits in all_logits:
+            losses = F.cross_entropy(logits, batch.labels, reduction="none", label_smoothing=smoothing)
+            means.append(losses.mean())
+            if SAMPLES in self.sampler.wants:
+                self._record_samples(logits, losses, record)
+        self.manual_backward(torch.stack(means).sum() * weight)
         if held is not None:
             self._clip_gradients()
             self._add_gradients(held)
-        record.losses.append(loss.detach())
-        self.means.add(loss, (logits.detach().argmax(1) == batch.labels).sum(), len(batch.labels))
+        for loss, logits in zip(means, all_logits, strict=True):
+            record.losses.append(loss.detach())
+            self.means.add(loss, (logits.detach().argmax(1) == batch.labels).sum(), len(batch.labels))
 
-    def _refuse_non_finite(self, record: Record) -> None:
-        """Stop the run on the first loss that is not finite, naming the step and the path."""
-        finite = torch.stack(record.losses).isfinite()
-        if not finite.all():
-            route = record.routes[int(finite.logical_not().nonzero()[0])]
-            raise RunError(
-                f"loss is not finite at step {self.steps} on path {format_route(route)}: "
-                "lower optimizer.lr, or set step.clip_norm"
-            )
+    def _logits(self, images: Tensor, routes: tuple[Route, ...]) -> list[Tensor]:
+        if len(routes) == 1:
+            return [self.net(images, routes[0])]
+        return self.net.window(images, routes)  # type: ignore[operator]
+
+    def _keep_losses(self, record: Record) -> None:
+        """Look at them before the weights are touched, but on a GPU, where looking means waiting, only now and then."""
+        self.unchecked.append((self.steps, record.routes, torch.stack(record.losses)))
+        if self.unchecked[-1][-1].device.type == "cpu":
+            self.refuse_non_finite()
+
+    def refuse_non_finite(self) -> None:
+        """Stop the run on the first loss that is not finite, naming the step and the path.
+
+        Raises:
+            RunError: there is one among those not yet looked at.
+        """
+        unchecked, self.unchecked = self.unchecked, []
+        for step, routes, losses in unchecked:
+            finite = losses.isfinite()
+            if not finite.all():
+                route = routes[int(finite.logical_not().nonzero()[0])]
+                raise RunError(
+                    f"loss is not finite at step {step} on path {format_route(route)}: "
+                    "lower optimizer.lr, or set step.clip_norm"
+                )
 
     def _finish_gradients(self) -> None:
         if self.settings.unsampled == "drifting":
@@ -183,6 +216,7 @@ class SupernetStep(pl.LightningModule):
         checkpoint.pop("loops", None)
         checkpoint["fairpath"] = {
             "steps": self.steps,
+            "way": self.settings.way,  # what `auto` came to: another one would sum in another order
             "is_split": is_split(self.net),
             "loader": self.loader_state(),
             "sampler": self.sampler.state_dict(),

@@ -10,6 +10,7 @@ from types import FrameType
 import torch
 from omegaconf import OmegaConf
 
+from src.allocator import keep_freed_memory
 from src.assembly import WANDB_ID, Run
 from src.checkpoint import Checkpoints, checkpoint_path
 from src.command import Interrupted
@@ -29,6 +30,8 @@ def begin(run: Run) -> None:
     """Write down what the run is, and drop what was written after the checkpoint it goes on from."""
     folder = run.folder
     run.lock = claim(folder)
+    if run.device.type == "cpu":
+        keep_freed_memory()
     torch.set_num_threads(run.threads)
     run.dataset.check_split(folder / SPLIT)
     _open_loggers(run)

@@ -27,7 +27,7 @@ def train(folder: Path, *arguments: str) -> int:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
-    arguments = ["budget.steps=20", "journal.rows=20", "journal.validations=2", "benchmark=mini"]
+    arguments = ["budget.steps=20", "journal.rows=20", "journal.validations=2", "benchmark=mini", "step=serial"]
     assert train(folder, *arguments) == 0
     return folder
 
@@ -80,7 +80,7 @@ def test_the_stored_configuration_is_resolved(folder: Path) -> None:
 
 
 def test_two_runs_of_one_seed_are_equal_and_another_seed_differs(folder: Path, tmp_path: Path) -> None:
-    arguments = ["budget.steps=20", "journal.rows=20", "journal.validations=2"]
+    arguments = ["budget.steps=20", "journal.rows=20", "journal.validations=2", "step=serial"]
     curves = [pd.read_csv(folder / METRICS)["train/loss"].tolist()]
     for seed in (0, 1):
         assert train(tmp_path / str(seed), *arguments, f"seed={seed}") == 0

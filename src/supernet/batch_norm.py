@@ -1,4 +1,4 @@
-"""Batch normalisation in a supernet: ghost batches in training, four protocols of statistics in scoring.
+"""Batch normalisation in a supernet: ghost batches and several paths at once in training, four protocols in scoring.
 
 Which statistics a path is scored with moves rankings, so every score table names its protocol:
 `running` the supernet's own (FairNAS), `batch` those of the scored batch (Bender et al. 2018, PA&DA), `adapt` a few
@@ -18,20 +18,72 @@ from src.errors import UsageError
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """BatchNorm2d that can normalise each `ghost_batch` images of a training batch on their own (Hoffer et al. 2017).
+    """BatchNorm2d that knows, in training, which images of its input belong together.
 
-    Input and output (B, C, H, W). Without a ghost batch it is nn.BatchNorm2d exactly.
+    Input and output (B, C, H, W). With the settings below as they are it is nn.BatchNorm2d exactly.
     """
 
     ghost_batch: int | None = None
+    """So many images of a training batch are normalised on their own (Hoffer et al. 2017); None: all together."""
+    stacked: int = 1
+    """The input is so many paths' batches one after another: each is normalised on its own, in this order."""
+    repeats: int = 1
+    """The running statistics move as if the same batch had come so many times."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise; in training with ghost batches the running statistics move once per ghost batch."""
-        if not self.training or self.ghost_batch is None or x.shape[0] <= self.ghost_batch:
+        """Normalise; in training the running statistics move once per part and repeat."""
+        if not self.training:
             return super().forward(x)
+        parts = [ghost for path in x.chunk(self.stacked) for ghost in self._ghosts(path)]
+        if len(parts) > 1:
+            return torch.cat([super(BatchNorm, self).forward(part) for part in parts])
+        if self.repeats > 1:
+            return self._repeated(x)
+        return super().forward(x)
+
+    def _ghosts(self, x: Tensor) -> Sequence[Tensor]:
+        if self.ghost_batch is None or x.shape[0] <= self.ghost_batch:
+            return (x,)
         # A last ghost batch of one image has no variance at 1x1, so it joins its neighbour.
-        count = x.shape[0] // self.ghost_batch
-        return torch.cat([super(BatchNorm, self).forward(part) for part in x.tensor_split(count)])
+        return x.tensor_split(x.shape[0] // self.ghost_batch)
+
+    def _repeated(self, x: Tensor) -> Tensor:
+        """R updates r <- (1 - a) r + a s with one s are one with 1 - (1 - a)^R in the place of a."""
+        assert self.momentum is not None  # cumulative averages are for scoring
+        momentum, self.momentum = self.momentum, 1 - (1 - self.momentum) ** self.repeats
+        try:
+            y = super().forward(x)
+        finally:
+            self.momentum = momentum
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked += self.repeats - 1
+        return y
+
+
+@contextmanager
+def stacked(modules: Iterable[nn.Module], paths: int) -> Iterator[None]:
+    """In the block the modules take the batches of several paths, stacked along B, as one input."""
+    with _norms_set(modules, "stacked", paths):
+        yield
+
+
+@contextmanager
+def repeated(modules: Iterable[nn.Module], times: int) -> Iterator[None]:
+    """In the block one pass through the modules stands for several, all on the same images."""
+    with _norms_set(modules, "repeats", times):
+        yield
+
+
+@contextmanager
+def _norms_set(modules: Iterable[nn.Module], setting: str, value: int) -> Iterator[None]:
+    norms = norms_of(modules)
+    for norm in norms:
+        setattr(norm, setting, value)
+    try:
+        yield
+    finally:
+        for norm in norms:
+            setattr(norm, setting, 1)
 
 
 def set_ghost_batch(net: nn.Module, images: int | None) -> None:

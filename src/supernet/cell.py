@@ -12,7 +12,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from src.supernet.batch_norm import BatchNorm
+from src.supernet.batch_norm import BatchNorm, repeated, stacked
 from src.supernet.choice import ChoiceBlock
 from src.supernet.path import Path, Route
 from src.supernet.segment import Segment
@@ -99,6 +99,24 @@ class CellNet(nn.Module):
         for cell in self.cells:
             x = cell(x, route) if isinstance(cell, Cell) else cell(x)
         return self.tail(x)
+
+    def window(self, x: Tensor, routes: Sequence[Route]) -> list[Tensor]:
+        """The same images (B, C, H, W) through R routes, cell by cell: R logits (B, classes), as R calls give them.
+
+        The stem runs once; reductions and tail once on R * B inputs. The activations of all R are alive.
+        """
+        count = len(routes)
+        with repeated([self.stem], count):
+            shared = self.stem(x)
+        xs: Sequence[Tensor] = [shared] * count
+        for cell in self.cells:
+            if isinstance(cell, Cell):
+                xs = [cell(x, route) for x, route in zip(xs, routes, strict=True)]
+            else:
+                with stacked([cell], count):
+                    xs = cell(torch.cat(list(xs))).chunk(count)
+        with stacked([self.tail], count):
+            return list(self.tail(torch.cat(list(xs))).chunk(count))
 
     def segments(self) -> list[Segment]:
         """The stem, each edge of the first cell, all the rest: later cells have no beginning that paths share."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+import torch
 from torch import Tensor, nn
 
+from src.supernet.batch_norm import repeated, stacked
 from src.supernet.choice import ChoiceBlock
 from src.supernet.path import Path, Route
 from src.supernet.segment import Segment
@@ -26,6 +28,19 @@ class Supernet(nn.Module):
         for (_, block), entry in zip(self.blocks(), route, strict=True):
             x = block(x, entry, block.entries_before(route))
         return self.tail(x)
+
+    def window(self, x: Tensor, routes: Sequence[Route]) -> list[Tensor]:
+        """The same images (B, C, H, W) through R routes, layer by layer: R logits (B, classes), as R calls give them.
+
+        What the routes share runs once: the stem, and the tail on R * B inputs. The activations of all R are alive.
+        """
+        with repeated([self.stem], len(routes)):
+            shared = self.stem(x)
+        xs = [shared] * len(routes)
+        for layer, block in self.blocks():
+            xs = [block(x, route[layer], block.entries_before(route)) for x, route in zip(xs, routes, strict=True)]
+        with stacked([self.tail], len(routes)):
+            return list(self.tail(torch.cat(xs)).chunk(len(routes)))
 
     def segments(self) -> list[Segment]:
         """The stem, each layer, the tail."""

@@ -1,0 +1,114 @@
+"""A few real training steps in float64, on any space, with any inter-choice weights, in any way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from src.datasets.dataset import Batch
+from src.samplers.sampler import Sampler
+from src.samplers.strict_fair import StrictFair
+from src.search_spaces.space import Input, SearchSpace
+from src.step import StepSettings, SupernetStep
+from src.supernet.inter_choice import Attention, Bias, InterChoice, SharedBias, Split
+from tests.test_step import Loader
+
+LR = 1e-3
+"""Small, since a diverging training amplifies rounding without end."""
+
+METHODS: dict[str, Callable[[], InterChoice]] = {
+    "none": InterChoice,
+    "bias": Bias,
+    "bias_2": lambda: Bias(2, predecessors="true"),
+    "shared_bias": SharedBias,
+    "attention": lambda: Attention(hidden=True),
+    "split": Split,
+}
+
+
+def images(given: Input, count: int, size: int = 6, seed: int = 1) -> list[Batch]:
+    """`count` batches of noise, `size` images each."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (size, given.in_channels, given.image_size, given.image_size)
+    return [
+        Batch(
+            torch.randn(shape, generator=generator, dtype=torch.float64),
+            torch.randint(given.num_classes, (size,), generator=generator),
+            torch.arange(size),
+        )
+        for _ in range(count)
+    ]
+
+
+def make_net(space: SearchSpace, given: Input, method: str = "none") -> nn.Module:
+    """The supernet in float64, with tables that do something from the start."""
+    torch.manual_seed(0)
+    net = space.build(*given)
+    METHODS[method]().attach(net, torch.zeros(2, given.in_channels, given.image_size, given.image_size))
+    for name, parameter in net.named_parameters():
+        if "table" in name:
+            nn.init.normal_(parameter, std=0.1)
+    return net.double()
+
+
+def sgd(net: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(net.parameters(), LR, momentum=0.9, weight_decay=1e-3)
+
+
+def train(
+    space: SearchSpace,
+    given: Input,
+    method: str = "none",
+    steps: int = 20,
+    sampler: Sampler | None = None,
+    **settings: Any,
+) -> SupernetStep:
+    """Train by the real step under a real Trainer; inter-choice `split` happens half way."""
+    step = SupernetStep(
+        make_net(space, given, method),
+        sampler or StrictFair(space.sizes, seed=5),
+        StepSettings(**settings),
+        sgd,
+        lambda _: LR,
+        steps // 2 if method == "split" else None,
+    )
+    trainer = pl.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(step, Loader(images(given, steps)))
+    return step
+
+
+def state(step: SupernetStep) -> dict[str, Tensor]:
+    """Weights, gradients of the last update, BN statistics and momentum, by name."""
+    net = step.net
+    found = {f"buffer {name}": value for name, value in net.named_buffers()}
+    optimizer = step.optimizers(use_pl_optimizer=False)
+    for name, parameter in net.named_parameters():
+        found[f"weight {name}"] = parameter.detach()
+        if parameter.grad is not None:
+            found[f"gradient {name}"] = parameter.grad
+        momentum = optimizer.state.get(parameter, {}).get("momentum_buffer")  # type: ignore[union-attr]
+        if momentum is not None:
+            found[f"momentum {name}"] = momentum
+    return found
+
+
+def assert_same(one: SupernetStep, other: SupernetStep, rtol: float = 1e-8, atol: float = 1e-9) -> None:
+    """Equal up to the rounding of another order of summation, and the same parameters without a gradient."""
+    mine, theirs = state(one), state(other)
+    assert mine.keys() == theirs.keys()
+    for name, value in mine.items():
+        torch.testing.assert_close(value, theirs[name], rtol=rtol, atol=atol, msg=partial("{}: {}".format, name))
+    assert one.means.hits == other.means.hits
+    assert one.means.loss.item() == other.means.loss.item() or abs(one.means.loss - other.means.loss) < 1e-6

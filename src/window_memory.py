@@ -26,9 +26,9 @@ def fitting_way(net: nn.Module, sizes: Sequence[int], images: Tensor, batch_size
     """`window` if what a window over all choices saves for its backward pass is known to fit, else `serial`.
 
     Args:
-        net: on the CPU; it is left as it was.
+        net: left as it was.
         sizes: (L,) choices of each layer.
-        images: (PROBE, C, H, W) of any content.
+        images: (PROBE, C, H, W) of any content, on the net's device.
         batch_size: B of the training to come.
         device: where it will be.
     """
@@ -53,7 +53,9 @@ def saved_bytes(net: nn.Module, images: Tensor, routes: Sequence[Route]) -> int:
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         logits = probe.window(images, routes)  # type: ignore[operator]
-        F.cross_entropy(torch.cat(logits), torch.zeros(len(images) * len(routes), dtype=torch.int64))
+        F.cross_entropy(
+            torch.cat(logits), torch.zeros(len(images) * len(routes), dtype=torch.int64, device=images.device)
+        )
     return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from omegaconf import DictConfig, OmegaConf
 
 from src.checks import MOST_PATHS
+from src.errors import UsageError
 from src.run_folder import PROTOCOLS
 from src.settings import boolean, number, one_of
 
+WAYS = ("serial", "window", "compiled")
 DEVICES = ("auto", "cpu", "cuda")
-COUNTS = ("image_size", "batch_size", "plain_paths", "images", "calibration_images", "rounds", "steps")
+COUNTS = ("plain_paths", "images", "calibration_images", "rounds", "steps")
 
 
 def with_space(cfg: DictConfig) -> DictConfig:
@@ -26,6 +28,11 @@ def check_bench(cfg: DictConfig) -> None:
     """Refuse values out of their range, each by a line that says what is right."""
     for key in COUNTS:
         number(cfg, key, 1, whole=True)
+    for key in ("image_size", "batch_size"):
+        number(cfg, key, 1, whole=True, optional=cfg.bench == "step")
+    one_of(cfg, "case", ["all", *cfg.cases])
+    if not cfg.ways or set(cfg.ways) - set(WAYS):
+        raise UsageError(f"ways={list(cfg.ways)}: give some of {', '.join(WAYS)}, as ways=[serial,window]")
     if cfg.paths != "all":
         number(cfg, "paths", 1, MOST_PATHS, whole=True)
     number(cfg, "threads", 1, 1024, whole=True, optional=True)

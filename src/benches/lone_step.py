@@ -17,9 +17,13 @@ class LoneStep(SupernetStep):
     """The supernet step without a Trainer, at learning rate 0: the same operations, and no weight can run away."""
 
     def __init__(
-        self, net: nn.Module, sampler: Sampler, optimizer: Callable[[nn.Module], torch.optim.Optimizer]
+        self,
+        net: nn.Module,
+        sampler: Sampler,
+        optimizer: Callable[[nn.Module], torch.optim.Optimizer],
+        settings: StepSettings | None = None,
     ) -> None:
-        super().__init__(net, sampler, StepSettings(), optimizer, learning_rate=lambda step: 0.0)
+        super().__init__(net, sampler, settings or StepSettings(), optimizer, learning_rate=lambda step: 0.0)
         self.optimizer = optimizer(net)
 
     def optimizers(self, use_pl_optimizer: bool = True) -> torch.optim.Optimizer:  # type: ignore[override]

@@ -81,8 +81,8 @@ def machine(name: str, threads: int | None) -> Iterator[torch.device]:
         torch.set_num_threads(before)
 
 
-def noise(given: Input, train: int, val: int, seed: int) -> MemoryDataset:
-    """A data set of random pixels and labels, with so many images in its parts."""
+def noise(given: Input, train: int, val: int, seed: int, shift: int = 0, flip: bool = False) -> MemoryDataset:
+    """A data set of random pixels and labels, with so many images in its parts, augmented as asked."""
     generator = torch.Generator().manual_seed(seed)
     shape = (given.in_channels, given.image_size, given.image_size)
     counts = {"train": train, "val": val}
@@ -92,4 +92,6 @@ def noise(given: Input, train: int, val: int, seed: int) -> MemoryDataset:
         {p: torch.randint(given.num_classes, (n,), generator=generator) for p, n in counts.items()},
         {p: np.arange(n) for p, n in counts.items()},
         [str(label) for label in range(given.num_classes)],
+        shift,
+        flip,
     )

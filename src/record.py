@@ -16,13 +16,15 @@ GRADIENT_NORMS, SAMPLES = "gradient_norms", "samples"
 
 @dataclass
 class Record:
-    """Filled while the update is carried out; the last three only if the sampler's `wants` names them."""
+    """Filled while the update is carried out; the last ones only if the sampler's `wants` names them."""
 
     routes: tuple[Route, ...]
     index: Tensor
     """(B,) positions of the images in the data set's own files."""
     losses: list[Tensor] = field(default_factory=list)
     """R scalars: mean loss of each route."""
+    hits: list[Tensor] = field(default_factory=list)
+    """R scalars: images that each route classified correctly."""
     gradient_norms: dict[tuple[int, int], Tensor] = field(default_factory=dict)
     """(layer, choice) -> squared norm of the summed gradient (`gradient_norms`)."""
     sample_losses: list[Tensor] = field(default_factory=list)

@@ -19,6 +19,7 @@ from src.datasets.dataset import Batch
 from src.errors import RunError
 from src.optimizer import extend
 from src.record import GRADIENT_NORMS, SAMPLES, Record
+from src.reduction import Outcome, Sharing
 from src.samplers.sampler import Sampler
 from src.supernet.batch_norm import set_ghost_batch
 from src.supernet.inter_choice import frozen_rows, is_split, split_weights, tables
@@ -57,15 +58,20 @@ class SupernetStep(pl.LightningModule):
         optimizer: Callable[[nn.Module], torch.optim.Optimizer],
         learning_rate: Callable[[int], float],
         split_step: int | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
         """`net(images, route)` gives logits; `learning_rate(step)` is that of a supernet step counted from 0.
 
-        Before step `split_step` every operation is copied for each previous choice.
+        Before step `split_step` every operation is copied for each previous choice. `sharing` says which part
+        of an update is this process's; None: all.
         """
         super().__init__()
         self.automatic_optimization = False
         self.net, self.sampler, self.settings = net, sampler, settings
         self.make_optimizer, self.learning_rate, self.split_step = optimizer, learning_rate, split_step
+        self.sharing = sharing or Sharing()
+        self.stop_requested = self.stopping = False
+        """Whether this process was asked to stop, and whether all are to stop after this step."""
         self.tables = tables(net)
         self.steps = 0
         self.unchecked: list[tuple[int, tuple[Route, ...], Tensor]] = []
@@ -93,8 +99,10 @@ class SupernetStep(pl.LightningModule):
         for update in self.sampler.plan():
             record = Record(update.routes, batch.index)
             self._clear_gradients()
-            for routes in self._together(update.routes):  # on the same images; gradients add up in .grad
-                self._backward(batch, routes, self._weight(update), record)
+            self.sharing.begin(self.net)
+            for routes in self._together(update.routes[self.sharing.mine(update.routes)]):
+                self._backward(batch, routes, self._weight(update), record)  # gradients add up in .grad
+            self._reduce(batch, record)
             self._keep_losses(record)
             self._finish_gradients()
             self._optimizer_step(lr * update.lr_scale)
@@ -117,7 +125,7 @@ class SupernetStep(pl.LightningModule):
     def _together(self, routes: tuple[Route, ...]) -> list[tuple[Route, ...]]:
         """The routes in groups: each group goes forward and backward as one graph."""
         alone = self.settings.way == "serial" or self._clips("before") or self.sampler.ghost_batch is not None
-        return [(route,) for route in routes] if alone else [routes]
+        return [(route,) for route in routes] if alone or not routes else [routes]
 
     def _backward(self, batch: Batch, routes: tuple[Route, ...], weight: float, record: Record) -> None:
         """Forward and backward of some routes; leaves their losses in the record and their gradients added to .grad."""
@@ -136,12 +144,26 @@ class SupernetStep(pl.LightningModule):
             self._add_gradients(held)
         for loss, logits in zip(means, all_logits, strict=True):
             record.losses.append(loss.detach())
-            self.means.add(loss, (logits.detach().argmax(1) == batch.labels).sum(), len(batch.labels))
+            record.hits.append((logits.detach().argmax(1) == batch.labels).sum())
 
     def _logits(self, images: Tensor, routes: tuple[Route, ...]) -> list[Tensor]:
         if len(routes) == 1:
             return [self.net(images, routes[0])]
         return self.net.window(images, routes)  # type: ignore[operator]
+
+    def _reduce(self, batch: Batch, record: Record) -> None:
+        """Make the update that of all processes, and count what it showed."""
+        none = batch.images.new_zeros(0)
+        found = Outcome(
+            torch.stack(record.losses) if record.losses else none,
+            torch.stack(record.hits) if record.hits else none,
+            self.stop_requested,
+        )
+        found = self.sharing.reduce(self.net, found, len(record.routes))
+        self.stopping = found.stop
+        record.losses, record.hits = list(found.losses.unbind()), list(found.hits.unbind())
+        for loss, hits in zip(record.losses, record.hits, strict=True):
+            self.means.add(loss, hits, len(batch.labels) * self.sharing.images)
 
     def _keep_losses(self, record: Record) -> None:
         """Look at them before the weights are touched, but on a GPU, where looking means waiting, only now and then."""

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from src.datasets.dataset import Batch
+from src.reduction import Sharing
 from src.samplers.sampler import Sampler
 from src.samplers.strict_fair import StrictFair
 from src.search_spaces.space import Input, SearchSpace
 from src.step import StepSettings, SupernetStep
+from src.supernet.batch_norm import synchronise
 from src.supernet.inter_choice import Attention, Bias, InterChoice, SharedBias, Split
 from tests.test_step import Loader
 
@@ -66,16 +68,22 @@ def train(
     method: str = "none",
     steps: int = 20,
     sampler: Sampler | None = None,
+    sharing: Sharing | None = None,
     **settings: Any,
 ) -> SupernetStep:
     """Train by the real step under a real Trainer; inter-choice `split` happens half way."""
+    sharing = sharing or Sharing()
+    net = make_net(space, given, method)
+    if sharing.images > 1:
+        synchronise(net)
     step = SupernetStep(
-        make_net(space, given, method),
+        net,
         sampler or StrictFair(space.sizes, seed=5),
         StepSettings(**settings),
         sgd,
         lambda _: LR,
         steps // 2 if method == "split" else None,
+        sharing,
     )
     trainer = pl.Trainer(
         max_epochs=1,
@@ -85,8 +93,14 @@ def train(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(step, Loader(images(given, steps)))
+    trainer.fit(step, Loader([_share(batch, sharing) for batch in images(given, steps)]))
     return step
+
+
+def _share(batch: Batch, sharing: Sharing) -> Batch:
+    """A process's own images, if they are divided."""
+    parts = (batch.images, batch.labels, batch.index)
+    return Batch(*(part.chunk(sharing.images)[sharing.rank % sharing.images] for part in parts))
 
 
 def state(step: SupernetStep) -> dict[str, Tensor]:
@@ -106,9 +120,12 @@ def state(step: SupernetStep) -> dict[str, Tensor]:
 
 def assert_same(one: SupernetStep, other: SupernetStep, rtol: float = 1e-8, atol: float = 1e-9) -> None:
     """Equal up to the rounding of another order of summation, and the same parameters without a gradient."""
-    mine, theirs = state(one), state(other)
+    assert_equal_states(state(one), state(other), rtol, atol)
+    assert one.means.hits == other.means.hits
+    assert abs(one.means.loss - other.means.loss) < 1e-6
+
+
+def assert_equal_states(mine: dict[str, Tensor], theirs: dict[str, Tensor], rtol: float, atol: float) -> None:
     assert mine.keys() == theirs.keys()
     for name, value in mine.items():
         torch.testing.assert_close(value, theirs[name], rtol=rtol, atol=atol, msg=partial("{}: {}".format, name))
-    assert one.means.hits == other.means.hits
-    assert one.means.loss.item() == other.means.loss.item() or abs(one.means.loss - other.means.loss) < 1e-6

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from src.errors import UsageError
 
@@ -29,6 +30,8 @@ class BatchNorm(nn.BatchNorm2d):
     """The input is so many paths' batches one after another: each is normalised on its own, in this order."""
     repeats: int = 1
     """The running statistics move as if the same batch had come so many times."""
+    synchronised: bool = False
+    """Batches are normalised over all processes, which have shares of equal size."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise; in training the running statistics move once per part and repeat."""
@@ -36,10 +39,11 @@ class BatchNorm(nn.BatchNorm2d):
             return super().forward(x)
         parts = [ghost for path in x.chunk(self.stacked) for ghost in self._ghosts(path)]
         if len(parts) > 1:
-            return torch.cat([super(BatchNorm, self).forward(part) for part in parts])
-        if self.repeats > 1:
-            return self._repeated(x)
-        return super().forward(x)
+            return torch.cat([self._normalised(part) for part in parts])
+        return self._repeated(x) if self.repeats > 1 else self._normalised(x)
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        return synchronised_batch_norm(x, self) if self.synchronised else super().forward(x)
 
     def _ghosts(self, x: Tensor) -> Sequence[Tensor]:
         if self.ghost_batch is None or x.shape[0] <= self.ghost_batch:
@@ -52,12 +56,55 @@ class BatchNorm(nn.BatchNorm2d):
         assert self.momentum is not None  # cumulative averages are for scoring
         momentum, self.momentum = self.momentum, 1 - (1 - self.momentum) ** self.repeats
         try:
-            y = super().forward(x)
+            y = self._normalised(x)
         finally:
             self.momentum = momentum
         if self.num_batches_tracked is not None:
-            self.num_batches_tracked += self.repeats - 1
+            self.num_batches_tracked.add_(self.repeats - 1)
         return y
+
+
+def synchronised_batch_norm(x: Tensor, norm: nn.BatchNorm2d) -> Tensor:
+    """x (B, C, H, W) normalised by mean and variance over the images of all processes, which move the statistics too.
+
+    torch's own SyncBatchNorm needs a GPU. Two reductions forward and two backward.
+    """
+    processes = distributed.get_world_size()
+    mean = _Summed.apply(x.mean((0, 2, 3))) / processes
+    centred = x - mean[:, None, None]
+    variance = _Summed.apply(centred.square().mean((0, 2, 3))) / processes
+    if norm.running_mean is not None and norm.running_var is not None:
+        assert norm.momentum is not None
+        assert norm.num_batches_tracked is not None
+        count = processes * x.numel() / x.shape[1]
+        norm.running_mean.lerp_(mean.detach(), norm.momentum)
+        norm.running_var.lerp_(variance.detach() * count / (count - 1), norm.momentum)
+        norm.num_batches_tracked.add_(1)
+    y = centred * (variance + norm.eps).rsqrt()[:, None, None]
+    return y if norm.weight is None else y * norm.weight[:, None, None] + norm.bias[:, None, None]
+
+
+class _Summed(torch.autograd.Function):
+    """The sum over all processes; so is its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        total = value.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        distributed.all_reduce(total)
+        return total
+
+
+def synchronise(net: nn.Module) -> None:
+    """Let every BatchNorm of `net` normalise training batches over all processes."""
+    for module in net.modules():
+        if isinstance(module, BatchNorm):
+            module.synchronised = True
 
 
 @contextmanager

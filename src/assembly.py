@@ -25,14 +25,16 @@ from src.benchmarks.benchmark import Benchmark
 from src.budget import Budget, cosine, plan_budget
 from src.checkpoint import AtomicCheckpointIO, Checkpoints, read_checkpoint
 from src.datasets.dataset import Dataset, TrainLoader
-from src.datasets.stream import mix
+from src.datasets.stream import ALL, Share, mix
 from src.errors import UsageError
 from src.optimizer import make_optimizer
+from src.processes import is_first
 from src.run_folder import RESULT
 from src.samplers.sampler import Sampler
 from src.search_spaces.space import SearchSpace
 from src.step import StepSettings, SupernetStep
-from src.supernet.batch_norm import check_protocol
+from src.strategy import OneReduction, make_sharing
+from src.supernet.batch_norm import check_protocol, synchronise
 from src.supernet.inter_choice import InterChoice, split_weights
 from src.supernet.path import Path as SupernetPath
 from src.window_memory import PROBE, fitting_way
@@ -95,10 +97,16 @@ def assemble(cfg: DictConfig, folder: Path) -> Run:
         optimizer,
         partial(_learning_rate, cfg, budget),
         inter_choice.split_step(budget),
+        make_sharing(cfg.get("strategy", "ddp"), trainer),
     )
+    if cfg.get("sync_batchnorm") and module.sharing.images > 1:
+        synchronise(net)
     optimizer(net)  # made again by the Trainer; here its options are checked
     benchmark = known_benchmark(cfg, dataset, space)
-    loader = dataset.train_loader(cfg.batch_size, budget.steps, mix(cfg.seed, ORDER), trainer.strategy.root_device)
+    share = Share(trainer.global_rank, trainer.world_size) if module.sharing.images > 1 else ALL
+    loader = dataset.train_loader(
+        cfg.batch_size, budget.steps, mix(cfg.seed, ORDER), trainer.strategy.root_device, share
+    )
     paths = _ranked_paths(cfg, space)
     run = Run(cfg, folder, dataset, space, budget, module, loader, trainer, checkpoints, benchmark, paths)
     _take_back(run)
@@ -157,6 +165,12 @@ def _step_settings(
 ) -> StepSettings:
     """The settings of the step; `auto` becomes the way that fits here, and the checkpoint remembers which."""
     settings: dict[str, Any] = OmegaConf.to_container(cfg.step, resolve=True)  # type: ignore[assignment]
+    if settings.get("way") == "compiled" and (
+        cfg.choices.inter_choice.startswith("split") or cfg.get("sync_batchnorm")
+    ):
+        raise UsageError(
+            "step=compiled is one graph that stays: use step=window with inter_choice=split or sync_batchnorm"
+        )
     if settings.get("way") == "auto":
         images = torch.zeros(PROBE, dataset.in_channels, dataset.image_size, dataset.image_size)
         settings["way"] = fitting_way(net, space.sizes, images, cfg.batch_size, device)
@@ -190,6 +204,7 @@ def _trainer(cfg: DictConfig, folder: Path, budget: Budget) -> tuple[pl.Trainer,
     """A Trainer that leaves epochs, progress and checkpoints to us: all count in supernet steps."""
     checkpoints = Checkpoints(folder, budget.steps, cfg.save_every)
     settings: dict[str, Any] = dict(OmegaConf.to_container(cfg.trainer, resolve=True))  # type: ignore[arg-type]
+    devices = settings["devices"] * settings.get("num_nodes", 1)
     trainer = _checked_trainer(
         **settings,
         log_every_n_steps=1,
@@ -197,7 +212,8 @@ def _trainer(cfg: DictConfig, folder: Path, budget: Budget) -> tuple[pl.Trainer,
         min_epochs=0,
         limit_val_batches=0,
         num_sanity_val_steps=0,
-        logger=_loggers(cfg, folder),
+        strategy=OneReduction() if devices > 1 else "auto",
+        logger=_loggers(cfg, folder) if is_first() else [],
         callbacks=[checkpoints],
         plugins=[AtomicCheckpointIO()],
         enable_checkpointing=False,

@@ -87,15 +87,15 @@ class Checkpoints(pl.Callback):
     def __init__(self, folder: Path, steps: int, every_seconds: float) -> None:
         self.path, self.steps, self.every_seconds = checkpoint_path(folder), steps, every_seconds
         self.saved_at = -float("inf")
-        self.stop_requested = False
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
-        """Save if it is time, and end the run if a signal asked for it."""
+        """Save if it is time, and end the run if a signal asked for it. Of several processes the first one saves."""
         assert isinstance(module, SupernetStep)
         is_last = module.steps >= self.steps
-        if is_last or self.stop_requested or time.monotonic() - self.saved_at >= self.every_seconds:
+        due = is_last or module.stopping or time.monotonic() - self.saved_at >= self.every_seconds
+        if due and trainer.is_global_zero:
             module.refuse_non_finite()  # a good checkpoint is never replaced by a diverged one
             trainer.save_checkpoint(self.path)
             self.saved_at = time.monotonic()
-        if self.stop_requested:
+        if module.stopping:
             trainer.should_stop = True

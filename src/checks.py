@@ -10,7 +10,7 @@ from src.errors import UsageError, unknown
 from src.run_folder import PROTOCOLS
 from src.settings import boolean, number, one_of, only
 
-TRAINER = ("accelerator", "devices", "precision", "deterministic", "benchmark")
+TRAINER = ("accelerator", "devices", "num_nodes", "precision", "deterministic", "benchmark")
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
 INSTEAD = {
     "gradient_clip_val": (None, "step.clip_norm clips the gradients of an update"),
@@ -18,6 +18,7 @@ INSTEAD = {
     "max_steps": (None, "budget.steps counts supernet steps"),
     "max_epochs": (None, "budget.epochs sets them"),
 }
+STRATEGIES = ("ddp", "path_parallel")
 WAYS = ("auto", "serial", "window", "compiled")
 SCORING = ("paths", "bn", "images", "calibration_images", "batch_size")
 MOST_PATHS = 100_000
@@ -92,10 +93,28 @@ def _check_trainer(cfg: DictConfig) -> None:
             raise UsageError(f"trainer.{key}={cfg.trainer[key]} is not used here: {instead}")
     only(cfg, "trainer", (*TRAINER, *INSTEAD))
     one_of(cfg, "trainer.precision", PRECISIONS)
-    if cfg.trainer.devices not in (1, "1"):
-        raise UsageError(f"trainer.devices={cfg.trainer.devices}: a run trains on 1 device")
+    number(cfg, "trainer.devices", 1, 1024, whole=True)
+    if "num_nodes" in cfg.trainer:
+        number(cfg, "trainer.num_nodes", 1, 1024, whole=True)
+    if "strategy" in cfg:
+        one_of(cfg, "strategy", STRATEGIES)
+        boolean(cfg, "sync_batchnorm")
+    if cfg.trainer.devices * cfg.trainer.get("num_nodes", 1) > 1:
+        _check_devices(cfg, cfg.trainer.devices * cfg.trainer.get("num_nodes", 1))
     if cfg.trainer.precision == "16-mixed" and cfg.step.clip_norm is not None:
         raise UsageError("step.clip_norm does not go with trainer.precision=16-mixed: use bf16-mixed or 32-true")
+
+
+def _check_devices(cfg: DictConfig, devices: int) -> None:
+    """What only one device can do."""
+    if cfg.strategy == "path_parallel":
+        if cfg.sync_batchnorm:
+            raise UsageError("sync_batchnorm=true is for strategy=ddp: with path_parallel every device has all images")
+        return
+    if cfg.batch_size % devices:
+        raise UsageError(f"batch_size={cfg.batch_size} cannot be divided among {devices} devices: use a multiple")
+    if cfg.step.clip_norm is not None and cfg.step.clip == "before":
+        raise UsageError("step.clip=before needs each path's gradient of all images: use strategy=path_parallel")
 
 
 def check_ranking(cfg: DictConfig) -> None:

@@ -24,7 +24,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.errors import RunError, UsageError, unknown
+from src.errors import ProcessFailedError, RunError, UsageError, unknown
+from src.processes import is_first
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 INTERRUPTED = 130
@@ -104,7 +105,8 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def _end(code: int, line: str) -> None:
-    print(f"{'error: ' if code in (1, 2) else ''}{line}", file=sys.stderr, flush=True)
+    if is_first() or code == 1:  # of several processes all would say the same
+        print(f"{'error: ' if code in (1, 2) else ''}{line}", file=sys.stderr, flush=True)
     raise _Ended(code)
 
 
@@ -115,6 +117,8 @@ def _mistakes() -> Iterator[None]:
         yield
     except RunError as error:
         _end(1, _one_line(error))
+    except ProcessFailedError as error:
+        raise _Ended(error.code) from None
     except (Interrupted, KeyboardInterrupt) as error:
         _end(INTERRUPTED, str(error) or "interrupted")
     except (UsageError, OmegaConfBaseException, HydraException) as error:

@@ -14,6 +14,14 @@ class RunError(RuntimeError):
     """A run that cannot go on, such as a loss that is not finite: one line, exit code 1."""
 
 
+class ProcessFailedError(Exception):
+    """One of the processes of a run on several devices failed; it has said why itself."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"exit code {code}")
+        self.code = code
+
+
 def unknown(kind: str, given: object, options: Iterable[object]) -> UsageError:
     """The error for a word that is not among `options`, with the nearest one pointed at."""
     names = [str(option) for option in options]

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from torch import distributed
 from tqdm import tqdm
 
 from src.budget import Budget
-from src.evaluator import Evaluator
+from src.evaluator import Evaluator, shard
 from src.progress import progress
+from src.reduction import Sharing
 from src.run_folder import COUNT_COLUMNS, COUNTS, METRIC_COLUMNS, METRICS, append_rows
 from src.step import SupernetStep
 from src.supernet.path import Path as SupernetPath
@@ -60,7 +62,8 @@ class Journal(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Open the progress bar where the run stands."""
         assert isinstance(module, SupernetStep)
-        self.bar = progress("train", "step", self.budget.steps, module.steps)
+        if trainer.is_global_zero:
+            self.bar = progress("train", "step", self.budget.steps, module.steps)
         self.clock.restart()
 
     def on_train_batch_end(
@@ -68,12 +71,13 @@ class Journal(pl.Callback):
     ) -> None:
         """After each step: move the bar, and write the rows that are due."""
         assert isinstance(module, SupernetStep)
-        self.clock.images += len(batch.labels)
+        self.clock.images += len(batch.labels) * module.sharing.images
         if self.bar is not None:
             self.bar.update()
         if self.rhythm.is_row(module.steps, self.budget.steps):
             self._write_metrics(trainer, module)
-        if module.steps % self.budget.epoch_steps == 0 or module.steps == self.budget.steps:
+        is_epoch_end = module.steps % self.budget.epoch_steps == 0 or module.steps == self.budget.steps
+        if is_epoch_end and trainer.is_global_zero:
             append_rows(self.folder / COUNTS, COUNT_COLUMNS, module.counts.rows(module.steps))
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -97,7 +101,9 @@ class Journal(pl.Callback):
             "train/images_per_second": self.clock.rate(),
         }
         if self.rhythm.is_validation(module.steps, self.budget.steps):
-            row |= self._validate()
+            row |= self._validate(module.sharing)
+        if not trainer.is_global_zero:
+            return
         row["wall_seconds"] = round(module.stopwatch.seconds(), 2)
         append_rows(self.folder / METRICS, METRIC_COLUMNS, [row])
         for logger in trainer.loggers:
@@ -107,11 +113,15 @@ class Journal(pl.Callback):
                 loss=f"{row['train/loss']:.3f}", accuracy=f"{row['train/accuracy']:.3f}", refresh=False
             )
 
-    def _validate(self) -> dict[str, float]:
-        """Score the fixed paths with the weights as they are; the clock of the training rate stands still."""
+    def _validate(self, sharing: Sharing) -> dict[str, float]:
+        """Score the fixed paths with the weights as they are; the clock of the training rate stands still.
+
+        Of several processes each scores a share.
+        """
         started = time.monotonic()
         self.evaluator.forget()
-        found = [score.accuracy for _, score in self.evaluator.scores(self.paths)]
+        mine = shard(self.paths, sharing.rank, sharing.size)
+        found = all_of([score.accuracy for _, score in self.evaluator.scores(mine)], sharing.size)
         self.clock.pause(time.monotonic() - started)
         return {
             "supernet/accuracy_mean": statistics.fmean(found),
@@ -119,6 +129,15 @@ class Journal(pl.Callback):
             "supernet/accuracy_min": min(found),
             "supernet/accuracy_max": max(found),
         }
+
+
+def all_of(mine: list[float], processes: int) -> list[float]:
+    """The lists of all processes, one after another."""
+    if processes == 1:
+        return mine
+    lists: list[Any] = [None] * processes
+    distributed.all_gather_object(lists, mine)
+    return [value for values in lists for value in values]
 
 
 class _Clock:

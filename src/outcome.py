@@ -16,28 +16,30 @@ from src.assembly import Run, ranked_protocols
 from src.benchmarks.join import spellings
 from src.evaluator import Evaluator, Score
 from src.run_folder import PROVENANCE, RESULT, SCORES, write_json
-from src.scoring import append_scores
+from src.scoring import Ranks
 from src.search_spaces.space import Input
 from src.supernet.path import Path as SupernetPath
 from src.supernet.path import parse_path
 
 
-def conclude(run: Run) -> dict[str, Any]:
+def conclude(run: Run) -> None:
     """Score paths, write scores.csv, figures and result.json, and show one table. A killed scoring goes on."""
     started = time.monotonic()
     run.module.to(run.device)
+    ranks = Ranks()
     for protocol in ranked_protocols(run.cfg):
-        _score(run, protocol)
+        _score(run, protocol, ranks)
+    if ranks.rank > 0:
+        return
     scores = pd.read_csv(run.folder / SCORES, dtype={"arch": str, "path": str})
     result = _result(run, scores) | {"scoring_seconds": round(time.monotonic() - started, 1)}
     _figures(run, scores)
     _log(run, result)
     write_json(run.folder / RESULT, result)
     show(run, result)
-    return result
 
 
-def _score(run: Run, protocol: str) -> None:
+def _score(run: Run, protocol: str, ranks: Ranks) -> None:
     """Append one row per path to scores.csv as they come, but for those that are there already."""
     cfg = run.cfg.ranking
     settings = {key: cfg[key] for key in ("images", "calibration_images", "batch_size")}
@@ -52,7 +54,7 @@ def _score(run: Run, protocol: str) -> None:
         arch, costs = run.space.format(path), run.space.costs(path, given)
         return {"arch": arch, **score._asdict(), **costs._asdict(), "truth": truth.get(arch), **common}
 
-    append_scores(run.folder / SCORES, evaluator, run.paths, row)
+    ranks.append_scores(run.folder / SCORES, evaluator, run.paths, row)
 
 
 def _result(run: Run, scores: pd.DataFrame) -> dict[str, Any]:

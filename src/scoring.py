@@ -53,7 +53,10 @@ class Ranks:
     """The processes that torchrun started for one command, each scoring a share; without it, this process alone."""
 
     def __init__(self) -> None:
-        """Reads RANK and WORLD_SIZE; processes meet over gloo, whatever device they compute on."""
+        """Of a group that exists, or of RANK and WORLD_SIZE: then over gloo, whatever device they compute on."""
+        if distributed.is_initialized():
+            self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
+            return
         self.rank, self.size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         if self.size > 1:
             distributed.init_process_group("gloo", timeout=PATIENCE)

@@ -21,7 +21,9 @@ from src.optimizer import extend
 from src.record import GRADIENT_NORMS, SAMPLES, Record
 from src.reduction import Outcome, Sharing
 from src.samplers.sampler import Sampler
+from src.static import StaticWindow
 from src.supernet.batch_norm import set_ghost_batch
+from src.supernet.choice import is_permuted
 from src.supernet.inter_choice import frozen_rows, is_split, split_weights, tables
 from src.supernet.path import Route, Update, format_route
 from src.tally import Counts, Means, Stopwatch
@@ -70,8 +72,9 @@ class SupernetStep(pl.LightningModule):
         self.net, self.sampler, self.settings = net, sampler, settings
         self.make_optimizer, self.learning_rate, self.split_step = optimizer, learning_rate, split_step
         self.sharing = sharing or Sharing()
-        self.stop_requested = self.stopping = False
-        """Whether this process was asked to stop, and whether all are to stop after this step."""
+        self.stop_requested = self.stop_agreed = False
+        """Whether this process was asked to stop, and whether all know of one that was."""
+        self.static = StaticWindow(net)
         self.tables = tables(net)
         self.steps = 0
         self.unchecked: list[tuple[int, tuple[Route, ...], Tensor]] = []
@@ -83,6 +86,11 @@ class SupernetStep(pl.LightningModule):
         self.stopwatch = Stopwatch()
         self.counts, self.means = Counts(sampler.sizes), Means()
         set_ghost_batch(net, sampler.ghost_batch)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the run ends after this step: all processes must agree, or some would wait for the others."""
+        return self.stop_agreed if self.sharing.size > 1 else self.stop_requested
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimizer of the whole supernet."""
@@ -139,6 +147,8 @@ class SupernetStep(pl.LightningModule):
             if SAMPLES in self.sampler.wants:
                 self._record_samples(logits, losses, record)
         self.manual_backward(torch.stack(means).sum() * weight)
+        if self._is_static(routes):
+            self.static.clear_unreached(routes)  # type: ignore[arg-type]
         if held is not None:
             self._clip_gradients()
             self._add_gradients(held)
@@ -147,9 +157,14 @@ class SupernetStep(pl.LightningModule):
             record.hits.append((logits.detach().argmax(1) == batch.labels).sum())
 
     def _logits(self, images: Tensor, routes: tuple[Route, ...]) -> list[Tensor]:
+        if self._is_static(routes):
+            return self.static(images, routes)  # type: ignore[arg-type]
         if len(routes) == 1:
             return [self.net(images, routes[0])]
         return self.net.window(images, routes)  # type: ignore[operator]
+
+    def _is_static(self, routes: tuple[Route, ...]) -> bool:
+        return self.settings.way == "compiled" and is_permuted(routes, self.sampler.sizes)
 
     def _reduce(self, batch: Batch, record: Record) -> None:
         """Make the update that of all processes, and count what it showed."""
@@ -160,7 +175,7 @@ class SupernetStep(pl.LightningModule):
             self.stop_requested,
         )
         found = self.sharing.reduce(self.net, found, len(record.routes))
-        self.stopping = found.stop
+        self.stop_agreed |= found.stop
         record.losses, record.hits = list(found.losses.unbind()), list(found.hits.unbind())
         for loss, hits in zip(record.losses, record.hits, strict=True):
             self.means.add(loss, hits, len(batch.labels) * self.sharing.images)

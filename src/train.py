@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from src.checks import check_training
 from src.command import launch
+from src.processes import is_one_of_several, run_on_devices
 from src.resume import settle
 
 
@@ -20,6 +21,9 @@ def main(cfg: DictConfig, folder: Path) -> None:
     hydra = HydraConfig.get()
     cfg = settle(cfg, folder, list(hydra.overrides.task), is_sweep=hydra.mode == RunMode.MULTIRUN)
     check_training(cfg)
+    if cfg.trainer.devices > 1 and not is_one_of_several():
+        run_on_devices("src.train", [*hydra.overrides.task, f"hydra.run.dir={folder}"], cfg.trainer.devices)
+        return
 
     from src.assembly import assemble  # late: torch and Lightning take seconds to import
     from src.outcome import conclude

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from src.allocator import keep_freed_memory
 from src.assembly import WANDB_ID, Run
-from src.checkpoint import Checkpoints, checkpoint_path
+from src.checkpoint import checkpoint_path
 from src.command import Interrupted
 from src.errors import RunError, UsageError
 from src.evaluator import Evaluator
@@ -20,6 +20,7 @@ from src.journal import Journal, Rhythm
 from src.provenance import store_provenance
 from src.resume import cut_back_tables, store
 from src.run_folder import RESULT, SCORES, SPLIT, claim, replace_file
+from src.step import SupernetStep
 from src.supernet.path import Path as SupernetPath
 
 VALIDATION = 3
@@ -29,11 +30,15 @@ VALIDATION = 3
 def begin(run: Run) -> None:
     """Write down what the run is, and drop what was written after the checkpoint it goes on from."""
     folder = run.folder
-    run.lock = claim(folder)
+    if run.trainer.world_size > 1:
+        run.trainer.strategy.setup_environment()
     if run.device.type == "cpu":
         keep_freed_memory()
     torch.set_num_threads(run.threads)
     run.dataset.check_split(folder / SPLIT)
+    if not run.trainer.is_global_zero:  # the first process writes for all
+        return
+    run.lock = claim(folder)
     _open_loggers(run)
     if run.module.steps < run.budget.steps:
         for name in (RESULT, SCORES):  # of a smaller budget: the weights will be others
@@ -51,15 +56,15 @@ def fit(run: Run) -> None:
         Interrupted: a signal arrived.
         RunError: the loop ended before the budget for another reason.
     """
-    module, checkpoints = run.module, run.checkpoints
+    module = run.module
     if module.steps >= run.budget.steps:
         return
     path = str(checkpoint_path(run.folder, run.cfg.checkpoint)) if module.steps else None
     run.trainer.callbacks.insert(0, _journal(run))  # type: ignore[attr-defined]
-    with _finishing_the_step(checkpoints):
+    with _finishing_the_step(module):
         run.trainer.fit(module, run.loader, ckpt_path=path, weights_only=True)
     module.stopwatch.stop()
-    if checkpoints.stop_requested:
+    if module.stopping:
         raise Interrupted(f"interrupted after step {module.steps}; go on with resume={run.folder}")
     if module.steps < run.budget.steps:
         raise RunError(f"training ended at step {module.steps} of {run.budget.steps}; go on with resume={run.folder}")
@@ -67,8 +72,8 @@ def fit(run: Run) -> None:
 
 def close(run: Run) -> None:
     """End the run for its loggers, or the next job of a sweep would go on with it."""
+    torch.set_num_threads(run.threads_before)
     if run.lock is not None:
-        torch.set_num_threads(run.threads_before)
         run.lock.close()
     if run.trainer.loggers:
         import wandb
@@ -78,9 +83,10 @@ def close(run: Run) -> None:
 
 def show_finished(run: Run) -> None:
     """Say that there is nothing left to do; the budget on file is put in the words it was last asked for in."""
-    if run.module.steps == run.budget.steps:
+    if run.module.steps == run.budget.steps and run.trainer.is_global_zero:
         store(run.cfg, run.folder)
-    print(f"{run.folder} is finished: {run.module.steps} steps, see {RESULT} there")
+    if run.trainer.is_global_zero:
+        print(f"{run.folder} is finished: {run.module.steps} steps, see {RESULT} there")
 
 
 def validation_paths(run: Run) -> list[SupernetPath]:
@@ -113,20 +119,20 @@ def _journal(run: Run) -> Journal:
 
 
 @contextmanager
-def _finishing_the_step(checkpoints: Checkpoints) -> Iterator[None]:
+def _finishing_the_step(module: SupernetStep) -> Iterator[None]:
     """On Ctrl-C or SIGTERM let the step in progress end and be saved; a second signal stops at once."""
 
     def request(number: int, frame: FrameType | None) -> None:
-        if checkpoints.stop_requested:
+        if module.stop_requested:
             raise KeyboardInterrupt
-        checkpoints.stop_requested = True
+        module.stop_requested = True
 
     signals = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, request) for number in signals]
     try:
         yield
     except (SystemExit, KeyboardInterrupt):  # what Lightning makes of SIGTERM, and of a second Ctrl-C
-        checkpoints.stop_requested = True
+        module.stop_requested = True
     finally:
         for number, handler in zip(signals, before, strict=True):
             signal.signal(number, handler)

@@ -27,7 +27,7 @@ SPACES: dict[str, tuple[SearchSpace, Input]] = {
     "mobilenet_a": (MobileNetA(NARROW, 2, KEPT), Input(3, 5, 8)),
     "mobilenet_b": (MobileNetB(NARROW, 2, (2, 1, 1, 1, 1, 1)), Input(3, 5, 8)),
     "proxyless, irregular": (Proxyless(NARROW, 2, KEPT), Input(3, 5, 4)),
-    "nas_bench_macro": (NasBenchMacro(strides=(1, 1, 2)), Input(3, 5, 8)),
+    "nas_bench_macro": (NasBenchMacro(channels=(8, 8, 16), strides=(1, 1, 2)), Input(3, 5, 8)),
     "nas_bench_201": (NasBench201(cells=1), Input(3, 5, 8)),
     "nas_bench_201 N=2, linear transformer": (NasBench201("no_none", 2, linear_transformer=True), Input(3, 5, 8)),
     "nas_bench_201 of PA&DA": (

@@ -26,7 +26,12 @@ def test_saved_bytes_grow_with_images_and_routes_and_leave_the_net_alone() -> No
 @pytest.mark.parametrize(("free", "way"), [(10**9, "window"), (10**5, "serial"), (None, "serial")])
 def test_a_window_is_taken_where_it_fits(free: int | None, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(window_memory, "free_bytes", lambda device: free)
-    assert fitting_way(SPACE.build(1, 10, 8), SPACE.sizes, torch.zeros(2, 1, 8, 8), 64, CPU) == way
+    found = fitting_way(SPACE.build(1, 10, 8), SPACE.sizes, torch.zeros(2, 1, 8, 8), 64, torch.device("cuda"))
+    assert found == way
+
+
+def test_on_a_cpu_the_window_gains_nothing() -> None:
+    assert fitting_way(SPACE.build(1, 10, 8), SPACE.sizes, torch.zeros(2, 1, 8, 8), 64, CPU) == "serial"
 
 
 def test_free_memory_is_what_the_system_says() -> None:

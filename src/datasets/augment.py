@@ -5,14 +5,20 @@ B images of a mini-batch, C channels, S px a side.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Augment = Callable[[Tensor, int], Tensor]
-"""Images (B, C, S, S) uint8 and a seed to images of the same shape: every image is drawn for by itself."""
+from src.devices import move
+
+
+class Augment(Protocol):
+    """Images (B, C, S, S) uint8 and a seed to images of the same shape: every image is drawn for by itself."""
+
+    def __call__(self, images: Tensor, seed: int, first: int = 0, total: int | None = None) -> Tensor:
+        """The images may be a part of a batch of `total`, from its image `first` on: that batch's draws are theirs."""
 
 
 class ShiftFlip:
@@ -26,12 +32,13 @@ class ShiftFlip:
     def __init__(self, shift: int, flip: bool) -> None:
         self.shift, self.flip = shift, flip
 
-    def __call__(self, images: Tensor, seed: int) -> Tensor:
+    def __call__(self, images: Tensor, seed: int, first: int = 0, total: int | None = None) -> Tensor:
         """The same (B, C, S, S) as given, shifted and flipped; dtype and device stay."""
         if not (self.shift or self.flip):
             return images
         count, channels, side, _ = images.shape
-        rows, columns = (source.to(images.device) for source in self._draw(count, side, seed))
+        drawn = self._draw(total or count, side, seed)
+        rows, columns = (move(source[first : first + count], images.device) for source in drawn)
         framed = F.pad(images, (self.shift,) * 4)
         shifted = framed.gather(2, rows[:, None, :, None].expand(-1, channels, -1, framed.shape[3]))
         return shifted.gather(3, columns[:, None, None, :].expand(-1, channels, side, -1))

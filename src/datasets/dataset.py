@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from src.datasets.split import Indices
+from src.datasets.stream import ALL, Share
 from src.errors import UsageError
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
@@ -92,8 +93,10 @@ class Dataset(ABC):
         return images.float().div_(255).sub_(mean).div_(std)
 
     @abstractmethod
-    def train_loader(self, batch_size: int, steps: int, seed: int, device: torch.device) -> TrainLoader:
-        """The augmented batches of a run of `steps` steps; shuffling and augmentation depend on `seed` alone."""
+    def train_loader(
+        self, batch_size: int, steps: int, seed: int, device: torch.device, share: Share = ALL
+    ) -> TrainLoader:
+        """The augmented batches of a run of `steps` steps, or a share of each; all depends on `seed` alone."""
 
     @abstractmethod
     def batches(self, part: str, batch_size: int, device: torch.device, images: int | None = None) -> Iterable[Batch]:

@@ -11,11 +11,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from src.datasets.augment import Augment, ShiftFlip
+from src.datasets.augment import ShiftFlip
 from src.datasets.dataset import Batch, Dataset, channel_statistics
 from src.datasets.loader import StreamLoader
 from src.datasets.split import Indices
-from src.datasets.stream import Shuffle, Stream
+from src.datasets.stream import ALL, Draw, Share, Shuffle, Stream
+from src.devices import move
 
 
 class Resident(NamedTuple):
@@ -60,10 +61,12 @@ class MemoryDataset(Dataset):
         self.augment = ShiftFlip(shift, flip)
         self._parts = {p: Resident(images[p], labels[p], torch.from_numpy(indices[p])) for p in indices}
 
-    def train_loader(self, batch_size: int, steps: int, seed: int, device: torch.device) -> StreamLoader:
+    def train_loader(
+        self, batch_size: int, steps: int, seed: int, device: torch.device, share: Share = ALL
+    ) -> StreamLoader:
         """Augmented batches; no worker processes, since a batch costs less than handing it over would."""
         count = self.size("train")
-        stream = Stream(Shuffle(count, seed), count, batch_size, steps, seed)
+        stream = Stream(Shuffle(count, seed), count, batch_size, steps, seed, share)
         return StreamLoader(stream, lambda draws: self._augmented(draws, device))
 
     def batches(self, part: str, batch_size: int, device: torch.device, images: int | None = None) -> Iterator[Batch]:
@@ -72,18 +75,18 @@ class MemoryDataset(Dataset):
         for start in range(0, count, batch_size):
             yield self.load(part, torch.arange(start, min(start + batch_size, count)), device)
 
-    def load(
-        self, part: str, positions: Tensor, device: torch.device, augment: Augment | None = None, seed: int = 0
-    ) -> Batch:
-        """The images at `positions` (B,) of a part, augmented with the seed if asked for, then normalised."""
+    def load(self, part: str, positions: Tensor, device: torch.device, draw: Draw | None = None) -> Batch:
+        """The images at `positions` (B,) of a part, augmented if they are of a draw, then normalised."""
         images, labels, numbers = self._resident(part, device)
-        where = positions.to(device)
-        chosen = images[where] if augment is None else augment(images[where], seed)
+        where = move(positions, device)
+        chosen = images[where]
+        if draw is not None:
+            chosen = self.augment(chosen, draw.seed, draw.first, draw.total)
         return Batch(self.normalise(chosen), labels[where], numbers[where])
 
     def _augmented(self, draws: Stream, device: torch.device) -> Iterator[Batch]:
         for draw in draws:
-            yield self.load("train", draw.positions, device, self.augment, draw.seed)
+            yield self.load("train", draw.positions, device, draw)
 
     def _resident(self, part: str, device: torch.device) -> Resident:
         """A part on the device, moved there once."""

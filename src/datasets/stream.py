@@ -47,21 +47,42 @@ class Shuffle:
 
 
 class Draw(NamedTuple):
-    """One mini-batch to load: positions (B,) in the training part, and the seed of its augmentation."""
+    """One mini-batch to load, or a process's share of it."""
 
     positions: Tensor
+    """(B,) in the training part, or a share of them."""
     seed: int
+    """Of the augmentation of the whole mini-batch."""
+    first: int
+    """Where in the mini-batch the share begins."""
+    total: int
+    """B"""
+
+
+class Share(NamedTuple):
+    """The part of each mini-batch that one of several processes loads."""
+
+    rank: int = 0
+    ranks: int = 1
+
+    def of(self, count: int) -> slice:
+        """Which of `count` images it is: neighbours, so many for each process."""
+        each = count // self.ranks
+        return slice(self.rank * each, (self.rank + 1) * each)
+
+
+ALL = Share()
 
 
 class Stream:
     """The mini-batches of a whole run, `steps` of them, epoch after epoch; an incomplete last batch is left out."""
 
-    def __init__(self, order: Order, count: int, batch_size: int, steps: int, seed: int) -> None:
+    def __init__(self, order: Order, count: int, batch_size: int, steps: int, seed: int, share: Share = ALL) -> None:
         if batch_size > count:
             raise UsageError(f"batch_size={batch_size} is more than the {count} training images: use at most {count}")
         self.order, self.batch_size, self.steps, self.seed = order, batch_size, steps, seed
         self.epoch_steps = count // batch_size
-        self.start = 0
+        self.start, self.share = 0, share
         self._orders: dict[int, dict[str, Any]] = {}  # epoch -> state of the order before it was drawn
 
     def __iter__(self) -> Iterator[Draw]:
@@ -73,7 +94,8 @@ class Stream:
                 self._orders[epoch] = self.order.state_dict()
                 positions = self.order.draw(epoch)
             batch = positions[at * self.batch_size : (at + 1) * self.batch_size]
-            yield Draw(batch, mix(self.seed, epoch, at))
+            mine = self.share.of(self.batch_size)
+            yield Draw(batch[mine], mix(self.seed, epoch, at), mine.start, self.batch_size)
 
     def state_dict(self, step: int) -> dict[str, Any]:
         """What is needed to go on after `step` steps; loaders read ahead, so they say how many were consumed."""

@@ -24,7 +24,7 @@ from src.datasets.folder import Files, Parts
 from src.datasets.loader import StreamLoader
 from src.datasets.options import check_number
 from src.datasets.split import Indices
-from src.datasets.stream import Shuffle, Stream, mix
+from src.datasets.stream import ALL, Share, Shuffle, Stream, mix
 from src.errors import UsageError
 
 IMAGENET: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -33,8 +33,8 @@ IMAGENET: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 IMAGENET_GREY: Statistics = ((0.459,), (0.226,))
 """The mean under ITU-R 601 luma weights; the deviation is the channels' average."""
 
-Request = tuple[Indices, int]
-"""Positions (B,) in the training part and the seed of their augmentation."""
+Request = tuple[Indices, int, int, int]
+"""A stream's draw, its positions (B,) as an array."""
 
 
 class WorkerDataset(Dataset):
@@ -76,10 +76,12 @@ class WorkerDataset(Dataset):
         self.memory_limit = memory_limit_mb * 1e6
         self._kept: dict[str, Tensor] = {}  # part -> its first images, decoded
 
-    def train_loader(self, batch_size: int, steps: int, seed: int, device: torch.device) -> StreamLoader:
+    def train_loader(
+        self, batch_size: int, steps: int, seed: int, device: torch.device, share: Share = ALL
+    ) -> StreamLoader:
         """Augmented batches, the same for any number of workers, which live as long as one iteration."""
         count = self.size("train")
-        stream = Stream(Shuffle(count, seed), count, batch_size, steps, seed)
+        stream = Stream(Shuffle(count, seed), count, batch_size, steps, seed, share)
         return StreamLoader(stream, lambda draws: self._augmented(draws, device))
 
     def batches(self, part: str, batch_size: int, device: torch.device, images: int | None = None) -> Iterator[Batch]:
@@ -90,10 +92,10 @@ class WorkerDataset(Dataset):
             start += len(pixels)
 
     def _augmented(self, draws: Stream, device: torch.device) -> Iterator[Batch]:
-        requests = ((draw.positions.numpy(), draw.seed) for draw in draws)
+        requests = ((draw.positions.numpy(), draw.seed, draw.first, draw.total) for draw in draws)
         batches = read_ahead(self.files["train"], self.train_reader, requests, self.workers, device.type == "cuda")
-        for pixels, (positions, seed) in batches:
-            images = self.augment(pixels.to(device, non_blocking=True), seed)
+        for pixels, (positions, *drawn) in batches:
+            images = self.augment(pixels.to(device, non_blocking=True), *drawn)
             yield self._batch(images, "train", torch.from_numpy(positions), device)
 
     def _batch(self, pixels: Tensor, part: str, positions: Tensor, device: torch.device) -> Batch:
@@ -154,10 +156,10 @@ class Replies(TorchDataset[Reply]):
 
     def __getitem__(self, request: Request) -> Reply:
         """The pixels of a batch, each image augmented by a seed of its own."""
-        positions, seed = request
+        positions, seed, first, _ = request
         try:
             with isolate_rng(include_cuda=False):
-                images = [self._read(position, mix(seed, slot)) for slot, position in enumerate(positions)]
+                images = [self._read(position, mix(seed, slot)) for slot, position in enumerate(positions, first)]
         except UsageError as error:
             return error
         return torch.from_numpy(np.stack(images)), request

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.nn import functional as F
 
 from src.errors import UsageError
 
@@ -54,32 +55,31 @@ class BatchNorm(nn.BatchNorm2d):
     def _repeated(self, x: Tensor) -> Tensor:
         """R updates r <- (1 - a) r + a s with one s are one with 1 - (1 - a)^R in the place of a."""
         assert self.momentum is not None  # cumulative averages are for scoring
-        momentum, self.momentum = self.momentum, 1 - (1 - self.momentum) ** self.repeats
-        try:
-            y = self._normalised(x)
-        finally:
-            self.momentum = momentum
+        momentum = 1 - (1 - self.momentum) ** self.repeats
+        if self.synchronised:
+            return synchronised_batch_norm(x, self, momentum, self.repeats)
         if self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(self.repeats - 1)
-        return y
+            self.num_batches_tracked.add_(self.repeats)
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, True, momentum, self.eps)
 
 
-def synchronised_batch_norm(x: Tensor, norm: nn.BatchNorm2d) -> Tensor:
+def synchronised_batch_norm(x: Tensor, norm: nn.BatchNorm2d, momentum: float | None = None, repeats: int = 1) -> Tensor:
     """x (B, C, H, W) normalised by mean and variance over the images of all processes, which move the statistics too.
 
-    torch's own SyncBatchNorm needs a GPU. Two reductions forward and two backward.
+    `momentum` None is the norm's own. torch's SyncBatchNorm needs a GPU. Two reductions forward and two backward.
     """
     processes = distributed.get_world_size()
     mean = _Summed.apply(x.mean((0, 2, 3))) / processes
     centred = x - mean[:, None, None]
     variance = _Summed.apply(centred.square().mean((0, 2, 3))) / processes
     if norm.running_mean is not None and norm.running_var is not None:
-        assert norm.momentum is not None
+        momentum = norm.momentum if momentum is None else momentum
+        assert momentum is not None
         assert norm.num_batches_tracked is not None
         count = processes * x.numel() / x.shape[1]
-        norm.running_mean.lerp_(mean.detach(), norm.momentum)
-        norm.running_var.lerp_(variance.detach() * count / (count - 1), norm.momentum)
-        norm.num_batches_tracked.add_(1)
+        norm.running_mean.lerp_(mean.detach(), momentum)
+        norm.running_var.lerp_(variance.detach() * count / (count - 1), momentum)
+        norm.num_batches_tracked.add_(repeats)
     y = centred * (variance + norm.eps).rsqrt()[:, None, None]
     return y if norm.weight is None else y * norm.weight[:, None, None] + norm.bias[:, None, None]
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from src.supernet.batch_norm import BatchNorm, repeated, stacked
-from src.supernet.choice import ChoiceBlock
+from src.supernet.choice import ChoiceBlock, Routing
 from src.supernet.path import Path, Route
 from src.supernet.segment import Segment
 
@@ -47,6 +47,14 @@ class Cell(nn.Module):
         """(B, C, H, W) to the same shape; a route has one entry per edge."""
         blocks = zip(self.blocks(), route, strict=True)
         return run_graph(x, [partial(b, entry=entry, before=b.entries_before(route)) for b, entry in blocks])
+
+    def run_all(self, xs: Tensor, routing: Routing) -> Tensor:
+        """Every choice of every edge once: (m, B, C, H, W) of m paths to the same shape."""
+        nodes = [xs]
+        for node in range(1, NODES):
+            sums = [self.blocks()[edge].run_all(nodes[source], routing, edge) for edge, source in incoming(node)]
+            nodes.append(sum(sums[1:], sums[0]))
+        return nodes[-1]
 
     def blocks(self) -> list[ChoiceBlock]:
         """The choice block of each edge."""
@@ -117,6 +125,37 @@ class CellNet(nn.Module):
                     xs = cell(torch.cat(list(xs))).chunk(count)
         with stacked([self.tail], count):
             return list(self.tail(torch.cat(list(xs))).chunk(count))
+
+    def static_window(self, x: Tensor, routing: Routing) -> Tensor:
+        """As `window`, but which path runs what is data: the same operations in every step. Logits (m, B, classes).
+
+        The caller says what is shared: `repeated` for the stem, `stacked` for what `shared` names.
+        """
+        m = routing.choices.shape[1]
+        shared = self.stem(x)
+        xs = torch.stack([shared] * m)
+        for cell in self.cells:
+            if isinstance(cell, Cell):
+                xs = cell.run_all(xs, routing)
+            else:
+                xs = cell(xs.flatten(0, 1)).unflatten(0, (m, -1))
+        return self.tail(xs.flatten(0, 1)).unflatten(0, (m, -1))
+
+    def shared(self) -> list[nn.Module]:
+        """What runs on the images of all paths of a window at once, beside the stem."""
+        return [*(cell for cell in self.cells if not isinstance(cell, Cell)), self.tail]
+
+    def unreached(self, path: Path) -> list[nn.Module]:
+        """The operations on a path whose outputs go nowhere, for all that follows is Zero: they get no gradient."""
+        blocks = [cell.blocks() for cell in self.cells if isinstance(cell, Cell)]
+        passes = [not isinstance(block.operation_on(path, edge), Zero) for edge, block in enumerate(blocks[0])]
+        reached = {NODES - 1}
+        for edge in reversed(range(len(EDGES))):
+            source, target = EDGES[edge]
+            if passes[edge] and target in reached:
+                reached.add(source)
+        dead = [edge for edge, (_, target) in enumerate(EDGES) if target not in reached]
+        return [cell[edge].operation_on(path, edge) for cell in blocks for edge in dead]
 
     def segments(self) -> list[Segment]:
         """The stem, each edge of the first cell, all the rest: later cells have no beginning that paths share."""

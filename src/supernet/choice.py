@@ -9,10 +9,13 @@ import copy
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from src.devices import move
 from src.supernet.path import Entry, Path, Route
 
 
@@ -46,6 +49,21 @@ class ChoiceBlock(nn.Module):
             return self._run(x, entry, before)
         weights = [(w, choice) for choice, w in enumerate(entry.unbind()) if w.requires_grad or w != 0]
         return torch.stack([w * self._run(x, choice, before) for w, choice in weights]).sum(0)
+
+    def run_all(self, xs: Tensor, routing: Routing, layer: int) -> Tensor:
+        """Every choice once, each on the path that has it: xs (m, B, C, H, W) to (m, B, C', H', W'), both by path.
+
+        Which path that is comes as a tensor, so that the operations and their order are the same in every step.
+        """
+        assert not len(self.copies)
+        by_choice = _select(xs, routing.places[layer]).unbind()
+        ys = [self._run(x, choice, self._before_all(routing, layer, choice)) for choice, x in enumerate(by_choice)]
+        return _select(torch.stack(ys), routing.choices[layer])
+
+    def _before_all(self, routing: Routing, layer: int, choice: int) -> tuple[Tensor, ...]:
+        """What the path that has this choice chose before: a one-hot vector for each layer this block depends on."""
+        path = routing.places[layer, choice : choice + 1]  # a number would be read by the host
+        return tuple(routing.one_hot[earlier].index_select(0, path)[0] for earlier in self.before)
 
     def entries_before(self, route: Route) -> tuple[Entry, ...]:
         """What a route says about the layers this block depends on; the route may end before this layer."""
@@ -98,6 +116,41 @@ class ChoiceBlock(nn.Module):
         for combination in itertools.product(*options):
             chosen, shares = zip(*combination, strict=True)
             yield chosen, torch.stack(shares).prod()
+
+
+class Routing(NamedTuple):
+    """m paths that run every choice of each of L layers once, as tensors on the device."""
+
+    choices: Tensor
+    """(L, m): path k's choice in each layer."""
+    places: Tensor
+    """(L, m): the path that has each choice."""
+    one_hot: Tensor
+    """(L, m, m): path k's choice as a vector."""
+
+
+def routing_of(paths: Sequence[Path], device: torch.device, dtype: torch.dtype) -> Routing:
+    """Of m paths, in each layer of which every choice occurs once."""
+    choices = torch.tensor(paths).t().contiguous()
+    one_hot = F.one_hot(choices, len(paths)).to(dtype)
+    return Routing(*(move(tensor, device) for tensor in (choices, choices.argsort(1), one_hot)))
+
+
+def is_permuted(paths: Sequence[Route], sizes: Sequence[int]) -> bool:
+    """Whether every choice of every layer occurs exactly once."""
+    columns = zip(*paths, strict=True)
+    return all(
+        all(isinstance(entry, int) for entry in column) and sorted(column) == list(range(size))
+        for column, size in zip(columns, sizes, strict=True)
+    )
+
+
+def _select(xs: Tensor, rows: Tensor) -> Tensor:
+    """Some rows of (m, B, C, H, W) in the memory format that each row has."""
+    channels_last = xs[0].is_contiguous(memory_format=torch.channels_last)
+    if not channels_last:
+        return xs.index_select(0, rows)
+    return xs.permute(0, 1, 3, 4, 2).index_select(0, rows).permute(0, 1, 4, 2, 3)
 
 
 def _shares(entry: Entry) -> list[tuple[int, Tensor]]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from src.supernet.batch_norm import repeated, stacked
-from src.supernet.choice import ChoiceBlock
+from src.supernet.choice import ChoiceBlock, Routing
 from src.supernet.path import Path, Route
 from src.supernet.segment import Segment
 
@@ -41,6 +41,26 @@ class Supernet(nn.Module):
             xs = [block(x, route[layer], block.entries_before(route)) for x, route in zip(xs, routes, strict=True)]
         with stacked([self.tail], len(routes)):
             return list(self.tail(torch.cat(xs)).chunk(len(routes)))
+
+    def static_window(self, x: Tensor, routing: Routing) -> Tensor:
+        """As `window`, but which path runs what is data: the same operations in every step. Logits (m, B, classes).
+
+        The caller says what is shared: `repeated` for the stem, `stacked` for what `shared` names.
+        """
+        m = routing.choices.shape[1]
+        shared = self.stem(x)
+        xs = torch.stack([shared] * m)
+        for layer, block in self.blocks():
+            xs = block.run_all(xs, routing, layer)
+        return self.tail(xs.flatten(0, 1)).unflatten(0, (m, -1))
+
+    def shared(self) -> list[nn.Module]:
+        """What runs on the images of all paths of a window at once, beside the stem."""
+        return [self.tail]
+
+    def unreached(self, path: Path) -> list[nn.Module]:
+        """Operations on a path whose outputs go nowhere: none here."""
+        return []
 
     def segments(self) -> list[Segment]:
         """The stem, each layer, the tail."""

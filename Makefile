@@ -8,7 +8,7 @@ PYTEST := $(PY) -m pytest -n 2
 export OMP_NUM_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-all lint smoke ablation report ground-truth clean
+.PHONY: help setup train test test-all lint smoke ablation bench report ground-truth clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ ablation: setup  ## the four-way fairness ablation on mini, both budgets, and it
 	$(PY) -m src.report runs=runs/fairness_ablation/mini
 	$(PY) -m src.train -m experiment=fairness_ablation_equal_passes
 	$(PY) -m src.report runs=runs/fairness_ablation_equal_passes/mini
+
+bench: setup  ## the speed of the fair step beside the plain loop (25 minutes on 2 cores)
+	$(PY) -m src.bench bench=step rounds=3
 
 report: setup  ## tables, figures and one page of RUNS=<folder>
 	$(PY) -m src.report runs=$(RUNS)

@@ -247,14 +247,20 @@ def statistics(
 
 
 class _State:
-    """What scoring changes in one norm. Ghost batches are a matter of training: scoring takes each batch as a whole."""
+    """What scoring changes in one norm.
+
+    Ghost batches and other processes' images are a matter of training: scoring takes each batch as it is.
+    """
 
     def __init__(self, norm: Norm) -> None:
         self.norm, self.tracks, self.momentum = norm, norm.track_running_stats, norm.momentum
         self.ghost_batch = getattr(norm, "ghost_batch", None)
         self.buffers = {name: value.clone() for name, value in norm.named_buffers()}
+        self.synchronised = getattr(norm, "synchronised", False)
         if self.ghost_batch is not None:
             norm.ghost_batch = None  # type: ignore[assignment]
+        if self.synchronised:
+            norm.synchronised = False  # type: ignore[assignment]
 
     def restore_buffers(self) -> None:
         """The statistics as they were."""
@@ -266,4 +272,6 @@ class _State:
         self.norm.track_running_stats, self.norm.momentum = self.tracks, self.momentum
         if self.ghost_batch is not None:
             self.norm.ghost_batch = self.ghost_batch
+        if self.synchronised:
+            self.norm.synchronised = True  # type: ignore[assignment]
         self.restore_buffers()

@@ -135,10 +135,7 @@ class CellNet(nn.Module):
         shared = self.stem(x)
         xs = torch.stack([shared] * m)
         for cell in self.cells:
-            if isinstance(cell, Cell):
-                xs = cell.run_all(xs, routing)
-            else:
-                xs = cell(xs.flatten(0, 1)).unflatten(0, (m, -1))
+            xs = cell.run_all(xs, routing) if isinstance(cell, Cell) else cell(xs.flatten(0, 1)).unflatten(0, (m, -1))
         return self.tail(xs.flatten(0, 1)).unflatten(0, (m, -1))
 
     def shared(self) -> list[nn.Module]:

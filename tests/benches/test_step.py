@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from src.bench import main
+from src.benches.overhead import bare_loop, lightning_loop
 from src.benches.plain_loop import Pictures, PlainLoop
 from src.benches.roofline import Limits, Work, work_of_a_step
 from src.benches.step import best_ratio
+from src.benches.timing import noise
 from src.command import launch
 from src.search_spaces.mini import Mini
 from src.search_spaces.space import Input
@@ -67,6 +69,30 @@ def test_the_plain_loop_trains_every_choice_in_every_step() -> None:
     loop.step()
     assert all(parameter.grad is not None for parameter in net.parameters())
     assert {len(images) for images, _ in (next(loop.batches), next(loop.batches))} == {8}
+
+
+def test_overhead_of_two_loops_that_compute_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["bench=overhead", "case=mini", "batch_size=8", "rounds=2", "steps=3", "threads=1"]
+    assert launch("bench", main, [*arguments, f"hydra.run.dir={tmp_path}"]) == 0
+    result = json.loads((tmp_path / "result.json").read_text())
+    figures = result["cases"]["mini"]
+    assert figures["bare_seconds"]["median"] > 0
+    assert result["ratio"] == pytest.approx(1 / (1 + figures["overhead"]["median"]))
+    assert "mini" in capsys.readouterr().out
+
+
+def test_the_bare_loop_and_lightning_take_the_same_steps() -> None:
+    """The same paths on the same images: batch norms end alike, the learning rate being 0."""
+    states = []
+    for loop in (bare_loop, lightning_loop):
+        torch.manual_seed(0)
+        net = SPACE.build(1, 10, 8)
+        data = noise(GIVEN, 16, 1, 0)
+        seconds = list(loop(net, SPACE, data.train_loader(8, 4, 0, torch.device("cpu")), 3, torch.device("cpu")))
+        assert len(seconds) == 3
+        states.append(net.state_dict())
+    for name, value in states[0].items():
+        torch.testing.assert_close(states[1][name], value)
 
 
 @pytest.mark.parametrize("side", [8, 64])

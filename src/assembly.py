@@ -79,7 +79,7 @@ class Run:
 
 def assemble(cfg: DictConfig, folder: Path) -> Run:
     """Build everything a run needs, with the state of its checkpoint if it has one."""
-    _quiet()
+    quiet()
     torch.manual_seed(mix(cfg.seed, WEIGHTS))
     dataset: Dataset = instantiate(cfg.dataset)
     space: SearchSpace = instantiate(cfg.search_space)
@@ -260,7 +260,7 @@ def _take_back(run: Run) -> None:
     run.loader.load_state_dict(saved["fairpath"]["loader"])
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Keep Lightning's own chatter off the terminal."""
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):

@@ -15,7 +15,7 @@ from src.benches.checks import check_bench, with_space
 from src.command import launch
 from src.settings import one_of
 
-BENCHES = ("step", "evaluate", "overhead", "inter_choice")
+BENCHES = ("step", "evaluate", "data", "overhead", "inter_choice")
 """Modules of src/benches; each has `run(cfg, device) -> Measured`."""
 
 

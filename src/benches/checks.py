@@ -29,7 +29,7 @@ def check_bench(cfg: DictConfig) -> None:
     for key in COUNTS:
         number(cfg, key, 1, whole=True)
     for key in ("image_size", "batch_size"):
-        number(cfg, key, 1, whole=True, optional=cfg.bench in ("step", "overhead"))
+        number(cfg, key, 1, whole=True, optional=cfg.bench in ("step", "overhead", "data"))
     one_of(cfg, "case", ["all", *cfg.cases])
     if not cfg.ways or set(cfg.ways) - set(WAYS):
         raise UsageError(f"ways={list(cfg.ways)}: give some of {', '.join(WAYS)}, as ways=[serial,window]")

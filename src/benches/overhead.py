@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from src.allocator import keep_freed_memory
+from src.assembly import quiet
 from src.benches.timing import Measured, Spread, clock, noise, plain_table, spread
 from src.datasets.loader import StreamLoader
 from src.progress import progress
@@ -32,6 +33,7 @@ CASES = ("nas_bench_201", "mini")
 
 def run(cfg: DictConfig, device: torch.device) -> Measured:
     """Both cases, or the one asked for; the ratio is the first one's bare time / ours."""
+    quiet()
     if device.type == "cpu":
         keep_freed_memory()
     names = CASES if cfg.case == "all" else (cfg.case,)

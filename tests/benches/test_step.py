@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from src.bench import main
+from src.benches import data
 from src.benches.overhead import bare_loop, lightning_loop
 from src.benches.plain_loop import Pictures, PlainLoop
 from src.benches.roofline import Limits, Work, work_of_a_step
@@ -81,14 +82,24 @@ def test_overhead_of_two_loops_that_compute_the_same(tmp_path: Path, capsys: pyt
     assert "mini" in capsys.readouterr().out
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch's, about more workers than cores
+def test_both_readers_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "FILES", 8)
+    arguments = ["bench=data", "batch_size=4", "rounds=1", "steps=1", "threads=1"]
+    assert launch("bench", main, [*arguments, f"hydra.run.dir={tmp_path}"]) == 0
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert set(result["data"]) == {"memory", "files"}
+    assert result["ratio"] == min(figures["ratio"]["median"] for figures in result["data"].values())
+
+
 def test_the_bare_loop_and_lightning_take_the_same_steps() -> None:
     """The same paths on the same images: batch norms end alike, the learning rate being 0."""
     states = []
     for loop in (bare_loop, lightning_loop):
         torch.manual_seed(0)
         net = SPACE.build(1, 10, 8)
-        data = noise(GIVEN, 16, 1, 0)
-        seconds = list(loop(net, SPACE, data.train_loader(8, 4, 0, torch.device("cpu")), 3, torch.device("cpu")))
+        images = noise(GIVEN, 16, 1, 0)
+        seconds = list(loop(net, SPACE, images.train_loader(8, 4, 0, torch.device("cpu")), 3, torch.device("cpu")))
         assert len(seconds) == 3
         states.append(net.state_dict())
     for name, value in states[0].items():

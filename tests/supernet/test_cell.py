@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from src.search_spaces.nas_bench_201 import NasBench201
 from src.supernet.cell import EDGES, Cell, CellNet, FixedCell, Reduction, Zero, run_graph
 from src.supernet.choice import ChoiceBlock
 
@@ -52,3 +53,15 @@ def test_all_cells_follow_one_route() -> None:
 def test_a_reduction_halves_the_size() -> None:
     block = Reduction(4, 8, affine=True, running_stats=True, bias=False)
     assert block(torch.zeros(2, 4, 8, 8)).shape == (2, 8, 4, 4)
+
+
+def test_what_only_feeds_zeros_is_unreached() -> None:
+    net = NasBench201(cells=1).build(3, 10, 8)
+    path = (3, 3, 3, 0, 3, 0)  # nodes 1 and 2: 0->1 conv, 0->2 conv, 1->2 conv, 0->3 none, 1->3 conv, 2->3 none
+    dead = net.unreached(path)
+    expected = [block.choices[3] for edge, block in net.blocks() if edge in (1, 2)]
+    assert sorted(map(id, dead)) == sorted(map(id, expected))
+    net(torch.randn(4, 3, 8, 8), path).sum().backward()
+    assert all(parameter.grad is None for module in dead for parameter in module.parameters())
+    live = [block.choices[3] for edge, block in net.blocks() if edge in (0, 4)]
+    assert all(parameter.grad is not None for module in live for parameter in module.parameters())

@@ -48,7 +48,7 @@ ablation: setup  ## the four-way fairness ablation on mini, both budgets, and it
 	$(PY) -m src.train -m experiment=fairness_ablation_equal_passes
 	$(PY) -m src.report runs=runs/fairness_ablation_equal_passes/mini
 
-bench: setup  ## the speed of the fair step beside the plain loop (25 minutes on 2 cores)
+bench: setup  ## the speed of the fair step beside the plain loop (half an hour on 2 idle cores)
 	$(PY) -m src.bench bench=step rounds=3
 
 report: setup  ## tables, figures and one page of RUNS=<folder>

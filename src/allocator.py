@@ -1,7 +1,7 @@
 """Memory of a CPU process: freed tensors are kept for the next ones instead of given back to the kernel.
 
 By default glibc maps every tensor beyond 32 MB anew and unmaps it when it is freed, so each step of a training pays
-for zeroed pages again. Keeping them took 2.9 times less time for a strict-fairness step on NAS-Bench-Macro and 1.2
+for zeroed pages again. Keeping them took 1.9 times less time for a strict-fairness step on NAS-Bench-Macro and 1.1
 times less on NAS-Bench-201 (batch 256, 2 cores, contiguous weights); what a process holds at its peak grows, by up to
 a third there. CUDA tensors have a caching allocator of their own.
 """

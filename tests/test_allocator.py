@@ -12,7 +12,7 @@ from src.allocator import give_back_freed_memory, keep_freed_memory
 def test_both_say_whether_they_could(monkeypatch: pytest.MonkeyPatch) -> None:
     if sys.platform.startswith("linux"):
         assert keep_freed_memory() == give_back_freed_memory()
-    monkeypatch.setattr(allocator.sys, "platform", "darwin")  # type: ignore[attr-defined]
+    monkeypatch.setattr(allocator.sys, "platform", "darwin")
     assert not keep_freed_memory()
     assert not give_back_freed_memory()
 

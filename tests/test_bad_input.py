@@ -54,7 +54,6 @@ TRAIN = [
     (["trainer.gradient_clip_val=1"], "step.clip_norm"),
     (["trainer.accumulate_grad_batches=3"], "sampler"),
     (["+trainer.max_epochs=3"], "budget.epochs"),
-    (["trainer.devices=2"], "1 device"),
     (["sampler.irregular=padding"], "deck, pad"),
     (["sampler=one_shot", "sampler.r=1.5"], "[0, 1)"),
     (["sampler=one_shot", "sampler.combine=product"], "mean, sum"),

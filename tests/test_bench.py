@@ -143,7 +143,7 @@ def test_spread() -> None:
 @pytest.mark.parametrize(
     ("arguments", "names"),
     [
-        (["bench=scoring"], "evaluate, inter_choice"),
+        (["bench=scoring"], "evaluate, data, overhead, inter_choice"),
         (["bench=evaluat"], "did you mean evaluate?"),
         (["paths=some"], "from 1 to 100000"),
         (["paths=0"], "from 1 to 100000"),

@@ -64,7 +64,7 @@ def _files(cfg: DictConfig, folder: Path, device: torch.device) -> Pair:
         path = folder / "01"[number % 2] / f"{number}.jpg"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(coarse.numpy()).resize((STORED, STORED), Image.Resampling.BICUBIC).save(path, quality=90)
-    options: dict[str, Any] = {"val": 1, "test": 1, "cache": None, "memory_limit_mb": 0, "workers": WORKERS}
+    options: dict[str, Any] = {"val": 2, "test": 2, "cache": None, "memory_limit_mb": 0, "workers": WORKERS}
     data = image_folder(str(folder), image_size=LARGE, shift=SHIFT, **options)
     plain = ImageFolder(
         str(folder),
@@ -113,7 +113,7 @@ def _measure(name: str, pair: Pair, cfg: DictConfig, device: torch.device) -> di
 
 
 def _table(found: dict[str, dict[str, Any]], cfg: DictConfig) -> Table:
-    caption = f"{cfg.rounds} rounds of {cfg.steps} batches of {cfg.batch_size}; {WORKERS} workers where there are any"
+    caption = f"{cfg.rounds} rounds of {cfg.steps} batches of {cfg.batch_size}; {WORKERS} workers"
     table = plain_table("training images a second", caption)
     for name in ("data", "PIL and DataLoader", "ours", "ratio"):
         table.add_column(name, justify="left" if name == "data" else "right", no_wrap=True)

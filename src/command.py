@@ -30,6 +30,9 @@ from src.processes import is_first
 CONF = Path(__file__).resolve().parents[1] / "conf"
 INTERRUPTED = 130
 CALLERS = (UsageError, TypeError, ValueError, ImportError, AttributeError)
+LAUNCHERS = (
+    'basic | joblib | submitit_local | submitit_slurm after pip install ".[launchers]", ray after hydra-ray-launcher'
+)
 """What an object made from a configuration raises when a value in it is wrong."""
 Task = Callable[[DictConfig, Path], None]
 
@@ -152,6 +155,8 @@ def _explain(name: str, arguments: Sequence[str], error: Exception) -> UsageErro
     """A clearer line for Hydra's two most frequent complaints; None for the others."""
     if found := re.search(r"Could not override '([^']+)'", str(error)):
         return _unknown_key(name, arguments, found[1].split("@")[0])
+    if found := re.search(r"Could not find 'hydra/launcher/([^'/]+)'", str(error)):
+        return UsageError(f"hydra/launcher={found[1]} is unknown or not installed: {LAUNCHERS}")
     if found := re.search(r"Could not find '([^']+)/([^'/]+)'", str(error)):
         options = sorted(path.stem for path in (CONF / found[1]).glob("*.yaml"))
         return unknown(found[1], found[2], options) if options else None

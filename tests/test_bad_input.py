@@ -52,6 +52,7 @@ TRAIN = [
     (["ranking.bn=[running,frozen]"], "recalibrate"),
     (["ranking.paths=some"], "ranking.paths"),
     (["trainer.gradient_clip_val=1"], "step.clip_norm"),
+    (["hydra/launcher=condor"], "submitit_slurm"),
     (["trainer.accumulate_grad_batches=3"], "sampler"),
     (["+trainer.max_epochs=3"], "budget.epochs"),
     (["sampler.irregular=padding"], "deck, pad"),

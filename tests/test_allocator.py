@@ -1,5 +1,6 @@
 """Freed memory is kept where the C library can do that, and given back when asked."""
 
+import resource
 import sys
 
 import pytest
@@ -18,10 +19,11 @@ def test_both_say_whether_they_could(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(not keep_freed_memory(), reason="not glibc")
-def test_a_freed_tensor_is_taken_again() -> None:
-    addresses = set()
+def test_freed_memory_is_taken_again() -> None:
+    """Without it glibc maps 64 MB anew each time: up to 16,384 page faults."""
+    faults = []
     for _ in range(5):
-        tensor = torch.ones(2**24)  # 64 MB, beyond what glibc maps anew by default
-        addresses.add(tensor.data_ptr())
-        del tensor
-    assert len(addresses) == 1
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(2**24)
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    assert min(faults) < 16

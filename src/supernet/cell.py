@@ -138,6 +138,11 @@ class CellNet(nn.Module):
             xs = cell.run_all(xs, routing) if isinstance(cell, Cell) else cell(xs.flatten(0, 1)).unflatten(0, (m, -1))
         return self.tail(xs.flatten(0, 1)).unflatten(0, (m, -1))
 
+    def along(self, path: Path) -> nn.Sequential:
+        """What a path runs, as a network of these very modules, nested and named as stand-alone networks are."""
+        cells = [FixedCell(cell.modules_of(path)) if isinstance(cell, Cell) else cell for cell in self.cells]
+        return nn.Sequential(self.stem, nn.Sequential(*cells), self.tail)
+
     def shared(self) -> list[nn.Module]:
         """What runs on the images of all paths of a window at once, beside the stem."""
         return [*(cell for cell in self.cells if not isinstance(cell, Cell)), self.tail]

@@ -54,6 +54,11 @@ class Supernet(nn.Module):
             xs = block.run_all(xs, routing, layer)
         return self.tail(xs.flatten(0, 1)).unflatten(0, (m, -1))
 
+    def along(self, path: Path) -> nn.Sequential:
+        """What a path runs, as a network of these very modules, nested and named as stand-alone networks are."""
+        operations = [block.operation_on(path, layer) for layer, block in self.blocks()]
+        return nn.Sequential(self.stem, nn.Sequential(*operations), self.tail)
+
     def shared(self) -> list[nn.Module]:
         """What runs on the images of all paths of a window at once, beside the stem."""
         return [self.tail]

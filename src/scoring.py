@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import distributed
 
+from src.archs import listed_archs
 from src.errors import UsageError
 from src.evaluator import Evaluator, Score, shard
 from src.progress import progress
@@ -130,24 +131,8 @@ def chosen_paths(option: object, space: SearchSpace, seed: int) -> list[Supernet
     file = Path(str(option))
     if not file.is_file():
         raise UsageError(f"paths={option}: give all, a number, or a file of architectures; there is no such file")
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeError:
-        raise UsageError(f"paths={option} is no text file") from None
-    header = next(csv.reader(lines[:1]), [])
-    column = next((name for name in ("arch", "path") if name in header), None)
-    listed = [row[column] for row in csv.DictReader(lines)] if column else [line.strip() for line in lines]
-    found = [_parsed(space, text, f"{file}, line {i}") for i, text in enumerate(listed, 2 if column else 1) if text]
-    if not found:
-        raise UsageError(f"paths={option} names no architecture: write one a line, or a CSV with a column arch or path")
+    found = listed_archs(file, space, "paths")
     distinct = list(dict.fromkeys(found))
     if repeated := len(found) - len(distinct):
         print(f"{repeated:,} rows of {file} repeat an architecture, which is scored once")
     return distinct
-
-
-def _parsed(space: SearchSpace, text: str, where: str) -> SupernetPath:
-    try:
-        return space.parse(text)
-    except UsageError as error:
-        raise UsageError(f"{where}: {error}") from None

@@ -6,7 +6,7 @@ the NAS-Bench-Macro and FairNAS tables.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -44,6 +44,33 @@ class CostTable:
         for layer, choice in zip(self.choices, path, strict=True):
             total = total.plus(layer[choice])
         return total
+
+
+class Part(NamedTuple):
+    """A module that networks of a space are made of: one of stem, reductions and tail, or a choice."""
+
+    build: Callable[[], nn.Module]
+    shape: tuple[int, ...]
+    """(C, H, W) of its input."""
+    costs: Costs
+    layers: tuple[int, ...] = ()
+    """Where it is a choice; of the fixed part none."""
+    choice: int = 0
+    repeats: int = 1
+    """How often a network has it, at each of these layers."""
+
+
+def tabulate(parts: Iterable[Part], sizes: Sequence[int]) -> CostTable:
+    """The costs of all parts by layer and choice; `sizes` (L,) are the choices of each layer."""
+    fixed = Costs(0, 0)
+    choices = [[Costs(0, 0)] * size for size in sizes]
+    for part in parts:
+        costs = part.costs.times(part.repeats)
+        if not part.layers:
+            fixed = fixed.plus(costs)
+        for layer in part.layers:
+            choices[layer][part.choice] = choices[layer][part.choice].plus(costs)
+    return CostTable(fixed, tuple(map(tuple, choices)))
 
 
 def measure(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> tuple[Costs, tuple[int, ...]]:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from torch import nn
 
-from src.cost import Costs, CostTable, measure
+from src.cost import Costs, CostTable, Part, measure, tabulate
 from src.errors import UsageError, unknown
 from src.search_spaces.cell_arch import expression, first_paths, format_cell, live_edges, parse_cell
 from src.search_spaces.space import Input, SearchSpace
@@ -133,17 +133,26 @@ class NasBench201(SearchSpace):
     @lru_cache(maxsize=8)  # noqa: B019 - a space lives as long as its command
     def cost_table(self, given: Input) -> CostTable:
         """The costs of the fixed part, and of each choice of an edge in all 3N cells together."""
+        return tabulate(self.parts(given), self.sizes)
+
+    def parts(self, given: Input) -> list[Part]:
+        """The stem, the choices in each of the three stages, the reductions, the tail."""
         self.check_input(given)
-        fixed, shape = measure(partial(self._stem, given.in_channels), (given.in_channels, *[given.image_size] * 2))
-        choices = [Costs(0, 0)] * len(self.ops)
+        stem, edges = partial(self._stem, given.in_channels), tuple(range(len(EDGES)))
+        start = (given.in_channels, given.image_size, given.image_size)
+        costs, shape = measure(stem, start)
+        found = [Part(stem, start, costs)]
         for stage, channels in enumerate(CHANNELS):
             if stage > 0:
-                reduction, shape = measure(partial(self._reduction, stage), shape)
-                fixed = fixed.plus(reduction)
-            one_cell = [measure(partial(self.op, choice, channels), shape)[0] for choice in range(len(self.ops))]
-            choices = [total.plus(costs.times(self.cells)) for total, costs in zip(choices, one_cell, strict=True)]
-        tail, _ = measure(partial(self._tail, given.num_classes), shape)
-        return CostTable(fixed.plus(tail), (tuple(choices),) * len(EDGES))
+                reduction = partial(self._reduction, stage)
+                costs, after = measure(reduction, shape)
+                found.append(Part(reduction, shape, costs))
+                shape = after
+            for choice in range(len(self.ops)):
+                op = partial(self.op, choice, channels)
+                found.append(Part(op, shape, measure(op, shape)[0], edges, choice, self.cells))
+        tail = partial(self._tail, given.num_classes)
+        return [*found, Part(tail, shape, measure(tail, shape)[0])]
 
     def op_names(self, layer: int) -> list[str]:
         """The subset's operations, the same on every edge."""

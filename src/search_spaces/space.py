@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from src.cost import Costs, CostTable, measure
+from src.cost import Costs, CostTable, Part, measure, tabulate
 from src.errors import UsageError, unknown
 from src.supernet.choice import ChoiceBlock
 from src.supernet.net import Supernet
@@ -56,6 +56,14 @@ class SearchSpace(ABC):
     @abstractmethod
     def costs(self, path: Path, given: Input | None = None) -> Costs:
         """Parameters and multiply-adds of the stand-alone network at `given`, or at the reference input."""
+
+    @abstractmethod
+    def parts(self, given: Input) -> list[Part]:
+        """All modules that networks of the space are made of, for tables of whatever adds up over them."""
+
+    @abstractmethod
+    def cost_table(self, given: Input) -> CostTable:
+        """Parameters and multiply-adds of each choice of each layer at one input."""
 
     @abstractmethod
     def op_names(self, layer: int) -> list[str]:
@@ -186,12 +194,22 @@ class SequentialSpace(SearchSpace):
     @lru_cache(maxsize=8)  # noqa: B019 - a space lives as long as its command
     def cost_table(self, given: Input) -> CostTable:
         """The per-choice costs at one input."""
+        return tabulate(self.parts(given), self.sizes)
+
+    def parts(self, given: Input) -> list[Part]:
+        """The stem, every choice of every layer, the tail."""
         self.check_input(given)
-        stem, shape = measure(partial(self.stem, given.in_channels), (given.in_channels, *[given.image_size] * 2))
-        layers = []
+        shape: tuple[int, ...] = (given.in_channels, given.image_size, given.image_size)
+        found = []
+
+        def add(build: Callable[[], nn.Module], layers: tuple[int, ...] = (), choice: int = 0) -> tuple[int, ...]:
+            costs, after = measure(build, shape)
+            found.append(Part(build, shape, costs, layers, choice))
+            return after
+
+        shape = add(partial(self.stem, given.in_channels))
         for layer, size in enumerate(self.sizes):
-            found = [measure(partial(self.op, layer, choice), shape) for choice in range(size)]
-            layers.append(tuple(costs for costs, _ in found))
-            shape = found[0][1]
-        tail, _ = measure(partial(self.tail, given.num_classes), shape)
-        return CostTable(stem.plus(tail), tuple(layers))
+            after = [add(partial(self.op, layer, choice), (layer,), choice) for choice in range(size)]
+            shape = after[0]
+        add(partial(self.tail, given.num_classes))
+        return found

@@ -1,0 +1,176 @@
+"""Hard limits on what a network may cost, met by construction: paths are drawn from those within the limits alone.
+
+L layers, m choices of a layer, R steps into which the room below a limit is divided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.errors import UsageError
+from src.supernet.path import Path
+
+STEPS = 2000
+"""R: costs are rounded down to a step, so no allowed path is lost; the few others that this lets in are drawn again."""
+TRIES = 1000
+"""Draws until a set of limits is held to leave nothing."""
+Kept = Sequence[int | None]
+"""A path in which some layers, None, are still to be drawn."""
+
+
+@dataclass(frozen=True)
+class Additive:
+    """A cost that is a sum: of the fixed part (stem and tail), and of one number for each layer's choice."""
+
+    name: str
+    fixed: float
+    choices: tuple[tuple[float, ...], ...]
+
+    def __call__(self, path: Path) -> float:
+        """What one path costs."""
+        return self.fixed + sum(layer[choice] for layer, choice in zip(self.choices, path, strict=True))
+
+    @property
+    def low(self) -> float:
+        """Of the cheapest path."""
+        return self.fixed + sum(map(min, self.choices))
+
+    @property
+    def high(self) -> float:
+        """Of the dearest path."""
+        return self.fixed + sum(map(max, self.choices))
+
+
+@dataclass(frozen=True)
+class Limit:
+    """`cost(path) <= most`."""
+
+    cost: Additive
+    most: float
+
+    def __post_init__(self) -> None:
+        if self.most < self.cost.low:
+            raise UsageError(
+                f"limit.{self.cost.name}={_plain(self.most)} is below every network of the space, which lie between "
+                f"{_plain(self.cost.low)} and {_plain(self.cost.high)}"
+            )
+
+    def allows(self, path: Path) -> bool:
+        """Whether the path is within the limit."""
+        return self.cost(path) <= self.most
+
+
+class FeasiblePaths:
+    """The paths within all limits.
+
+    Without limits, or with one, `sample` is uniform over them; with several it is so but for how they overlap.
+    """
+
+    def __init__(self, sizes: Sequence[int], limits: Sequence[Limit] = ()) -> None:
+        """`sizes` (L,): choices of each layer.
+
+        Raises:
+            UsageError: each limit can be met, but no path was found that meets them all.
+        """
+        self.sizes, self.limits = tuple(sizes), tuple(limits)
+        if len(limits) > 1 and self.complete([None] * len(self.sizes), np.random.default_rng(0)) is None:
+            named = " and ".join(f"limit.{limit.cost.name}={_plain(limit.most)}" for limit in limits)
+            raise UsageError(f"{named} leave no network together: loosen one of them")
+
+    def allows(self, path: Path) -> bool:
+        """Whether a path is within all limits."""
+        return all(limit.allows(path) for limit in self.limits)
+
+    def sample(self, rng: np.random.Generator) -> Path:
+        """A random path within the limits."""
+        found = self.complete([None] * len(self.sizes), rng)
+        assert found is not None  # __init__ and Limit saw to that
+        return found
+
+    def complete(self, kept: Kept, rng: np.random.Generator) -> Path | None:
+        """Draw the layers that are None, uniformly among the ways to stay within the limits; None if there is none."""
+        if not self.limits:
+            return tuple(int(rng.integers(m)) if c is None else c for c, m in zip(kept, self.sizes, strict=True))
+        rooms = [_Room(limit, kept) for limit in self.limits]
+        if any(room.slack < 0 for room in rooms):
+            return None
+        for _ in range(TRIES if None in kept else 1):
+            path = _draw(kept, rooms, rng)
+            if path is not None and self.allows(path):
+                return path
+        return None
+
+    def near(self, path: Path, rng: np.random.Generator) -> Path:
+        """The path if it is within the limits; else with layers drawn anew, in random order, as few as it takes."""
+        if self.allows(path):
+            return path
+        kept: list[int | None] = list(path)
+        for layer in rng.permutation(len(path)):
+            kept[layer] = None
+            found = self.complete(kept, rng)
+            if found is not None:
+                return found
+        raise AssertionError("all layers are free, and the limits leave some path")
+
+
+class _Room:
+    """In how many ways the layers from each one on can stay below one limit, by the steps of room that are left."""
+
+    def __init__(self, limit: Limit, kept: Kept) -> None:
+        options = [
+            np.array(costs if choice is None else [costs[choice]])
+            for costs, choice in zip(limit.cost.choices, kept, strict=True)
+        ]
+        least = sum(float(costs.min()) for costs in options)
+        self.slack = limit.most - limit.cost.fixed - least
+        """What may be spent beyond the cheapest choices."""
+        step = max(self.slack, 0) / STEPS
+        self.steps = [_in_steps(costs - costs.min(), step) for costs in options]
+        """(m,) for each layer: what a choice takes beyond the cheapest, in steps."""
+        self.ways: list[NDArray[np.float64]] = [np.ones(STEPS + 1)]
+        for taken in reversed(self.steps):
+            after = self.ways[0]
+            self.ways.insert(0, sum((_shifted(after, int(n)) for n in taken), np.zeros(STEPS + 1)))
+
+    def weights(self, layer: int, left: int) -> NDArray[np.float64]:
+        """(m,): ways to go on after each choice of a layer, with `left` steps of room before it."""
+        rest = left - self.steps[layer]
+        return np.where(rest >= 0, self.ways[layer + 1][np.maximum(rest, 0)], 0.0)
+
+
+def _draw(kept: Kept, rooms: Sequence[_Room], rng: np.random.Generator) -> Path | None:
+    """One path layer by layer, each choice with probability proportional to the ways it leaves."""
+    left = [STEPS] * len(rooms)
+    path = []
+    for layer, choice in enumerate(kept):
+        weights = np.min([room.weights(layer, n) for room, n in zip(rooms, left, strict=True)], axis=0)
+        if weights.sum() <= 0:
+            return None
+        drawn = int(rng.choice(len(weights), p=weights / weights.sum()))
+        left = [n - int(room.steps[layer][drawn]) for room, n in zip(rooms, left, strict=True)]
+        path.append(drawn if choice is None else choice)
+    return tuple(path)
+
+
+def _in_steps(extra: NDArray[np.float64], step: float) -> NDArray[np.int64]:
+    """Rounded down; what is out of reach counts as more than there is room for."""
+    if step == 0:
+        return np.where(extra > 0, STEPS + 1, 0)
+    return np.minimum(extra / step, STEPS + 1).astype(np.int64)
+
+
+def _shifted(ways: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
+    """The ways that remain after so many steps of room are used."""
+    found = np.zeros_like(ways)
+    if steps < len(ways):
+        found[steps:] = ways[: len(ways) - steps]
+    return found
+
+
+def _plain(value: float) -> str:
+    """7 digits, without an exponent for numbers of usual size: 330000000, 0.125."""
+    return f"{value:.0f}" if value >= 1000 else f"{value:.4g}"

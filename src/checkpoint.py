@@ -7,7 +7,7 @@ import shutil
 import time
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import pytorch_lightning as pl
 import torch
@@ -15,7 +15,6 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from src.errors import UsageError
 from src.run_folder import CHECKPOINTS
-from src.step import SupernetStep
 
 LAST, PREVIOUS = "last", "previous"
 
@@ -78,6 +77,21 @@ def _is_whole(path: Path) -> bool:
         return False
 
 
+class Counted(Protocol):
+    """A LightningModule that counts its own steps."""
+
+    @property
+    def steps(self) -> int:
+        """Those that are complete."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the run ends after this one."""
+
+    def refuse_non_finite(self) -> None:
+        """Stop on a loss that is not finite."""
+
+
 class Checkpoints(pl.Callback):
     """Saves after the first step, then every `every_seconds` at most, after the last step, and when told to stop.
 
@@ -90,12 +104,12 @@ class Checkpoints(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         """Save if it is time, and end the run if a signal asked for it. Of several processes the first one saves."""
-        assert isinstance(module, SupernetStep)
-        is_last = module.steps >= self.steps
-        due = is_last or module.stopping or time.monotonic() - self.saved_at >= self.every_seconds
+        counted = cast(Counted, module)
+        is_last = counted.steps >= self.steps
+        due = is_last or counted.stopping or time.monotonic() - self.saved_at >= self.every_seconds
         if due and trainer.is_global_zero:
-            module.refuse_non_finite()  # a good checkpoint is never replaced by a diverged one
+            counted.refuse_non_finite()  # a good checkpoint is never replaced by a diverged one
             trainer.save_checkpoint(self.path)
             self.saved_at = time.monotonic()
-        if module.stopping:
+        if counted.stopping:
             trainer.should_stop = True

@@ -56,7 +56,7 @@ class Journal(pl.Callback):
         """`evaluator` scores the fixed `paths` at each validation."""
         self.folder, self.budget, self.rhythm = folder, budget, rhythm
         self.evaluator, self.paths = evaluator, list(paths)
-        self.clock = _Clock()
+        self.clock = Clock()
         self.bar: tqdm[Any] | None = None
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -140,13 +140,14 @@ def all_of(mine: list[float], processes: int) -> list[float]:
     return [value for values in lists for value in values]
 
 
-class _Clock:
+class Clock:
     """Training rate since the last row, without the time that validation took."""
 
     def __init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
+        """Count from now on."""
         self.since = time.monotonic()
         self.images = 0
 
@@ -158,4 +159,5 @@ class _Clock:
         return round(images / seconds, 1)
 
     def pause(self, seconds: float) -> None:
+        """Leave so many seconds out."""
         self.since += seconds

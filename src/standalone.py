@@ -13,6 +13,8 @@ from src.datasets.dataset import Batch, Dataset
 from src.search_spaces.space import SearchSpace
 from src.supernet.path import Path
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -49,9 +51,9 @@ def train_alone(space: SearchSpace, path: Path, dataset: Dataset, recipe: Recipe
 
 
 @torch.no_grad()
-def accuracy(net: nn.Module, dataset: Dataset, part: str, batch_size: int = 500) -> float:
-    """Top-1 in [0, 1] over a part, with the network's own running statistics."""
-    hits = [_hits(net, batch) for batch in dataset.batches(part, batch_size, torch.device("cpu"))]
+def accuracy(net: nn.Module, dataset: Dataset, part: str, batch_size: int = 500, device: torch.device = CPU) -> float:
+    """Top-1 in [0, 1] over a part, with the network's own running statistics if it is in evaluation mode."""
+    hits = [_hits(net, batch) for batch in dataset.batches(part, batch_size, device)]
     return torch.cat(hits).double().mean().item()
 
 

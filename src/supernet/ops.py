@@ -36,10 +36,11 @@ class InvertedResidual(nn.Module):
         stages.append(conv_bn(hidden, hidden, kernel, stride, groups=hidden, act=act))
         stages.append(conv_bn(hidden, outputs, 1, act=None))
         self.body = nn.Sequential(*stages)
+        self.drop_path: nn.Module = nn.Identity()  # a stand-alone network may train with another
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H / s, W / s)."""
-        return x + self.body(x) if self.residual else self.body(x)
+        return x + self.drop_path(self.body(x)) if self.residual else self.body(x)
 
 
 class PoolBlock(nn.Module):

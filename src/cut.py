@@ -20,15 +20,15 @@ def cut_out(space: SearchSpace, net: nn.Module, path: Path, given: Input) -> nn.
     """
     if any(isinstance(module, ChoiceBlock) and module.dependence is not None for module in net.modules()):
         raise UsageError(
-            "weights=inherited: this supernet adds inter-choice weights to its paths, which stand-alone networks do "
-            "not have: use weights=scratch, or a supernet trained with inter_choice=none or split"
+            "this supernet adds inter-choice weights to its paths, which stand-alone networks do not have: retrain with "
+            "weights=scratch, or use a supernet trained with inter_choice=none or split"
         )
     alone = space.build_path(path, *given)
     weights = {key: value.cpu() for key, value in net.along(path).state_dict().items()}  # type: ignore[operator]
     if {key: value.shape for key, value in alone.state_dict().items()} != {k: v.shape for k, v in weights.items()}:
         raise UsageError(
-            f"weights=inherited: path {format_path(path)} has other layers in the supernet than alone "
-            "(search_space.linear_transformer=true): use weights=scratch"
+            f"path {format_path(path)} has other layers in the supernet than alone "
+            "(search_space.linear_transformer=true): retrain with weights=scratch"
         )
     alone.load_state_dict(weights)
     return alone.train(net.training)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +31,8 @@ from src.trained import load_trained
 WEIGHTS = "weights.pt"
 """Of a run of src.retrain: the state_dict of the network that the space builds."""
 CPU = torch.device("cpu")
+DAMAGED = (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError)
+"""What reading a file that a fault or a hand has changed may raise."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ def _fresh(cfg: DictConfig) -> Network:
 
 def _inherited(cfg: DictConfig) -> Network:
     """A path cut out of a supernet, with BN statistics of its own (`recalibrate`) or the supernet's (`running`)."""
+    if cfg.arch is None:
+        raise UsageError(f"arch=<name, path or file of them> is missing: run={cfg.run} is a supernet of many networks")
     trained = load_trained(cfg.run, CPU, cfg.checkpoint)
     path = read_arch(cfg.arch, trained.space, cfg.pick)
     net = cut_out(trained.space, trained.net, path, trained.given).eval()
@@ -112,14 +117,19 @@ def recalibrate(net: nn.Module, images: Iterable[Tensor]) -> None:
 
 def _retrained(cfg: DictConfig) -> Network:
     """The network of a finished run of src.retrain; its data set may be gone, its facts are in the run folder."""
-    folder, stored = Path(cfg.run), OmegaConf.load(Path(cfg.run) / CONFIG)
-    assert isinstance(stored, DictConfig)
-    result = json.loads((folder / RESULT).read_text())
+    folder, stored = Path(cfg.run), _stored(Path(cfg.run))
+    if cfg.arch is not None:
+        raise UsageError(f"arch={cfg.arch}: run={folder} is one retrained network, so leave arch out")
     space: SearchSpace = instantiate(stored.search_space)
-    path, given = space.check(parse_path(result["path"])), Input(**result["input"])
-    net = space.build_path(path, *given)
-    net.load_state_dict(torch.load(folder / WEIGHTS, map_location=CPU, weights_only=True))
-    facts = {"classes": result["classes"], "mean": tuple(result["mean"]), "std": tuple(result["std"])}
+    try:
+        result = json.loads((folder / RESULT).read_text())
+        path, given = space.check(parse_path(result["path"])), Input(**result["input"])
+        net = space.build_path(path, *given)
+        net.load_state_dict(torch.load(folder / WEIGHTS, map_location=CPU, weights_only=True))
+        facts = {"classes": result["classes"], "mean": tuple(result["mean"]), "std": tuple(result["std"])}
+    except DAMAGED as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(f"run={folder}: {RESULT} or {WEIGHTS} is damaged or of another network: {reason}") from None
     images = _still_there(stored, given, cfg.images)
     name, origin = _name(space, path), f"of the retraining {folder.name}"
     return Network(name, space, path, net.eval(), given, origin, held_out=images, **facts)
@@ -139,7 +149,7 @@ def _is_supernet(folder: Path) -> bool:
     if not (folder / RESULT).is_file():
         raise UsageError(f"run={folder} is not finished: go on with python -m src.retrain resume={folder}")
     if not (folder / WEIGHTS).is_file():
-        raise UsageError(f"run={folder} has no {WEIGHTS}: train it again with python -m src.retrain")
+        raise UsageError(f"run={folder} has no {WEIGHTS}: give the folder of one retrained network")
     return False
 
 

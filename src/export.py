@@ -1,0 +1,24 @@
+"""COMMAND  a path as a stand-alone model, ONNX: python -m src.export run=<run dir> [arch=<path>]"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from src.command import launch
+from src.exporting.checks import check_export
+
+
+def main(cfg: DictConfig, folder: Path) -> None:
+    """Write the network's files, compare what they compute with the network, print one table."""
+    check_export(cfg)
+
+    from src.exporting.run import export  # late: torch takes seconds to import
+
+    export(cfg, folder)
+
+
+if __name__ == "__main__":
+    sys.exit(launch("export", main))

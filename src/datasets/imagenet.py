@@ -107,6 +107,9 @@ def timm_transform(size: int, **options: Any) -> Callable[[Any], Any]:
     """timm's pipeline for ImageNet, from a PIL image to uint8 (3, S, S): the device scales and normalises."""
     from timm.data import create_transform  # late: 2 s
 
+    from src.datasets.posterize import mend_posterize
+
+    mend_posterize()
     try:
         transform: Callable[[Any], Any] = create_transform(size, use_prefetcher=True, **options)
     except (AssertionError, KeyError, ValueError) as error:  # which timm's parser of policies raises

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from src.datasets.augment import ShiftFlip
+from src.datasets.augment import Augment, ShiftFlip
 from src.datasets.dataset import Batch, Dataset, channel_statistics
 from src.datasets.loader import StreamLoader
 from src.datasets.split import Indices
@@ -58,7 +58,7 @@ class MemoryDataset(Dataset):
         self.name, self.classes, self.indices = name, classes, indices
         self.in_channels, self.image_size = images["train"].shape[1], images["train"].shape[-1]
         self.set_statistics(mean, std, channel_statistics(images["train"]))
-        self.augment = ShiftFlip(shift, flip)
+        self.augment: Augment = ShiftFlip(shift, flip)
         self._parts = {p: Resident(images[p], labels[p], torch.from_numpy(indices[p])) for p in indices}
 
     def train_loader(

@@ -26,6 +26,7 @@ from src.budget import Budget, cosine, plan_budget
 from src.checkpoint import AtomicCheckpointIO, Checkpoints, read_checkpoint
 from src.datasets.dataset import Dataset, TrainLoader
 from src.datasets.stream import ALL, Share, mix
+from src.devices import allow_tf32
 from src.errors import UsageError
 from src.optimizer import make_optimizer
 from src.processes import is_first
@@ -80,6 +81,7 @@ class Run:
 def assemble(cfg: DictConfig, folder: Path) -> Run:
     """Build everything a run needs, with the state of its checkpoint if it has one."""
     quiet()
+    allow_tf32(cfg.get("tf32", True))
     torch.manual_seed(mix(cfg.seed, WEIGHTS))
     dataset: Dataset = instantiate(cfg.dataset)
     space: SearchSpace = instantiate(cfg.search_space)

@@ -31,6 +31,8 @@ def check_training(cfg: DictConfig) -> None:
     number(cfg, "image_size", 1, whole=True, optional=True)
     number(cfg, "save_every", 0)
     boolean(cfg, "channels_last")
+    if "tf32" in cfg:  # runs of earlier days have none
+        boolean(cfg, "tf32")
     one_of(cfg, "checkpoint", ("last", "previous"))
     _check_budget(cfg)
     _check_step(cfg)

@@ -1,4 +1,4 @@
-"""Tensors on their way to a device."""
+"""What is settled about a device: its arithmetic, and how tensors get there."""
 
 from __future__ import annotations
 
@@ -9,3 +9,9 @@ from torch import Tensor
 def move(tensor: Tensor, device: torch.device) -> Tensor:
     """A CPU tensor on the device, without waiting for it."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Whether NVIDIA GPUs may round the factors of float32 convolutions and matrix products to 10 bits of mantissa."""
+    torch.backends.cudnn.allow_tf32 = allowed
+    torch.backends.cuda.matmul.allow_tf32 = allowed

@@ -24,7 +24,8 @@ def settle(
     """The configuration to run with; nothing is written.
 
     A new folder takes `cfg`. One that was started keeps its own, with `free` sections from `overrides`; a sweep's job
-    gives all its keys anew each time, so there all of them are compared.
+    gives all its keys anew each time, so there all of them are compared that the folder has: others are younger than
+    it, and count only if `overrides` name them.
 
     Raises:
         UsageError: another key differs from what is stored (it is named with both values), or `resume` names another
@@ -43,7 +44,7 @@ def settle(
     assert isinstance(stored, DictConfig)
     names = [override.lstrip("+~").split("=", 1)[0].split("@")[0] for override in overrides]
     compare_all = is_sweep or any(name in WHOLE for name in names)
-    _refuse_differences(cfg, stored, None if compare_all else names, folder, free)
+    _refuse_differences(cfg, stored, names, compare_all, folder, free)
     for name in free if is_sweep else [name for name in names if name.split(".")[0] in free]:
         # The kinds of budget exclude each other, so a new one replaces them all.
         key = "budget" if name.startswith("budget") else name
@@ -69,19 +70,26 @@ def cut_back_tables(folder: Path, step: int) -> None:
 
 
 def _refuse_differences(
-    new: DictConfig, stored: DictConfig, names: Sequence[str] | None, folder: Path, free: Sequence[str]
+    new: DictConfig, stored: DictConfig, names: Sequence[str], compare_all: bool, folder: Path, free: Sequence[str]
 ) -> None:
-    """Compare leaf by leaf below the given keys, or everywhere if None."""
+    """Compare leaf by leaf below the given keys, or wherever the stored one has something."""
     now, before = _leaves(new), _leaves(stored)
     for key in sorted(now.keys() | before.keys()):
-        top = key.split(".")[0]
-        asked = names is None or any(key == name or key.startswith(f"{name}.") for name in names)
+        top, is_known = key.split(".")[0], any(above in before for above in _above(key))
+        asked = any(name in names for name in _above(key)) or (compare_all and is_known)
         if not asked or top in free or top in UNSTORED or now.get(key) == before.get(key):
             continue
+        was = f"with {key}={before.get(key)}" if is_known else f"without {key}"
         raise UsageError(
-            f"{folder} was started with {key}={before.get(key)}, not {now.get(key)}: leave it out to go on with the "
-            f"stored value, or start a new run; only {', '.join(free)} may change"
+            f"{folder} was started {was}, not {now.get(key)}: leave it out to go on with the stored value, or start a "
+            f"new run; only {', '.join(free)} may change"
         )
+
+
+def _above(key: str) -> list[str]:
+    """The key and all sections that it is in: a.b and a of a.b."""
+    parts = key.split(".")
+    return [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
 
 
 def _leaves(cfg: DictConfig) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from torch import nn
 from src.assembly import build_supernet
 from src.checkpoint import read_checkpoint
 from src.datasets.dataset import Dataset
+from src.devices import allow_tf32
 from src.errors import UsageError
 from src.run_folder import CONFIG, SPLIT
 from src.search_spaces.space import Input, SearchSpace
@@ -52,6 +53,7 @@ def load_trained(run: str, device: torch.device, checkpoint: str = "last") -> Tr
     saved = read_checkpoint(folder, checkpoint)
     if saved is None:
         raise UsageError(f"run={run} has no checkpoint yet: train it with python -m src.train resume={run}")
+    allow_tf32(cfg.get("tf32", True))
     dataset: Dataset = instantiate(cfg.dataset)
     dataset.check_split(folder / SPLIT)
     space: SearchSpace = instantiate(cfg.search_space)

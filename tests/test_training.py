@@ -5,16 +5,19 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from src.command import launch
 from src.journal import Rhythm
 from src.run_folder import COUNTS, METRIC_COLUMNS, METRICS, RESULT, SCORE_COLUMNS, SCORES
 from src.train import main
+from src.trained import load_trained
 
 GOLDEN = Path(__file__).parent / "golden" / "loss_curve.json"
 SHORT = ["validation.paths=2", "ranking.paths=4", "validation.calibration_images=50", "ranking.calibration_images=50"]
@@ -134,6 +137,60 @@ def test_a_sweep_refuses_a_folder_of_another_sweep(tmp_path: Path, capsys: pytes
     capsys.readouterr()
     assert train(tmp_path, *sweep, "optimizer.lr=0.2") == 2
     assert "optimizer.lr" in capsys.readouterr().err
+
+
+def forget_tf32(folder: Path) -> None:
+    """Make it a run folder of days when there was no such key."""
+    path = folder / "config.yaml"
+    path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if "tf32" not in line))
+
+
+def test_a_sweep_of_days_before_a_key_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = ["-m", "seed=0,1", "budget.steps=2", f"hydra.sweep.dir={tmp_path}/sweep"]
+    assert train(tmp_path, *sweep) == 0
+    folders = sorted(path for path in (tmp_path / "sweep").iterdir() if path.is_dir())
+    for folder in folders:
+        forget_tf32(folder)
+    (folders[1] / RESULT).unlink()
+    capsys.readouterr()
+    assert train(tmp_path, *sweep) == 0
+    assert capsys.readouterr().out.count("is finished") == 1
+    assert (folders[1] / RESULT).exists()
+    assert train(tmp_path, *sweep, "tf32=false") == 2
+    assert "without tf32" in capsys.readouterr().err
+
+
+@pytest.fixture
+def _rounding_as_it_was() -> Iterator[None]:
+    """What torch lets GPUs round is given back at the end."""
+    before = (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
+    yield
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def rounding() -> tuple[bool, bool, str]:
+    """Of convolutions and of matrix products; the third is torch's own word for the second."""
+    allowed = (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
+    return *allowed, torch.get_float32_matmul_precision()
+
+
+@pytest.mark.usefixtures("_rounding_as_it_was")
+def test_tf32_reaches_torch_in_training_and_in_later_stages(tmp_path: Path) -> None:
+    """Both values in turns, so that none is left from the run before."""
+    cpu = torch.device("cpu")
+    on, off = (True, True, "high"), (False, False, "highest")
+    for name, wanted in (("false", off), ("true", on), ("false", off)):
+        folder = tmp_path / name
+        assert train(folder, "budget.steps=1", f"tf32={name}") == 0
+        assert rounding() == wanted
+    load_trained(str(tmp_path / "true"), cpu)
+    assert rounding() == on
+    load_trained(str(tmp_path / "false"), cpu)
+    assert rounding() == off
+    forget_tf32(tmp_path / "false")
+    assert launch("train", main, [f"resume={tmp_path / 'false'}", "budget.steps=2"]) == 0
+    assert rounding() == on
+    assert json.loads((tmp_path / "false" / RESULT).read_text())["steps"] == 2
 
 
 def test_wandb_offline_needs_no_account(tmp_path: Path) -> None:

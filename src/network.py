@@ -6,6 +6,7 @@ import json
 import pickle
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from src.archs import read_arch
-from src.cost import Costs
+from src.cost import Costs, measure
 from src.cut import cut_out
 from src.datasets.dataset import Dataset
 from src.errors import UsageError
@@ -54,10 +55,11 @@ class Network:
     held_out: Tensor | None = None
     """Some validation images (B, C, H, W), normalised, if their data set is at hand."""
 
-    @property
+    @cached_property
     def costs(self) -> Costs:
-        """Parameters, and multiply-adds for an image of its own size."""
-        return self.space.costs(self.path, self.given)
+        """Parameters, and multiply-adds for an image of its own size: `space.costs`, without a table of all choices."""
+        shape = (self.given.in_channels, self.given.image_size, self.given.image_size)
+        return measure(partial(self.space.build_path, self.path, *self.given), shape)[0]
 
     @property
     def has_statistics(self) -> bool:

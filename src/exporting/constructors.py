@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import groupby
 from typing import Any
 
@@ -150,9 +151,9 @@ READERS: dict[type, Callable[[nn.Module], Arguments]] = {
 
 def _builds(maker: Callable[..., nn.Module], arguments: Arguments, module: nn.Module) -> bool:
     """Whether the call gives a module of the same parts, settings and shapes of weights."""
-    with torch.device("meta"):
-        made = maker(**arguments)
-    return _described(made) == _described(module)
+    with torch.device("meta"), suppress(TypeError):  # an argument is missing
+        return _described(maker(**arguments)) == _described(module)
+    return False
 
 
 def _described(module: nn.Module) -> tuple[str, dict[str, Any], dict[str, torch.Size]]:

@@ -153,6 +153,8 @@ def _composing(job: _Job, arguments: list[str]) -> Iterator[None]:
 
 def _explain(name: str, arguments: Sequence[str], error: Exception) -> UsageError | None:
     """A clearer line for Hydra's two most frequent complaints; None for the others."""
+    if found := re.search(r"In '([^'/]+)/([^']+)': Could not override '([^']+)'", str(error)):
+        return UsageError(f"{found[1]}={found[2]} is for another command: src.{name} has no {found[3]}")
     if found := re.search(r"Could not override '([^']+)'", str(error)):
         return _unknown_key(name, arguments, found[1].split("@")[0])
     if found := re.search(r"Could not find 'hydra/launcher/([^'/]+)'", str(error)):
@@ -166,9 +168,8 @@ def _explain(name: str, arguments: Sequence[str], error: Exception) -> UsageErro
 def _unknown_key(name: str, arguments: Sequence[str], key: str) -> UsageError:
     """The keys that exist where `key` was looked for, under the options chosen for the config groups."""
     GlobalHydra.instance().clear()
-    chosen = [
-        argument for argument in arguments if (CONF / argument.partition("=")[0]).is_dir() and "," not in argument
-    ]
+    groups = [argument for argument in arguments if (CONF / argument.partition("=")[0]).is_dir()]
+    chosen = [group for group in groups if "," not in group and group.partition("=")[0] != key]  # of another command
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         node = hydra.compose(name, chosen)
     *parents, last = key.split(".")

@@ -1,0 +1,41 @@
+"""COMMAND  train chosen paths alone: python -m src.retrain arch=<fairnas_a | path | file> recipe=<name>"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from src.command import launch
+from src.resume import settle
+from src.retraining.checks import check_retraining
+
+
+def main(cfg: DictConfig, folder: Path) -> None:
+    """Train one network, or several of a supernet to rank them; either goes on where a killed one stopped."""
+    hydra = HydraConfig.get()
+    overrides = list(hydra.overrides.task)
+    if cfg.resume is None:
+        check_retraining(cfg)
+        if cfg.run is not None:
+            from src.retraining.adopt import adopt  # late, as below
+
+            cfg = adopt(cfg, overrides)
+    cfg = settle(cfg, folder, overrides, is_sweep=hydra.mode == RunMode.MULTIRUN)
+    check_retraining(cfg)
+    if cfg.study is not None:
+        from src.retraining.study import carry_out
+
+        carry_out(cfg, folder)
+        return
+
+    from src.retraining.run import train_one  # late: torch and Lightning take seconds to import
+
+    train_one(cfg, folder)
+
+
+if __name__ == "__main__":
+    sys.exit(launch("retrain", main))

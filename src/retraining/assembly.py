@@ -1,0 +1,249 @@
+"""A retraining put together from its configuration: everything that can be wrong is found here.
+
+Nothing is written yet; src/retraining/run.py carries it through.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from timm.scheduler import CosineLRScheduler, StepLRScheduler
+from timm.scheduler.scheduler import Scheduler
+from timm.utils import ModelEmaV3
+from torch import nn
+from torch.optim import Optimizer
+
+from src.archs import read_arch
+from src.assembly import checked_trainer, quiet
+from src.budget import Budget, plan_budget
+from src.checkpoint import AtomicCheckpointIO, Checkpoints, read_checkpoint
+from src.cut import cut_out
+from src.datasets.dataset import Dataset, TrainLoader
+from src.datasets.policy import add_policy
+from src.datasets.stream import mix
+from src.devices import allow_tf32
+from src.errors import UsageError
+from src.loggers import make_loggers
+from src.network import recalibrate
+from src.retraining.dropping import DropPaths, add_dropout
+from src.retraining.erasing import make_erasing
+from src.retraining.module import Retraining
+from src.run_folder import RESULT
+from src.search_spaces.space import Input, SearchSpace
+from src.supernet.batch_norm import norms_of
+from src.supernet.path import Path as SupernetPath
+from src.trained import load_trained
+
+ORDER, WEIGHTS, ERASING = 0, 2, 3
+"""Streams of the run's seed."""
+CALIBRATION_BATCH = 250
+EMA_POWER = 0.75
+"""After n steps the average forgets with 1 - (1 + n)^-0.75 if that is less than its decay: 0.9999 from step 215,000."""
+
+
+@dataclass
+class Run:
+    """The parts of one retraining."""
+
+    cfg: DictConfig
+    folder: Path
+    dataset: Dataset
+    space: SearchSpace
+    path: SupernetPath
+    budget: Budget
+    module: Retraining
+    loader: TrainLoader
+    trainer: pl.Trainer
+    checkpoints: Checkpoints
+    threads: int = field(default_factory=torch.get_num_threads)
+    """CPU threads to compute with: those it was started with, since another number sums in another order."""
+    threads_before: int = field(default_factory=torch.get_num_threads)
+    """What `close` gives back to the next job of a sweep."""
+    lock: IO[str] | None = None
+    """Open while the folder is this process's own."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is trained."""
+        return self.trainer.strategy.root_device
+
+    @property
+    def given(self) -> Input:
+        """The input that the network is built for."""
+        return input_of(self.dataset)
+
+    def is_finished(self) -> bool:
+        """Trained for its whole budget, and concluded."""
+        return self.module.steps >= self.budget.steps and (self.folder / RESULT).exists()
+
+
+def assemble(cfg: DictConfig, folder: Path) -> Run:
+    """Build everything a run needs, with the state of its checkpoint if it has one."""
+    quiet()
+    warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # the moving average is
+    allow_tf32(cfg.tf32)
+    dataset: Dataset = instantiate(cfg.dataset)
+    space: SearchSpace = instantiate(cfg.search_space)
+    space.check_input(input_of(dataset))
+    path = read_arch(_plain(cfg.arch), space, cfg.pick)
+    budget = _budget(cfg, dataset)
+    _add_policy(cfg, dataset)
+    saved = read_checkpoint(folder, cfg.checkpoint)
+    net = _network(cfg, dataset, space, path, inherits=saved is None and cfg.weights == "inherited")
+    module = _module(cfg, net, dataset, budget)
+    trainer, checkpoints = _trainer(cfg, folder, budget)
+    loader = dataset.train_loader(cfg.batch_size, budget.steps, mix(cfg.seed, ORDER), trainer.strategy.root_device)
+    run = Run(cfg, folder, dataset, space, path, budget, module, loader, trainer, checkpoints)
+    _take_back(run, saved)
+    return run
+
+
+def input_of(dataset: Dataset) -> Input:
+    """What networks of a data set read and tell apart."""
+    return Input(dataset.in_channels, dataset.num_classes, dataset.image_size)
+
+
+def _budget(cfg: DictConfig, dataset: Dataset) -> Budget:
+    """A recipe's epochs come to the nearest step, since result files round them."""
+    epoch_steps = max(dataset.size("train") // cfg.batch_size, 1)
+    return plan_budget(dict(cfg.budget), round(cfg.recipe.epochs * epoch_steps) / epoch_steps, epoch_steps, 1)
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+
+
+def _add_policy(cfg: DictConfig, dataset: Dataset) -> None:
+    """The recipe's changes of colour and shape; the data set may have its own, and both would be one too many."""
+    for key in ("auto_augment", "color_jitter"):
+        if cfg.recipe[key] and cfg.dataset.get(key):
+            raise UsageError(f"recipe.{key} and dataset.{key} are both set: set one of them to null or 0")
+    add_policy(dataset, cfg.recipe.auto_augment, cfg.recipe.color_jitter)
+
+
+def _network(cfg: DictConfig, dataset: Dataset, space: SearchSpace, path: SupernetPath, inherits: bool) -> nn.Module:
+    """The path's network with fresh or inherited weights, and what the recipe does to its layers."""
+    torch.manual_seed(mix(cfg.seed, WEIGHTS))
+    net = _inherited(cfg, dataset, space, path) if inherits else space.build_path(path, *input_of(dataset))
+    add_dropout(net, cfg.recipe.dropout)
+    for norm in norms_of([net]):
+        norm.momentum = cfg.recipe.bn_momentum or norm.momentum
+    return net.train().to(memory_format=torch.channels_last if cfg.channels_last else torch.contiguous_format)
+
+
+def _inherited(cfg: DictConfig, dataset: Dataset, space: SearchSpace, path: SupernetPath) -> nn.Module:
+    """Cut out of the supernet; unless its running statistics, which mix all paths, are wanted, with the path's own."""
+    trained = load_trained(cfg.run, torch.device("cpu"))
+    net = cut_out(space, trained.net, path, input_of(dataset))
+    if cfg.bn == "recalibrate" and all(norm.running_mean is not None for norm in norms_of([net])):
+        batches = dataset.batches("train", CALIBRATION_BATCH, torch.device("cpu"), cfg.calibration_images)
+        recalibrate(net, (batch.images for batch in batches))
+    return net
+
+
+def _module(cfg: DictConfig, net: nn.Module, dataset: Dataset, budget: Budget) -> Retraining:
+    recipe = cfg.recipe
+    drop_paths = DropPaths(net, recipe.drop_path, recipe.drop_path_grows, budget.epoch_steps, budget.epochs)
+    ema = None if recipe.ema is None else ModelEmaV3(net, recipe.ema, use_warmup=True, warmup_power=EMA_POWER)
+    optimizer = partial(_optimizer, cfg)
+    optimizer(net)  # made again by the Trainer; here its options are checked
+    return Retraining(
+        net,
+        optimizer,
+        _scheduler(cfg, budget),
+        recipe.label_smoothing,
+        ema,
+        drop_paths,
+        make_erasing(recipe.erase, recipe.erase_mode, recipe.cutout, dataset.image_size),
+        mix(cfg.seed, ERASING),
+    )
+
+
+def peak_lr(cfg: DictConfig) -> float:
+    """The recipe's learning rate, scaled linearly from the batch that it is meant for (Goyal et al. 2017)."""
+    return cfg.recipe.lr * cfg.batch_size / (cfg.recipe.lr_batch or cfg.batch_size)
+
+
+def _optimizer(cfg: DictConfig, net: nn.Module) -> Optimizer:
+    """timm's optimizer of that name.
+
+    Raises:
+        UsageError: it does not exist, or refuses a setting.
+    """
+    from timm.optim import create_optimizer_v2  # late: it registers a hundred of them
+
+    recipe = cfg.recipe
+    try:
+        return create_optimizer_v2(
+            net,
+            recipe.optimizer,
+            peak_lr(cfg),
+            recipe.weight_decay,
+            recipe.momentum,
+            filter_bias_and_bn=not recipe.norm_decay,
+            **(recipe.optimizer_options or {}),
+        )
+    except (TypeError, ValueError, KeyError, AssertionError) as error:
+        raise UsageError(
+            f"recipe.optimizer={recipe.optimizer}: {error}; use timm's momentum, sgd, rmsproptf or adamw"
+        ) from None
+
+
+def _scheduler(cfg: DictConfig, budget: Budget) -> Callable[[Optimizer], Scheduler]:
+    """timm's schedule, counted in steps: half a cosine to the last one, or stairs from the first."""
+    recipe, peak = cfg.recipe, peak_lr(cfg)
+    warmup = round(recipe.warmup_epochs * budget.epoch_steps)
+    first = peak / (warmup + 1) if recipe.warmup_lr is None else recipe.warmup_lr
+    common: dict[str, Any] = {"warmup_t": warmup, "warmup_lr_init": first, "t_in_epochs": False}
+    if recipe.schedule == "step":
+        decay = recipe.decay_epochs * budget.epoch_steps
+        return partial(StepLRScheduler, decay_t=decay, decay_rate=recipe.decay_rate, warmup_prefix=False, **common)
+    length = max(budget.steps - warmup, 1)
+    return partial(CosineLRScheduler, t_initial=length, lr_min=recipe.final_lr, warmup_prefix=True, **common)
+
+
+def names_of(cfg: DictConfig) -> list[str]:
+    """What loggers sort runs by."""
+    return [f"retrain_{cfg.choices.recipe}", cfg.choices.search_space, cfg.choices.dataset]
+
+
+def _trainer(cfg: DictConfig, folder: Path, budget: Budget) -> tuple[pl.Trainer, Checkpoints]:
+    """A Trainer that clips as the recipe says, and leaves epochs, progress and checkpoints to us."""
+    checkpoints = Checkpoints(folder, budget.steps, cfg.save_every)
+    settings: dict[str, Any] = dict(OmegaConf.to_container(cfg.trainer, resolve=True))  # type: ignore[arg-type]
+    settings["gradient_clip_val"] = cfg.recipe.clip_norm
+    trainer = checked_trainer(
+        **settings,
+        log_every_n_steps=1,
+        max_epochs=1,
+        min_epochs=0,
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+        logger=make_loggers(cfg.logger.wandb, folder, names_of(cfg)),
+        callbacks=[checkpoints],
+        plugins=[AtomicCheckpointIO()],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    return trainer, checkpoints
+
+
+def _take_back(run: Run, saved: dict[str, Any] | None) -> None:
+    """Load the state of a run that was started before."""
+    run.module.loader_state = run.loader.state_dict
+    if saved is None:
+        return
+    run.threads = saved["fairpath"]["threads"]
+    run.module.load_state_dict(saved["state_dict"])
+    run.module.on_load_checkpoint(saved)
+    run.loader.load_state_dict(saved["fairpath"]["loader"])

@@ -1,0 +1,121 @@
+"""experiment=standalone_ranking: k paths of a supernet, each trained alone, held against their one-shot accuracy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from src.analysis.ranking import kendall, null_sd
+from src.command import launch
+from src.retrain import main
+from src.retraining.module import Retraining
+from src.run_folder import RESULT
+from src.train import main as train_main
+from tests.retraining.test_resume import kill_at
+from tests.test_bad_input import check_one_line
+from tests.test_resume import Killed
+
+SHORT = ["experiment=standalone_ranking", "study.count=3", "budget.steps=6", "journal.rows=4", "journal.validations=2"]
+
+
+@pytest.fixture(scope="module")
+def supernet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("supernet") / "run"
+    short = ["budget.steps=20", "validation.paths=2", "ranking.paths=9", "ranking.calibration_images=100"]
+    assert launch("train", train_main, ["logger=csv", *short, f"hydra.run.dir={folder}"]) == 0
+    return folder
+
+
+def study(folder: Path, run: Path, *arguments: str) -> int:
+    return launch("retrain", main, ["logger=csv", *SHORT, f"run={run}", f"hydra.run.dir={folder}", *arguments])
+
+
+@pytest.fixture(scope="module")
+def folder(supernet: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study") / "run"
+    assert study(folder, supernet) == 0
+    return folder
+
+
+def test_models_lie_at_equal_one_shot_distance(supernet: Path, folder: Path) -> None:
+    table = pd.read_csv(folder / "table.csv")
+    scores = pd.read_csv(supernet / "scores.csv")
+    one_shot = scores[scores.bn == "recalibrate"].accuracy
+    assert table.one_shot.tolist() == sorted(table.one_shot)
+    assert (table.one_shot.iloc[0], table.one_shot.iloc[-1]) == pytest.approx(
+        (one_shot.min(), one_shot.max()), abs=1e-5
+    )
+    middle = (one_shot.min() + one_shot.max()) / 2
+    assert abs(table.one_shot[1] - middle) == pytest.approx((one_shot - middle).abs().min(), abs=1e-5)
+
+
+def test_the_result_holds_both_orders_against_each_other(folder: Path) -> None:
+    table, result = pd.read_csv(folder / "table.csv"), json.loads((folder / RESULT).read_text())
+    for row in table.to_dict("records"):
+        alone = json.loads((folder / "models" / row["path"] / RESULT).read_text())
+        assert (alone["steps"], alone["recipe"]) == (6, "as_supernet")
+        assert row["test"] == pytest.approx(alone["test_accuracy"], abs=1e-6)
+    found = result["test"]
+    assert found["tau"]["value"] == kendall(table.one_shot, table.test).value
+    assert found["null_sd"] == null_sd(3)
+    assert set(found["baselines"]) == {"params", "macs", "working_layers"}
+    spread = [table[name].max() - table[name].min() for name in ("one_shot", "test")]
+    assert found["gap"] == pytest.approx(abs(spread[0] - spread[1]), abs=1e-5)
+    assert result["backward_passes"] == 18
+    for name in ("ranks", "training"):
+        assert (folder / "figures" / f"{name}.png").stat().st_size > 5000
+
+
+def test_a_killed_study_goes_on_with_the_same_command(
+    supernet: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained: list[int] = []
+    original = Retraining.training_step
+
+    def counting(self: Retraining, *arguments: object) -> object:
+        trained.append(self.steps)
+        return original(self, *arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        kill_at(4, patch)
+        with pytest.raises(Killed):
+            study(tmp_path / "cut", supernet)
+    with monkeypatch.context() as patch:
+        patch.setattr(Retraining, "training_step", counting)
+        assert study(tmp_path / "cut", supernet) == 0
+        assert len(trained) == 18 - 1  # the first step of the first model was saved
+        assert study(tmp_path / "cut", supernet) == 0
+        assert len(trained) == 18 - 1
+    assert capsys.readouterr().out.count("is finished") == 3
+    for name in ("table.csv", "models.csv"):
+        assert (tmp_path / "cut" / name).read_text() == (folder / name).read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (["study.count=100"], "study.count=100"),
+        (["study.count=1"], "study.count"),
+        (["study.bn=batch"], "running"),
+        (["study.bn=frozen"], "recalibrate"),
+        (["study.scores=nowhere.csv"], "nowhere.csv"),
+        (["arch=2-0-1-1-0"], "study.count"),
+        (["+study.models=3"], "count"),
+    ],
+)
+def test_bad_input_is_one_line(
+    arguments: list[str], names: str, supernet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert study(tmp_path / "run", supernet, *arguments) == 2
+    check_one_line(capsys.readouterr().err, names)
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_commands_do_not_take_the_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["experiment=standalone_ranking", f"hydra.run.dir={tmp_path}/run"]
+    assert launch("train", train_main, arguments) == 2
+    check_one_line(capsys.readouterr().err, "src.train has no recipe")

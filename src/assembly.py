@@ -6,8 +6,6 @@ Nothing is written yet; src/training.py carries the run through.
 from __future__ import annotations
 
 import logging
-import os
-import secrets
 import warnings
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -28,6 +26,7 @@ from src.datasets.dataset import Dataset, TrainLoader
 from src.datasets.stream import ALL, Share, mix
 from src.devices import allow_tf32
 from src.errors import UsageError
+from src.loggers import make_loggers
 from src.optimizer import make_optimizer
 from src.processes import is_first
 from src.run_folder import RESULT
@@ -40,8 +39,6 @@ from src.supernet.inter_choice import InterChoice, split_weights
 from src.supernet.path import Path as SupernetPath
 from src.window_memory import PROBE, fitting_way
 
-WANDB_ID = "wandb_id"
-"""File of a run folder: the id under which W&B knows the run."""
 ORDER, WEIGHTS = 0, 2  # streams of the run's seed, beside the sampler's
 
 
@@ -207,7 +204,8 @@ def _trainer(cfg: DictConfig, folder: Path, budget: Budget) -> tuple[pl.Trainer,
     checkpoints = Checkpoints(folder, budget.steps, cfg.save_every)
     settings: dict[str, Any] = dict(OmegaConf.to_container(cfg.trainer, resolve=True))  # type: ignore[arg-type]
     devices = settings["devices"] * settings.get("num_nodes", 1)
-    trainer = _checked_trainer(
+    names = [cfg.choices[key] for key in ("sampler", "search_space", "dataset")]
+    trainer = checked_trainer(
         **settings,
         log_every_n_steps=1,
         max_epochs=1,
@@ -215,7 +213,7 @@ def _trainer(cfg: DictConfig, folder: Path, budget: Budget) -> tuple[pl.Trainer,
         limit_val_batches=0,
         num_sanity_val_steps=0,
         strategy=OneReduction() if devices > 1 else "auto",
-        logger=_loggers(cfg, folder) if is_first() else [],
+        logger=make_loggers(cfg.logger.wandb, folder, names) if is_first() else [],
         callbacks=[checkpoints],
         plugins=[AtomicCheckpointIO()],
         enable_checkpointing=False,
@@ -226,25 +224,11 @@ def _trainer(cfg: DictConfig, folder: Path, budget: Budget) -> tuple[pl.Trainer,
     return trainer, checkpoints
 
 
-def _checked_trainer(**settings: Any) -> pl.Trainer:
+def checked_trainer(**settings: Any) -> pl.Trainer:
     try:
         return pl.Trainer(**settings)
     except (MisconfigurationException, TypeError, ValueError) as error:
         raise UsageError(f"trainer: {error}") from None
-
-
-def _loggers(cfg: DictConfig, folder: Path) -> list[Any]:
-    """The loggers beside metrics.csv, which is always written."""
-    if cfg.logger.wandb is None:
-        return []
-    from pytorch_lightning.loggers import WandbLogger
-
-    stored = folder / WANDB_ID
-    run_id = (stored.read_text() if stored.exists() else "") or secrets.token_hex(4)
-    settings: Any = OmegaConf.to_container(cfg.logger.wandb, resolve=True)
-    if settings.get("offline"):
-        os.environ.setdefault("WANDB_SILENT", "true")  # its summary would push the table off the screen
-    return [WandbLogger(name=folder.name, save_dir=str(folder), id=run_id, resume="allow", **settings)]
 
 
 def _take_back(run: Run) -> None:

@@ -29,7 +29,6 @@ from src.run_folder import replace_file
 from src.search_spaces.space import Input, SearchSpace
 from src.supernet.path import Path as SupernetPath
 
-BACKENDS = ("torch", "onnxruntime")
 COLUMNS = ("layer", "choice", "operation", "milliseconds")
 FIXED = "fixed"
 """In place of a layer: stem, reductions and tail."""
@@ -133,7 +132,7 @@ def read_table(space: SearchSpace, file: Path) -> Additive:
 
 def check_table(
     space: SearchSpace, given: Input, table: Additive, stopwatch: Stopwatch, paths: Sequence[SupernetPath]
-) -> dict[str, float | None]:
+) -> dict[str, Any]:
     """The table against whole networks timed here: relative errors, and Kendall's tau between the two."""
     shape = (given.in_channels, given.image_size, given.image_size)
     told = [table(path) for path in paths]

@@ -21,6 +21,10 @@ LEARNT = ("accuracy", "loss")
 COMPUTED = ("macs", "params", "latency")
 """Sums of a number for each choice."""
 
+REFERENCE = 1.1
+"""Reference point of hypervolumes on objectives scaled to [0, 1]: a little beyond the worst, or the extremes of a
+front, such as the most accurate network where that is the dearest, would count for nothing."""
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -109,6 +113,9 @@ def front(values: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def hypervolume(scaled: NDArray[np.float64]) -> float:
-    """Share of the unit cube that rows (n, K) dominate; rows beyond 1 in some objective count for nothing there."""
-    inside = scaled[(scaled < 1).all(1)]
-    return float(HV(ref_point=np.ones(scaled.shape[1]))(inside)) if len(inside) else 0.0
+    """Share of the cube [0, REFERENCE]^K that rows (n, K) dominate; rows beyond it count for nothing."""
+    inside = scaled[(scaled < REFERENCE).all(1)]
+    if not len(inside):
+        return 0.0
+    reference = np.full(scaled.shape[1], REFERENCE)
+    return float(HV(ref_point=reference)(inside)) / REFERENCE ** scaled.shape[1]

@@ -1,4 +1,4 @@
-"""`python -m src.report runs=<folder>`: training runs -> tables, figures and one HTML page, from files alone.
+"""`python -m src.report runs=<folder>`: training runs or searches -> tables, figures and one HTML page, from files.
 
 Works while a sweep is still running: what is not finished appears in the curves, not in the tables.
 """
@@ -29,22 +29,27 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     for key in ("runs", "out"):
         if not isinstance(cfg[key], str | None):
             raise UsageError(f"{key}={cfg[key]}: give one folder")
-    from src.analysis import outputs
+    from src.analysis import outputs, search_report, searches
     from src.analysis.groups import check_commits, group_runs
     from src.analysis.runs import find_runs
 
-    runs = find_runs(Path(cfg.runs))
-    commits = check_commits(runs, cfg.mix_commits)
+    root, out = Path(cfg.runs), Path(cfg.out or cfg.runs)
     try:
-        return outputs.write(group_runs(runs), commits, cfg.bn, Path(cfg.out or cfg.runs))
+        if searches.holds_searches(root):
+            return search_report.write(searches.find_searches(root), out)
+        runs = find_runs(root)
+        commits = check_commits(runs, cfg.mix_commits)
+        return outputs.write(group_runs(runs), commits, cfg.bn, out)
     except OSError as error:
         raise UsageError(f"out={cfg.out or cfg.runs}: the report cannot be written there: {error.strerror}") from None
 
 
 def tables(result: dict[str, Any]) -> list[Table]:
-    """A table per comparison for the terminal: tau by method, then what counting reaches."""
-    from src.analysis.terminal import comparison_table
+    """A table per comparison for the terminal: tau by method and what counting reaches, or shares by searcher."""
+    from src.analysis.terminal import comparison_table, search_table
 
+    if isinstance(result["comparisons"], dict):
+        return [search_table(name, rows) for name, rows in result["comparisons"].items()]
     return [comparison_table(comparison) for comparison in result["comparisons"]]
 
 

@@ -5,21 +5,27 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
+from typing import IO, Protocol
 
+import pytorch_lightning as pl
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from src.allocator import keep_freed_memory
-from src.assembly import WANDB_ID, Run
+from src.assembly import Run
+from src.budget import Budget
 from src.checkpoint import checkpoint_path
 from src.command import Interrupted
-from src.errors import RunError, UsageError
+from src.datasets.dataset import Dataset
+from src.errors import RunError
 from src.evaluator import Evaluator
 from src.journal import Journal, Rhythm
+from src.loggers import finish_loggers, open_loggers
 from src.provenance import store_provenance
 from src.resume import cut_back_tables, store
-from src.run_folder import RESULT, SCORES, SPLIT, claim, replace_file
+from src.run_folder import RESULT, SCORES, SPLIT, claim
 from src.step import SupernetStep
 from src.supernet.path import Path as SupernetPath
 
@@ -27,7 +33,36 @@ VALIDATION = 3
 """Seed of the fixed validation paths."""
 
 
-def begin(run: Run) -> None:
+class Steps(Protocol):
+    """What is trained, counted in steps."""
+
+    @property
+    def steps(self) -> int:
+        """Those that are complete."""
+
+
+class AnyRun(Protocol):
+    """What begins, ends and goes on alike: the training of a supernet, and of a stand-alone network."""
+
+    cfg: DictConfig
+    folder: Path
+    dataset: Dataset
+    budget: Budget
+    trainer: pl.Trainer
+    threads: int
+    threads_before: int
+    lock: IO[str] | None
+
+    @property
+    def module(self) -> Steps:
+        """What is trained."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is trained."""
+
+
+def begin(run: AnyRun) -> None:
     """Write down what the run is, and drop what was written after the checkpoint it goes on from."""
     folder = run.folder
     if run.trainer.world_size > 1:
@@ -39,7 +74,7 @@ def begin(run: Run) -> None:
     if not run.trainer.is_global_zero:  # the first process writes for all
         return
     run.lock = claim(folder)
-    _open_loggers(run)
+    open_loggers(run.trainer.loggers, OmegaConf.to_container(run.cfg, resolve=True), folder)
     if run.module.steps < run.budget.steps:
         for name in (RESULT, SCORES):  # of a smaller budget: the weights will be others
             (folder / name).unlink(missing_ok=True)
@@ -70,18 +105,15 @@ def fit(run: Run) -> None:
         raise RunError(f"training ended at step {module.steps} of {run.budget.steps}; go on with resume={run.folder}")
 
 
-def close(run: Run) -> None:
+def close(run: AnyRun) -> None:
     """End the run for its loggers, or the next job of a sweep would go on with it."""
     torch.set_num_threads(run.threads_before)
     if run.lock is not None:
         run.lock.close()
-    if run.trainer.loggers:
-        import wandb
-
-        wandb.finish()
+    finish_loggers(run.trainer.loggers)
 
 
-def show_finished(run: Run) -> None:
+def show_finished(run: AnyRun) -> None:
     """Say that there is nothing left to do; the budget on file is put in the words it was last asked for in."""
     if run.module.steps == run.budget.steps and run.trainer.is_global_zero:
         store(run.cfg, run.folder)
@@ -93,22 +125,6 @@ def validation_paths(run: Run) -> list[SupernetPath]:
     """The fixed paths of the one-shot curve: the same for every sampler and seed, so that curves can be compared."""
     generator = torch.Generator().manual_seed(VALIDATION)
     return run.space.sample_distinct(run.cfg.validation.paths, generator)
-
-
-def _open_loggers(run: Run) -> None:
-    """Start the loggers, under the id of the run if it goes on.
-
-    Raises:
-        UsageError: W&B refuses, for want of an account say.
-    """
-    for logger in run.trainer.loggers:
-        try:
-            logger.log_hyperparams(OmegaConf.to_container(run.cfg, resolve=True))  # type: ignore[arg-type]
-        except Exception as error:
-            if type(error).__module__.partition(".")[0] not in ("wandb", "pydantic_core"):
-                raise
-            raise UsageError(f"W&B: {error}: use logger=wandb (offline), logger=csv, or wandb login") from None
-        replace_file(run.folder / WANDB_ID, str(logger.version))
 
 
 def _journal(run: Run) -> Journal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
@@ -19,16 +20,16 @@ addEventListener("load", () => document.querySelectorAll(".plotly-graph-div").fo
 """A chart is drawn before the browser has read the cards beside it, so at the wrong width; this corrects it."""
 
 
-def document(title: str, body: Iterable[str]) -> str:
-    """The whole page; the chart library is inlined once, 5 MB."""
+def document(title: str, body: Iterable[str], charts: bool = True) -> str:
+    """The whole page; for charts their library is inlined once, 5 MB."""
     head = [
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f'<title>{escape(title)}</title>\n<link rel="icon" href="data:,">',
-        f"<style>\n{STYLE.read_text()}</style>\n<script>{get_plotlyjs()}</script>",
+        f"<style>\n{STYLE.read_text()}</style>" + (f"\n<script>{get_plotlyjs()}</script>" if charts else ""),
         f"</head>\n<body>\n<main>\n<h1>{escape(title)}</h1>",
     ]
-    return "\n".join([*head, *body, f"</main>\n{FIT}\n</body>\n</html>\n"])
+    return "\n".join([*head, *body, f"</main>\n{FIT if charts else ''}\n</body>\n</html>\n"])
 
 
 def heading(text: str) -> str:
@@ -81,6 +82,12 @@ def chart(figure: go.Figure, name: str) -> str:
             default_height=f"{figure.layout.height}px",
         )
     )
+
+
+def picture(path: Path, alt: str) -> str:
+    """A PNG file, inlined."""
+    data = b64encode(path.read_bytes()).decode()
+    return f'<img alt="{escape(alt)}" style="max-width: 100%" src="data:image/png;base64,{data}">'
 
 
 def between(content: str, least: int, most: int) -> str:

@@ -127,14 +127,19 @@ def _below(path: Path, root: Path) -> tuple[str, ...]:
 
 def _load(folder: Path, root: Path) -> Run | None:
     """The run in `folder`, or None if a command other than training wrote it."""
-    config = _read_config(folder / CONFIG)
-    result = _read_json(folder / RESULT)
+    config = read_config(folder / CONFIG)
+    result = read_json(folder / RESULT)
     is_training = "sampler" in (config.get("choices") or {}) and (result or {}).get("command", "train") == "train"
     name = folder.relative_to(root).as_posix() if folder != root else folder.resolve().name
-    return Run(folder, name, config, _read_json(folder / PROVENANCE) or {}, result) if is_training else None
+    return Run(folder, name, config, read_json(folder / PROVENANCE) or {}, result) if is_training else None
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
+    """A config.yaml as plain values.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     try:
         config = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     except Exception as error:  # YAML and interpolation errors have no base of their own
@@ -142,7 +147,12 @@ def _read_config(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in config.items()} if isinstance(config, dict) else {}
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object; None if there is no such file.
+
+    Raises:
+        UsageError: it holds something else.
+    """
     try:
         return dict(json.loads(path.read_text())) if path.exists() else None
     except (json.JSONDecodeError, TypeError, ValueError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -27,6 +27,18 @@ def comparison_table(comparison: Mapping[str, Any]) -> Table:
     for row in comparison["baselines"]:
         if row["tau"] is not None:
             table.add_row(baseline_label(row["name"]), "", "", "", f"{row['tau']:.2f}", _bounds(row))
+    return table
+
+
+def search_table(evaluator: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Searchers that saw one kind of scores: shares of the true front's hypervolume with intervals."""
+    table = Table(title=f"share of the true front, %, evaluator={evaluator}", box=box.SIMPLE_HEAD)
+    table.show_edge, table.pad_edge = False, False
+    shown = [name for name in rows[0] if name not in ("seeds", "networks")]  # 80 columns hold the others
+    for name in shown:
+        table.add_column(name, justify="left" if name == "searcher" else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(str(row[name]) for name in shown))
     return table
 
 

@@ -24,12 +24,17 @@ class SposEvolution(Searcher):
         task: Task,
         population: int = 50,
         parents: int = 10,
-        crossover: int = 25,
-        mutation: int = 25,
+        crossover: int | None = None,
+        mutation: int | None = None,
         layer_probability: float = 0.1,
     ) -> None:
-        """`parents`: best so far; `crossover` and `mutation`: children of a generation, random paths fill it up."""
+        """`parents`: best so far; `crossover` and `mutation`: children of a generation, random paths fill it up.
+
+        None: half of the population each.
+        """
         super().__init__(task, population)
+        crossover = population // 2 if crossover is None else crossover
+        mutation = population - population // 2 if mutation is None else mutation
         for key, value in (("parents", parents), ("crossover", crossover), ("mutation", mutation)):
             if type(value) is not int or value < (key == "parents"):
                 raise UsageError(f"searcher.{key}={value}: give a whole number of {int(key == 'parents')} or more")

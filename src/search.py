@@ -1,0 +1,37 @@
+"""COMMAND  search a trained supernet for a Pareto front: python -m src.search run=<run dir> searcher=moremnas"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from src.command import launch
+from src.resume import settle
+from src.searching.checks import check_search
+
+
+def main(cfg: DictConfig, folder: Path) -> None:
+    """Search up to the budget, then write the front; killed, it goes on where it was."""
+    hydra = HydraConfig.get()
+    is_sweep = hydra.mode == RunMode.MULTIRUN
+    cfg = settle(cfg, folder, list(hydra.overrides.task), is_sweep, free=("budget", "logger", "select"))
+    check_search(cfg)
+
+    from src.searching.assembly import assemble  # late: torch and Lightning take seconds to import
+    from src.searching.outcome import begin, conclude, is_finished, search_on
+
+    search = assemble(cfg, folder)
+    if is_finished(search):
+        print(f"{folder} is finished: {len(search.archive)} models, see result.json there")
+        return
+    with begin(cfg, search):
+        search_on(search)
+        conclude(cfg, search)
+
+
+if __name__ == "__main__":
+    sys.exit(launch("search", main))

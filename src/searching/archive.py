@@ -1,0 +1,78 @@
+"""Every network a search has scored, in memory and in archive.csv, and where the search stands.
+
+n networks, K objectives.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.objectives import Objectives
+from src.run_folder import append_rows, cut_back
+from src.supernet.path import Path as SupernetPath
+from src.supernet.path import format_path, parse_path
+
+ARCHIVE, FRONT, SELECTED, GENERATIONS = "archive.csv", "front.csv", "selected.csv", "generations.csv"
+COLUMNS = ("generation", "path", "arch", "accuracy", "loss", "params", "macs", "latency", "truth")
+GENERATION_COLUMNS = (
+    "generation",
+    "models",  # distinct networks scored so far
+    "new",  # of them by this generation
+    "front",  # networks that none dominates
+    "hypervolume",  # that they dominate, as a share of what the bounds of the objectives enclose
+    "true_hypervolume",  # the same networks by their truth, as a share of what the true front dominates
+    "best",  # highest accuracy, or lowest loss
+    "wall_seconds",
+)
+Row = Mapping[str, Any]
+
+
+class Archive:
+    """Networks in the order in which they were scored; `rows` have COLUMNS."""
+
+    def __init__(self, folder: Path, objectives: Objectives) -> None:
+        self.file, self.objectives = folder / ARCHIVE, objectives
+        self.rows: dict[SupernetPath, Row] = {}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __contains__(self, path: SupernetPath) -> bool:
+        return path in self.rows
+
+    def add(self, generation: int, scored: Sequence[tuple[SupernetPath, Row]]) -> None:
+        """Append networks to the file, then keep them."""
+        rows = [(path, {"generation": generation, "path": format_path(path), **row}) for path, row in scored]
+        append_rows(self.file, COLUMNS, [row for _, row in rows])
+        self.rows.update(rows)
+
+    def values(self, paths: Sequence[SupernetPath] | None = None) -> NDArray[np.float64]:
+        """Minimised values (n, K) of some networks, or of all."""
+        rows = list(self.rows.values()) if paths is None else [self.rows[path] for path in paths]
+        if not rows:
+            return np.zeros((0, len(self.objectives.all)))
+        return self.objectives.minimised({name: [row[name] for row in rows] for name in self.objectives.names})
+
+    def take_back(self, generation: int) -> None:
+        """Read what was written up to a generation, and drop what was written after it."""
+        cut_back(self.file, generation)
+        self.rows = {}
+        if self.file.exists():
+            with self.file.open(newline="") as lines:
+                self.rows = {parse_path(row["path"]): _numbers(row) for row in csv.DictReader(lines)}
+
+
+def _numbers(row: Mapping[str, str]) -> Row:
+    """As it was before it was written: Python writes floats so that they are read back exactly."""
+    whole = ("generation", "params", "macs")
+    found: dict[str, Any] = {"path": row["path"], "arch": row["arch"]}
+    for name in COLUMNS:
+        if name not in found:
+            found[name] = None if row[name] == "" else int(row[name]) if name in whole else float(row[name])
+    return found

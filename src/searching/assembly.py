@@ -1,0 +1,144 @@
+"""A search put together from its configuration: what is wrong is found here, before anything is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from src.assembly import benchmark_from, known_benchmark, quiet
+from src.benchmarks.benchmark import Benchmark
+from src.errors import UsageError
+from src.evaluator import Evaluator
+from src.latency import Stopwatch, check_table, measure_table, read_table
+from src.limits import Additive, FeasiblePaths, Limit
+from src.loggers import make_loggers
+from src.objectives import COMPUTED, make_objectives
+from src.scoring import Ranks
+from src.search_spaces.space import LISTED, Input, SearchSpace
+from src.searchers.searcher import Searcher, Task
+from src.searching.archive import Archive
+from src.searching.checks import evaluator_of
+from src.searching.loop import Search, SearchBudget
+from src.searching.sources import Source, SupernetScores, TableScores, read_scores, truth_of
+from src.searching.true_front import TrueFront
+from src.supernet.batch_norm import check_protocol
+from src.trained import load_trained, read_config
+
+LATENCY = "latency.csv"
+"""The table of a run folder, if the search measured one."""
+
+
+def assemble(cfg: DictConfig, folder: Path) -> Search:
+    """Everything a search needs, with the state of its checkpoint if it has one.
+
+    Raises:
+        UsageError: anything that is wrong with the run or the tables, an objective, a limit or the searcher.
+    """
+    quiet()
+    source = _source(cfg)
+    names, most = list(cfg.objectives), {name: v for name in COMPUTED if (v := cfg.limit[name]) is not None}
+    costs = _costs(source, {*names, *most}, cfg, folder)
+    objectives = make_objectives(names, costs, most, source.given.num_classes)
+    feasible = FeasiblePaths(source.space.sizes, [Limit(costs[name], value) for name, value in most.items()])
+    searcher = _searcher(cfg.searcher, Task(feasible, objectives, cfg.seed))
+    true_front = None
+    if len(source.truth) == source.space.count <= LISTED:
+        true_front = TrueFront(source.space, source.truth, feasible, objectives)
+    budget = SearchBudget(cfg.budget.models, cfg.budget.generations)
+    loggers = make_loggers(cfg.logger.wandb, folder, [cfg.choices.searcher, source.space.name, "search"])
+    search = Search(folder, source, searcher, Archive(folder, objectives), budget, true_front, loggers)
+    search.take_back(cfg.checkpoint)
+    return search
+
+
+def _searcher(settings: DictConfig, task: Task) -> Searcher:
+    try:
+        return instantiate(settings, _partial_=True)(task)
+    except TypeError as error:
+        raise UsageError(f"searcher: {error}: see the keys in conf/searcher") from None
+
+
+def _source(cfg: DictConfig) -> Source:
+    evaluator = evaluator_of(cfg)
+    if evaluator == "supernet":
+        return _supernet(cfg)
+    if "search_space" not in cfg:
+        raise UsageError(f"evaluator={evaluator}: say of which space: search_space=nas_bench_macro, ...")
+    space: SearchSpace = instantiate(cfg.search_space)
+    benchmark = benchmark_from(cfg.benchmark, space) if cfg.benchmark.get("path") else None
+    truth = truth_of(space, benchmark)
+    if evaluator == "truth":
+        if not truth:
+            raise UsageError(
+                "evaluator=truth needs a benchmark: benchmark=mini, or nas_bench_macro with benchmark.path="
+            )
+        scores = TableScores(space, truth, {}, f"benchmark={cfg.choices.benchmark}")
+    else:
+        scores = read_scores(Path(cfg.scores), space, cfg.bn)
+    if "loss" in cfg.objectives and not scores.loss:
+        raise UsageError(f"objective loss: {scores.name} holds accuracies alone: use accuracy")
+    return Source(space, space.reference, scores, truth, {"evaluator": evaluator})
+
+
+def _supernet(cfg: DictConfig) -> Source:
+    read_config(Path(cfg.run))
+    trained = load_trained(cfg.run, Ranks().device(cfg.device), cfg.supernet_checkpoint)
+    check_protocol(trained.net, cfg.bn)
+    device = next(trained.net.parameters()).device
+    sizes = (cfg.images, cfg.calibration_images, cfg.batch_size)
+    evaluator = Evaluator(trained.net, trained.dataset, device, cfg.bn, *sizes, part=cfg.split)
+    truth = truth_of(trained.space, _benchmark(cfg, trained.cfg, trained.dataset, trained.space))
+    about = {"evaluator": "supernet", "steps": trained.steps, "weights": trained.digest, "images": evaluator.images}
+    return Source(trained.space, trained.given, SupernetScores(evaluator), truth, about)
+
+
+def _benchmark(cfg: DictConfig, run: DictConfig, dataset: Any, space: SearchSpace) -> Benchmark | None:
+    """The one asked for, or the run's own."""
+    return benchmark_from(cfg.benchmark, space) if cfg.benchmark.get("path") else known_benchmark(run, dataset, space)
+
+
+def _costs(source: Source, wanted: set[str], cfg: DictConfig, folder: Path) -> dict[str, Additive]:
+    """The tables of parameters and multiply-adds, and of latency if it is wanted."""
+    table = source.space.cost_table(source.given)
+    costs = {
+        name: Additive(
+            name,
+            getattr(table.fixed, name),
+            tuple(tuple(getattr(choice, name) for choice in layer) for layer in table.choices),
+        )
+        for name in ("macs", "params")
+    }
+    if "latency" in wanted:
+        costs["latency"] = _latency(source.space, source.given, cfg.latency, folder, cfg.seed)
+    return costs
+
+
+def _latency(space: SearchSpace, given: Input, settings: DictConfig, folder: Path, seed: int) -> Additive:
+    """The table brought along, or this run's own; it is measured once."""
+    if settings.table is not None:
+        return read_table(space, Path(settings.table))
+    if (folder / LATENCY).exists():
+        return read_table(space, folder / LATENCY)
+    stopwatch = Stopwatch(settings.backend, settings.threads, settings.batch_size)
+    table = measure_table(space, given, stopwatch, folder / LATENCY)
+    if settings.check:
+        _say_how_near(check_table(space, given, table, stopwatch, _sample(space, settings.check, seed)))
+    return table
+
+
+def _sample(space: SearchSpace, count: int, seed: int) -> Sequence[tuple[int, ...]]:
+    feasible, rng = FeasiblePaths(space.sizes), np.random.default_rng(seed)
+    return [feasible.sample(rng) for _ in range(count)]
+
+
+def _say_how_near(found: dict[str, Any]) -> None:
+    mean, size, most = (100 * found[key] for key in ("mean_error", "mean_absolute_error", "largest_error"))
+    print(
+        f"latency table against {found['networks']} whole networks timed here: error {mean:+.1f} % on average, "
+        f"{size:.1f} % in size, {most:.1f} % at most; Kendall's tau {found['tau']:.2f}"
+    )

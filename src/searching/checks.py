@@ -1,0 +1,69 @@
+"""What is checked of a search's configuration before anything heavy is imported."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig, OmegaConf
+
+from src.errors import UsageError
+from src.run_folder import PROTOCOLS
+from src.settings import number, one_of, only
+
+EVALUATORS = ("supernet", "scores", "truth")
+LIMITS = ("macs", "params", "latency")
+BACKENDS = ("torch", "onnxruntime")
+
+
+def check_search(cfg: DictConfig) -> None:
+    """Refuse values out of their range, each by a line that says what is right."""
+    for key in ("run", "scores"):
+        if not isinstance(cfg[key], str | None):
+            raise UsageError(f"{key}={cfg[key]}: give one path of a file or folder")
+    evaluator_of(cfg)
+    number(cfg, "seed", 0, 2**63 - 1, whole=True)
+    number(cfg, "select", 1, whole=True)
+    only(cfg, "budget", ("models", "generations"))
+    number(cfg, "budget.models", 1, whole=True)
+    number(cfg, "budget.generations", 1, whole=True, optional=True)
+    only(cfg, "limit", LIMITS)
+    for name in LIMITS:
+        number(cfg, f"limit.{name}", 0, optional=True)
+    one_of(cfg, "bn", PROTOCOLS)
+    one_of(cfg, "split", ("val", "test"))
+    number(cfg, "images", 1, whole=True, optional=True)
+    number(cfg, "calibration_images", 1, whole=True)
+    number(cfg, "batch_size", 1, whole=True)
+    one_of(cfg, "device", ("auto", "cpu", "cuda"))
+    for key in ("checkpoint", "supernet_checkpoint"):
+        one_of(cfg, key, ("last", "previous"))
+    _check_latency(cfg)
+
+
+def evaluator_of(cfg: DictConfig) -> str:
+    """Who scores the networks: as `evaluator` says, or as follows from what is given.
+
+    Raises:
+        UsageError: nothing follows, or what it needs is missing.
+    """
+    if cfg.run is not None and cfg.scores is not None:
+        raise UsageError("give one of run=<folder of a training run> and scores=<file of scores>")
+    if cfg.evaluator is None and cfg.run is None and cfg.scores is None:
+        raise UsageError("say who scores networks: run=<folder of a training run>, scores=<file>, or evaluator=truth")
+    if cfg.evaluator is None:
+        return "supernet" if cfg.run is not None else "scores"
+    one_of(cfg, "evaluator", EVALUATORS)
+    needed = {"supernet": "run", "scores": "scores"}.get(cfg.evaluator)
+    if needed and cfg[needed] is None:
+        raise UsageError(f"evaluator={cfg.evaluator} needs {needed}=<path>")
+    return str(cfg.evaluator)
+
+
+def _check_latency(cfg: DictConfig) -> None:
+    only(cfg, "latency", ("table", "backend", "threads", "batch_size", "check"))
+    one_of(cfg, "latency.backend", BACKENDS)
+    for key in ("threads", "batch_size"):
+        number(cfg, f"latency.{key}", 1, whole=True)
+    number(cfg, "latency.check", 0, 1000, whole=True)
+    if not isinstance(cfg.latency.table, str | None):
+        raise UsageError(f"latency.table={cfg.latency.table}: give one file")
+    if OmegaConf.is_config(cfg.objectives) is False:
+        raise UsageError(f"objectives={cfg.objectives}: give a list, as objectives=[accuracy,macs,params]")

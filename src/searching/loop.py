@@ -1,0 +1,139 @@
+"""The search itself: ask, score what is new, tell, save; a generation is lost at most."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from src.checkpoint import AtomicCheckpointIO, checkpoint_path, read_checkpoint
+from src.objectives import front, hypervolume
+from src.progress import progress
+from src.run_folder import append_rows, cut_back
+from src.searchers.searcher import Searcher
+from src.searching.archive import GENERATION_COLUMNS, GENERATIONS, Archive, Row
+from src.searching.sources import Source
+from src.searching.true_front import TrueFront
+from src.signals import Stop
+from src.supernet.path import Path as SupernetPath
+
+
+@dataclass(frozen=True)
+class SearchBudget:
+    """A search ends with the first of them; duplicates cost nothing."""
+
+    models: int
+    """Distinct networks to be scored."""
+    generations: int | None = None
+    patience: int = 20
+    """Generations in a row without a new network."""
+
+
+@dataclass
+class Search:
+    """The parts of a search and where it stands."""
+
+    folder: Path
+    source: Source
+    searcher: Searcher
+    archive: Archive
+    budget: SearchBudget
+    true_front: TrueFront | None
+    loggers: list[Any] = field(default_factory=list)
+    generation: int = 0
+    stalled: int = 0
+    """Generations since the last new network."""
+    seconds: float = 0.0
+    """Spent, earlier starts included."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the budget is spent, or nothing new is found any more."""
+        generations = self.budget.generations
+        return (
+            len(self.archive) >= self.budget.models
+            or (generations is not None and self.generation >= generations)
+            or self.stalled >= self.budget.patience
+        )
+
+    def run(self, stop: Stop) -> None:
+        """Go on until it is over, or until `stop` asks for an end after the generation at hand."""
+        with progress("search", "model", self.budget.models, len(self.archive)) as bar:
+            while not self.is_over and not stop.asked:
+                self._step(bar.update)
+
+    def _step(self, tick: Callable[[], object]) -> None:
+        started = time.monotonic()
+        told = self._affordable(self.searcher.ask())
+        new = [path for path in dict.fromkeys(told) if path not in self.archive]
+        self.generation += 1
+        self.stalled = 0 if new else self.stalled + 1
+        self.archive.add(self.generation, self._scored(new, tick))
+        if told:
+            self.searcher.tell(told, self.archive.values(told))
+        else:
+            self.stalled = self.budget.patience  # it has nothing left to ask
+        self.seconds += time.monotonic() - started
+        self._log(len(new))
+        self.save()
+
+    def _affordable(self, asked: Sequence[SupernetPath]) -> list[SupernetPath]:
+        """The first of the asked paths, as many as the budget has room for."""
+        room, new, told = self.budget.models - len(self.archive), set[SupernetPath](), list[SupernetPath]()
+        for path in asked:
+            if path not in self.archive:
+                new.add(path)
+            if len(new) > room:
+                break
+            told.append(path)
+        return told
+
+    def _scored(self, paths: Sequence[SupernetPath], tick: Callable[[], object]) -> list[tuple[SupernetPath, Row]]:
+        """(path, row) in the order asked for."""
+        found = {}
+        for path, accuracy, loss in self.source.scores(paths):
+            found[path] = {"accuracy": accuracy, "loss": loss}
+            tick()
+        return [(path, self._costs(path) | found[path]) for path in paths]
+
+    def _costs(self, path: SupernetPath) -> dict[str, Any]:
+        space, arch = self.source.space, self.source.space.format(path)
+        latency = self.searcher.objectives.costs.get("latency")
+        costs = {"arch": arch, **space.costs(path, self.source.given)._asdict(), "truth": self.source.truth.get(arch)}
+        return costs | {"latency": latency(path) if latency else None}
+
+    def _log(self, new: int) -> None:
+        """A row of generations.csv, and the same to the loggers."""
+        objectives, values = self.archive.objectives, self.archive.values()
+        rows = front(values)
+        learnt = objectives.all[objectives.learnt]
+        row: dict[str, Any] = {"generation": self.generation, "models": len(self.archive), "new": new}
+        row |= {"front": len(rows), "hypervolume": hypervolume(objectives.scaled(values[rows]))}
+        if self.true_front is not None:
+            paths = list(self.archive.rows)
+            row["true_hypervolume"] = self.true_front.share([paths[i] for i in rows])
+        row |= {"best": learnt.sign * float(values[:, objectives.learnt].min()), "wall_seconds": round(self.seconds, 3)}
+        append_rows(self.folder / GENERATIONS, GENERATION_COLUMNS, [row])
+        for logger in self.loggers:
+            logger.log_metrics({f"search/{k}": v for k, v in row.items() if k != "generation"}, step=self.generation)
+
+    def save(self) -> None:
+        """All that a continuation needs beside archive.csv; the search before this generation stays beside it."""
+        state = {
+            "generation": self.generation,
+            "stalled": self.stalled,
+            "seconds": self.seconds,
+            "searcher": self.searcher.state_dict(),
+        }
+        AtomicCheckpointIO().save_checkpoint(state, checkpoint_path(self.folder))
+
+    def take_back(self, which: str) -> None:
+        """Go on from a checkpoint, if there is one; what was written after it is dropped."""
+        state = read_checkpoint(self.folder, which)
+        if state is not None:
+            self.generation, self.stalled, self.seconds = state["generation"], state["stalled"], state["seconds"]
+            self.searcher.load_state_dict(state["searcher"])
+        self.archive.take_back(self.generation)
+        cut_back(self.folder / GENERATIONS, self.generation)

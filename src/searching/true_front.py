@@ -1,0 +1,58 @@
+"""How near networks come to the best there are, where a benchmark knows what all of them reach.
+
+n networks, K objectives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.limits import FeasiblePaths
+from src.objectives import Objectives, front, hypervolume
+from src.search_spaces.space import SearchSpace
+from src.supernet.path import Path
+
+
+class TrueFront:
+    """The front of a benchmark's networks within the limits, with true accuracies in the place of learnt values.
+
+    Objectives are scaled so that 0 and 1 are the best and the worst of all these networks.
+    """
+
+    def __init__(
+        self, space: SearchSpace, truth: Mapping[str, float], feasible: FeasiblePaths, objectives: Objectives
+    ) -> None:
+        """`truth`: accuracies by the space's arch strings, of all its networks or nearly so."""
+        self.space, self.truth, self.objectives = space, truth, objectives
+        paths = [path for path in (space.parse(arch) for arch in truth) if feasible.allows(path)]
+        values = self._values(paths)
+        self.low, self.high = values.min(0), values.max(0)
+        self.paths = [paths[i] for i in front(values)]
+        self.hypervolume = hypervolume(self._scaled(self._values(self.paths)))
+
+    def share(self, paths: Sequence[Path]) -> float | None:
+        """Hypervolume of these networks by their truth over that of the true front; 1 if they hold it.
+
+        None if nothing can be said: the true front is a single corner, or none of the networks is known.
+        """
+        known = [path for path in paths if self.space.format(path) in self.truth]
+        if not known or self.hypervolume == 0:
+            return None
+        return hypervolume(self._scaled(self._values(known))) / self.hypervolume
+
+    def _values(self, paths: Sequence[Path]) -> NDArray[np.float64]:
+        """Minimised (n, K)."""
+        columns = [
+            [-self.truth[self.space.format(path)] for path in paths]
+            if objective.is_learnt
+            else [self.objectives.costs[objective.name](path) for path in paths]
+            for objective in self.objectives.all
+        ]
+        return np.array(columns, dtype=np.float64).T
+
+    def _scaled(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        span = self.high - self.low
+        return (values - self.low) / np.where(span > 0, span, 1.0)

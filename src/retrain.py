@@ -20,10 +20,10 @@ def main(cfg: DictConfig, folder: Path) -> None:
     overrides = list(hydra.overrides.task)
     if cfg.resume is None:
         check_retraining(cfg)
-        if cfg.run is not None:
-            from src.retraining.adopt import adopt  # late, as below
+    if cfg.run is not None:
+        from src.retraining.adopt import adopt  # late, as below
 
-            cfg = adopt(cfg, overrides)
+        cfg = adopt(cfg, overrides)
     cfg = settle(cfg, folder, overrides, is_sweep=hydra.mode == RunMode.MULTIRUN)
     check_retraining(cfg)
     if cfg.study is not None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -18,7 +20,7 @@ from src.cut import cut_out
 from src.datasets.digits import Digits
 from src.retrain import main
 from src.retraining.journal import COLUMNS
-from src.run_folder import CONFIG, METRICS, RESULT
+from src.run_folder import CONFIG, METRICS, RESULT, SPLIT
 from src.search_spaces.mini import Mini
 from src.search_spaces.space import Input
 from src.standalone import accuracy
@@ -122,6 +124,16 @@ def test_cifar_600_clips_drops_and_cuts_out(tmp_path: Path) -> None:
     assert OmegaConf.load(tmp_path / "run" / CONFIG).recipe.clip_norm == 5
 
 
+def test_a_recipe_says_what_it_cannot_do_on_cells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    space = ["search_space=nas_bench_201", "search_space.cells=1", "recipe=cifar_600", "recipe.cutout=4"]
+    cell = "arch='|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|nor_conv_1x1~1|none~2|'"
+    assert retrain(tmp_path / "run", cell, *space, "budget.steps=2") == 0
+    assert "drop_path=0.2 does nothing" in capsys.readouterr().out
+    result = result_of(tmp_path / "run")
+    assert (result["drop_path_blocks"], result["path"]) == (0, "3-0-1-4-2-0")
+    assert str(result["arch"]).startswith("|nor_conv_3x3~0|+")
+
+
 def test_proxyless_450_on_small_colour_images(tmp_path: Path) -> None:
     from tests.datasets.made_images import make_split
 
@@ -185,6 +197,19 @@ def test_what_is_inherited_needs_no_supernet_any_more(supernet: Path, tmp_path: 
     finally:
         moved.rename(supernet)
     assert result_of(tmp_path / "run")["steps"] == 5
+
+
+def test_other_images_than_the_supernets_are_refused(
+    supernet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "supernet"
+    shutil.copytree(supernet, copy)
+    with np.load(copy / SPLIT) as stored:
+        parts = dict(stored)
+    np.savez(copy / SPLIT, **parts | {"val": parts["val"][::-1]})
+    capsys.readouterr()
+    assert retrain(tmp_path / "run", "arch=2-0-1-1-0", f"run={copy}", "budget.steps=2") == 2
+    check_one_line(capsys.readouterr().err, "another split")
 
 
 def test_wandb_offline_has_the_run(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from src.network import recalibrate
 from src.retraining.dropping import DropPaths, add_dropout
 from src.retraining.erasing import make_erasing
 from src.retraining.module import Retraining
-from src.run_folder import RESULT
+from src.run_folder import RESULT, SPLIT
 from src.search_spaces.space import Input, SearchSpace
 from src.supernet.batch_norm import norms_of
 from src.supernet.path import Path as SupernetPath
@@ -98,6 +98,8 @@ def assemble(cfg: DictConfig, folder: Path) -> Run:
     budget = _budget(cfg, dataset)
     _add_policy(cfg, dataset)
     saved = read_checkpoint(folder, cfg.checkpoint)
+    if saved is None and cfg.run is not None:
+        dataset.check_split(Path(cfg.run) / SPLIT)
     net = _network(cfg, dataset, space, path, inherits=saved is None and cfg.weights == "inherited")
     module = _module(cfg, net, dataset, budget)
     trainer, checkpoints = _trainer(cfg, folder, budget)
@@ -153,6 +155,8 @@ def _inherited(cfg: DictConfig, dataset: Dataset, space: SearchSpace, path: Supe
 def _module(cfg: DictConfig, net: nn.Module, dataset: Dataset, budget: Budget) -> Retraining:
     recipe = cfg.recipe
     drop_paths = DropPaths(net, recipe.drop_path, recipe.drop_path_grows, budget.epoch_steps, budget.epochs)
+    if recipe.drop_path and not len(drop_paths):
+        print(f"recipe.drop_path={recipe.drop_path:g} does nothing: this network has no residual blocks to drop")
     ema = None if recipe.ema is None else ModelEmaV3(net, recipe.ema, use_warmup=True, warmup_power=EMA_POWER)
     optimizer = partial(_optimizer, cfg)
     optimizer(net)  # made again by the Trainer; here its options are checked

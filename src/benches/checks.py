@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from omegaconf import DictConfig, OmegaConf
 
 from src.checks import MOST_PATHS
 from src.errors import UsageError
 from src.run_folder import PROTOCOLS
-from src.settings import boolean, number, one_of
+from src.settings import boolean, number, one_of, only
 
 WAYS = ("serial", "window", "compiled")
+PRECISIONS = ("32-true", "bf16-mixed")
+GROWTH = ("choices", "layers", "batch_size", "paths")
 DEVICES = ("auto", "cpu", "cuda")
 COUNTS = ("plain_paths", "images", "calibration_images", "rounds", "steps")
 
@@ -30,7 +34,8 @@ def check_bench(cfg: DictConfig) -> None:
         number(cfg, key, 1, whole=True)
     for key in ("image_size", "batch_size"):
         number(cfg, key, 1, whole=True, optional=cfg.bench in ("step", "overhead", "data"))
-    one_of(cfg, "case", ["all", *cfg.cases])
+    one_of(cfg, "case", ["all", *(["growth"] if cfg.bench == "step" else []), *cfg.cases])
+    _check_growth(cfg)
     if not cfg.ways or set(cfg.ways) - set(WAYS):
         raise UsageError(f"ways={list(cfg.ways)}: give some of {', '.join(WAYS)}, as ways=[serial,window]")
     if cfg.paths != "all":
@@ -39,5 +44,20 @@ def check_bench(cfg: DictConfig) -> None:
     number(cfg, "seed", 0, 2**63 - 1, whole=True)
     one_of(cfg, "bn", PROTOCOLS)
     one_of(cfg, "device", DEVICES)
+    one_of(cfg, "precision", PRECISIONS)
+    boolean(cfg, "tf32")
     boolean(cfg, "channels_last")
     boolean(cfg, "norm_decay")
+
+
+def _check_growth(cfg: DictConfig) -> None:
+    only(cfg, "growth", ("channels", "image_size", "base", *GROWTH))
+    only(cfg, "growth.base", GROWTH[:-1])
+    for key in ("channels", "image_size", *(f"base.{name}" for name in GROWTH[:-1])):
+        number(cfg, f"growth.{key}", 1, whole=True)
+    for name in GROWTH:
+        values = cfg.growth[name]
+        if not isinstance(values, Sequence) or not all(type(value) is int and value > 0 for value in values):
+            raise UsageError(f"growth.{name}={values}: give whole numbers above 0, as growth.{name}=[1,2,4]")
+    if not any(cfg.growth[name] for name in GROWTH):
+        raise UsageError(f"growth: give values of {', '.join(GROWTH[:-1])} or {GROWTH[-1]}, as growth.paths=[1,2,4]")

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import itertools
 import random
+import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from PIL import Image
@@ -20,6 +22,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 WORKERS = 2
+START = "fork" if sys.platform == "linux" else None
+"""Linux's own way before Python 3.14; in a process that was spawned, workers would be too, and import torch each."""
 LARGE = 64
 """Images of at least so many px are cropped and resized, as on ImageNet; smaller ones are shifted, as on CIFAR."""
 
@@ -48,12 +52,21 @@ class PlainLoop:
     """One supernet step after another; the learning rate is 0, so that no weight can run away."""
 
     def __init__(
-        self, net: nn.Module, sizes: Sequence[int], data: Pictures, batch_size: int, seed: int, device: torch.device
+        self,
+        net: nn.Module,
+        sizes: Sequence[int],
+        data: Pictures,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        paths: int | None = None,
     ) -> None:
+        """`paths` of a step; None: the m of strict fairness."""
         self.net, self.sizes, self.device = net.train(), sizes, device
+        self.paths = paths or max(sizes)
         self.optimizer = torch.optim.SGD(net.parameters(), 0.0, momentum=0.9)
         self.random = random.Random(seed)
-        self.loader = DataLoader(
+        loader = DataLoader(
             data,
             batch_size,
             shuffle=True,
@@ -61,24 +74,26 @@ class PlainLoop:
             num_workers=WORKERS,
             persistent_workers=True,
             pin_memory=device.type == "cuda",
+            multiprocessing_context=START,
         )
-        self.batches = self._endless()
+        self.batches = _endless(loader)
 
     def step(self) -> None:
-        """One mini-batch: permutations drawn afresh, m passes, one optimizer step."""
+        """One mini-batch: permutations drawn afresh, a pass for each path, one optimizer step."""
         images, labels = (tensor.to(self.device) for tensor in next(self.batches))
-        paths = max(self.sizes)
-        dealt = [self._dealt(size, paths) for size in self.sizes]
+        dealt = [self._dealt(size) for size in self.sizes]
         self.optimizer.zero_grad()
         for path in zip(*dealt, strict=True):
             F.cross_entropy(self.net(images, path), labels).backward()
         self.optimizer.step()
 
-    def _dealt(self, size: int, paths: int) -> list[int]:
-        """A permutation of the choices; of fewer than `paths`, some once more."""
-        choices = [choice % size for choice in range(paths)]
+    def _dealt(self, size: int) -> list[int]:
+        """A permutation of the choices; of fewer than there are paths, some once more."""
+        choices = [choice % size for choice in range(self.paths)]
         self.random.shuffle(choices)
         return choices
 
-    def _endless(self) -> Iterator[list[Tensor]]:
-        return itertools.chain.from_iterable(self.loader for _ in itertools.count())
+
+def _endless(loader: DataLoader[Any]) -> Iterator[list[Tensor]]:
+    """Refers to no loop: in a cycle the workers would be collected after the queues that tell them to end, in 10 s."""
+    return itertools.chain.from_iterable(loader for _ in itertools.count())

@@ -5,41 +5,19 @@ The parent asks for turns over a pipe; between turns the process holds as little
 
 from __future__ import annotations
 
+import gc
 import resource
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from hydra.utils import instantiate
-from torch import nn
 
-from src.allocator import give_back_freed_memory, keep_freed_memory
-from src.benches.lone_step import LoneStep
-from src.benches.plain_loop import Pictures, PlainLoop
-from src.benches.timing import clock, noise
-from src.samplers.strict_fair import StrictFair
-from src.search_spaces.space import Input, SearchSpace
-from src.step import StepSettings
-from src.window_memory import PROBE, free_bytes, saved_bytes
-
-PLAIN = "plain"
-BATCHES = 4
-"""Mini-batches in the data set of noise."""
-
-
-class Case(NamedTuple):
-    """What a way is timed on; plain values, since they travel to another process."""
-
-    space: dict[str, Any]
-    image_size: int
-    batch_size: int
-    threads: int
-    device: str
-    seed: int
-    channels_last: bool = True
+from src.allocator import give_back_freed_memory
+from src.benches.timing import clock
+from src.benches.ways import Case, make_step
 
 
 class Turn(NamedTuple):
@@ -47,6 +25,8 @@ class Turn(NamedTuple):
 
     seconds: list[float]
     """Of each supernet step."""
+    warm_up: float
+    """Seconds of the step before them; the first one of a case compiles, if its way does."""
     peak_bytes: int
     """Of the process since its start, above what it had before its first step; of the device, if that is a GPU."""
 
@@ -54,21 +34,23 @@ class Turn(NamedTuple):
 class WayProcess:
     """A way in another process; `turn` runs some steps there."""
 
-    def __init__(self, way: str, case: Case) -> None:
+    def __init__(self, way: str) -> None:
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, way, case))
+        self.process = context.Process(target=_serve, args=(theirs, way))
         self.process.start()
         theirs.close()
 
-    def turn(self, steps: int) -> Turn | None:
+    def turn(self, case: Case, steps: int) -> Turn | None:
         """One step to warm up, then `steps` that are timed; None if there is too little memory.
+
+        What a case needs is kept for the next turn, unless that is of another case.
 
         Raises:
             RuntimeError: the way raised; the message is its own.
         """
         try:
-            self.pipe.send(steps)
+            self.pipe.send((case, steps))
             answer = self.pipe.recv()
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return None
@@ -83,17 +65,36 @@ class WayProcess:
         self.process.terminate()
 
 
-def _serve(pipe: Connection, way: str, case: Case) -> None:
-    device = torch.device(case.device)
-    torch.set_num_threads(case.threads)
+@contextmanager
+def ways_in_processes(ways: Iterable[str]) -> Iterator[dict[str, WayProcess]]:
+    """A process for each way, ended with the block."""
+    processes: dict[str, WayProcess] = {}
     try:
-        step = make_step(way, case, device)
-        before = _held(device)
+        for way in ways:
+            processes[way] = WayProcess(way)
+        yield processes
+    finally:
+        for process in processes.values():
+            process.end()
+
+
+def _serve(pipe: Connection, way: str) -> None:
+    made: Case | None = None
+    step: Callable[[], None] | None = None
+    before = 0
+    try:
         while True:
-            steps = pipe.recv()
-            step()
+            case, steps = pipe.recv()
+            device = torch.device(case.device)
+            if step is None or case != made:
+                step = None  # first, or two would be in memory
+                _forget(way)
+                torch.set_num_threads(case.threads)
+                step, made = make_step(way, case, device), case
+                before = _held(device)
+            warm_up = _timed(step, device)
             seconds = [_timed(step, device) for _ in range(steps)]
-            pipe.send(Turn(seconds, max(_held(device) - before, 0)))
+            pipe.send(Turn(seconds, warm_up, max(_held(device) - before, 0)))
             give_back_freed_memory()
             torch.cuda.empty_cache()
     except (EOFError, KeyboardInterrupt, MemoryError):
@@ -102,43 +103,11 @@ def _serve(pipe: Connection, way: str, case: Case) -> None:
         pipe.send(f"{type(error).__name__}: {error}")
 
 
-def make_step(way: str, case: Case, device: torch.device) -> Callable[[], None]:
-    """A function that takes one supernet step on the next mini-batch, its reading and augmentation included."""
-    space: SearchSpace = instantiate(case.space)
-    given = space.reference._replace(image_size=case.image_size)
-    torch.manual_seed(case.seed)
-    net = space.build(*given).to(device)
-    small = given.image_size < 64
-    data = noise(given, BATCHES * case.batch_size, 1, case.seed, shift=4 if small else 0, flip=True)
-    _refuse_too_large(way, net, space, given, case.batch_size, device)
-    if way == PLAIN:
-        pixels, labels, _ = data._parts["train"]
-        return PlainLoop(net, space.sizes, Pictures(pixels, labels), case.batch_size, case.seed, device).step
-    if device.type == "cpu":
-        keep_freed_memory()
-    if case.channels_last:
-        net = net.to(memory_format=torch.channels_last)
-    optimizer = partial(torch.optim.SGD, lr=0.0, momentum=0.9)
-    step = LoneStep(net, StrictFair(space.sizes, case.seed), lambda n: optimizer(n.parameters()), StepSettings(way=way))
-    batches = iter(data.train_loader(case.batch_size, 10**6, case.seed, device))
-    return lambda: step.training_step(next(batches), 0)
-
-
-def _refuse_too_large(
-    way: str, net: nn.Module, space: SearchSpace, given: Input, batch_size: int, device: torch.device
-) -> None:
-    """Rather than be killed in the middle, and others with it.
-
-    Raises:
-        MemoryError: what a step saves for its backward passes is more than what is free.
-    """
-    sizes, free = space.sizes, free_bytes(device)
-    routes = [tuple(min(choice, m - 1) for m in sizes) for choice in range(max(sizes))]
-    images = torch.zeros(PROBE, given.in_channels, given.image_size, given.image_size, device=device)
-    groups = [[route] for route in routes] if way in (PLAIN, "serial") else [routes]
-    needed = max(saved_bytes(net, images, group) for group in groups) / PROBE * batch_size
-    if free is not None and needed > free:
-        raise MemoryError
+def _forget(way: str) -> None:
+    """Readers and graphs of the case before; both lie in cycles."""
+    gc.collect()
+    if way == "compiled":
+        torch.compiler.reset()
 
 
 def _timed(step: Callable[[], None], device: torch.device) -> float:

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
+from torch import nn
 
 from src.bench import main
-from src.benches import data
+from src.benches import data, growth
+from src.benches.growth import Point, points
 from src.benches.overhead import bare_loop, lightning_loop
 from src.benches.plain_loop import Pictures, PlainLoop
 from src.benches.roofline import Limits, Work, work_of_a_step
-from src.benches.step import best_ratio
 from src.benches.timing import noise
-from src.command import launch
+from src.benches.turns import best_ratio
+from src.benches.way_process import Turn, _timed
+from src.benches.ways import Case, evenly_dealt, make_step
+from src.command import CONF, launch
 from src.search_spaces.mini import Mini
 from src.search_spaces.space import Input
 
 SPACE, GIVEN = Mini(), Input(1, 10, 8)
+MINI = {"_target_": "src.search_spaces.mini.Mini"}
 
 
 def test_every_way_takes_its_turns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,9 +49,94 @@ def test_the_ratio_of_a_case_is_that_of_its_best_way() -> None:
     def row(way: str, ratio: float | None) -> dict[str, object]:
         return {"way": way, "ratio": ratio and {"median": ratio}}
 
-    assert best_ratio({"ways": [row("plain", 1.0), row("serial", 1.5), row("window", 2.0)]}) == 2.0
-    assert best_ratio({"ways": [row("plain", 1.0), row("serial", 0.5), row("window", None)]}) == 0.5
-    assert best_ratio({"ways": [row("plain", None), row("serial", None)]}) == 0.0
+    assert best_ratio([row("plain", 1.0), row("serial", 1.5), row("window", 2.0)]) == 2.0
+    assert best_ratio([row("plain", 1.0), row("serial", 0.5), row("window", None)]) == 0.5
+    assert best_ratio([row("plain", None), row("serial", None)]) == 0.0
+
+
+TINY = ["bench=step", "case=growth", "growth.channels=4", "growth.image_size=8", "rounds=1", "steps=1", "threads=1"]
+TINY += ["growth.base.choices=2", "growth.base.layers=1", "growth.base.batch_size=4", "growth.batch_size=[4,8]"]
+TINY += ["growth.layers=[]", "growth.choices=[2,3]", "growth.paths=[3,2]"]
+
+
+class WayHere:
+    """A way in this process, which has all that takes time to import."""
+
+    def __init__(self, way: str) -> None:
+        self.way = way
+
+    def turn(self, case: Case, steps: int) -> Turn:
+        step = make_step(self.way, case, torch.device("cpu"))
+        return Turn([_timed(step, torch.device("cpu")) for _ in range(steps)], 0.0, 0)
+
+
+@pytest.mark.parametrize("in_processes", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_growth_with_what_a_step_is_made_of(
+    in_processes: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not in_processes:
+        here = lambda ways: nullcontext({way: WayHere(way) for way in ways})  # noqa: E731
+        monkeypatch.setattr(growth, "ways_in_processes", here)
+    assert launch("bench", main, [*TINY, f"hydra.run.dir={tmp_path}"]) == 0
+    result = json.loads((tmp_path / "result.json").read_text())
+    found = [(e["varied"], e["choices"], e["layers"], e["batch_size"], e["paths"]) for e in result["growth"]]
+    assert found[:2] == [("choices", 2, 1, 4, 2), ("choices", 3, 1, 4, 3)]
+    assert found[2:] == [
+        ("batch_size", 2, 1, 4, 2),
+        ("batch_size", 2, 1, 8, 2),
+        ("paths", 2, 1, 4, 3),
+        ("paths", 2, 1, 4, 2),
+    ]
+    ways = [{row["way"]: row for row in entry["ways"]} for entry in result["growth"]]
+    assert all(list(rows) == ["plain", "serial", "window"] for rows in ways)
+    assert ways[0] == ways[2]  # the same point is measured once
+    for first, other in ((0, 1), (2, 3), (4, 5)):
+        assert all(row["growth"] == 1 for row in ways[first].values())
+        for way, row in ways[other].items():
+            assert row["growth"] == pytest.approx(row["seconds"]["median"] / ways[first][way]["seconds"]["median"])
+    assert result["ratio"] == min(max(rows[way]["ratio"]["median"] for way in ("serial", "window")) for rows in ways)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[:5] for line in lines if line[4:5] == ["plain"]] == [[*map(str, f[1:]), "plain"] for f in found]
+
+
+def test_one_thing_is_varied_at_a_time() -> None:
+    base = Point(3, 8, 64, 3)
+    for name, point in points(OmegaConf.load(CONF / "bench.yaml").growth):
+        differing = {field for field in Point._fields if getattr(point, field) != getattr(base, field)}
+        assert differing <= ({"choices", "paths"} if name == "choices" else {name})
+        assert name == "paths" or point.paths == point.choices
+
+
+@pytest.mark.parametrize("paths", [1, 2, 3, 7])
+def test_paths_share_the_choices_out_evenly(paths: int) -> None:
+    for column in zip(*evenly_dealt((3, 3, 2), paths, seed=1), strict=True):
+        counts = [column.count(choice) for choice in range(max(column) + 1)]
+        assert sum(counts) == paths
+        assert max(counts) - min(counts) <= 1
+    assert evenly_dealt((3,) * 9, 3, seed=1) != evenly_dealt((3,) * 9, 3, seed=2)
+
+
+@pytest.mark.parametrize(("precision", "wanted"), [("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)])
+def test_our_ways_compute_in_the_precision_asked_for(precision: str, wanted: torch.dtype) -> None:
+    case = Case(MINI, 8, 4, torch.get_num_threads(), "cpu", 0, precision=precision)
+    step, seen = make_step("serial", case, torch.device("cpu")), list[torch.dtype]()
+    handle = torch.nn.modules.module.register_module_forward_hook(
+        lambda module, _, output: seen.append(output.dtype) if isinstance(module, nn.Conv2d) else None
+    )
+    try:
+        step()
+    finally:
+        handle.remove()
+    assert set(seen) == {wanted}
+
+
+@pytest.mark.slow
+def test_the_compiled_way_takes_its_turns(tmp_path: Path) -> None:
+    arguments = ["bench=step", "case=mini", "ways=[compiled]", "batch_size=8", "rounds=1", "steps=1", "threads=1"]
+    assert launch("bench", main, [*arguments, f"hydra.run.dir={tmp_path}"]) == 0
+    plain, compiled = json.loads((tmp_path / "result.json").read_text())["cases"]["mini"]["ways"]
+    assert compiled["first_step_seconds"] > 5 * compiled["seconds"]["median"]  # it compiled, and then did not
+    assert plain["ratio"]["median"] == 1
 
 
 def test_work_counts_all_choices_and_grows_with_the_batch() -> None:
@@ -117,7 +209,20 @@ def test_pictures_keep_shape_and_are_normalised(side: int) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "names"),
-    [(["case=macro"], "nas_bench_macro"), (["ways=[fast]"], "serial, window, compiled"), (["ways=[]"], "serial")],
+    [
+        (["case=macro"], "nas_bench_macro"),
+        (["case=growth", "bench=overhead"], "mini"),
+        (["ways=[fast]"], "serial, window, compiled"),
+        (["ways=[]"], "serial"),
+        (["precision=16-mixed"], "bf16-mixed"),
+        (["tf32=2"], "true or false"),
+        (["growth.layers=3"], "growth.layers=[1,2,4]"),
+        (["growth.choices=[2,0]"], "above 0"),
+        (["growth.paths=[two]"], "whole numbers"),
+        (["growth.base.layers=null"], "growth.base.layers"),
+        (["growth.base.paths=3"], "batch_size"),
+        (["growth.choices=[]", "growth.layers=[]", "growth.batch_size=[]", "growth.paths=[]"], "growth.paths=[1,2,4]"),
+    ],
 )
 def test_what_is_refused(arguments: list[str], names: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert launch("bench", main, ["bench=step", *arguments, f"hydra.run.dir={tmp_path / 'run'}"]) == 2

@@ -1,0 +1,70 @@
+"""Ways of taking the supernet step that take turns, so that whatever else the machine does meets all of them.
+
+B images of a mini-batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from tqdm import tqdm
+
+from src.benches.timing import spread
+from src.benches.way_process import Turn, WayProcess
+from src.benches.ways import PLAIN, Case
+
+Turns = dict[str, list[Turn | None]]
+"""By way, one of each round; None from the one on in which its process died."""
+
+
+def take_turns(
+    processes: Mapping[str, WayProcess], case: Case, rounds: int, steps: int, bar: tqdm[Any] | None = None
+) -> Turns:
+    """Every round begins with another way; one that died gets no further turn."""
+    ways = list(processes)
+    turns: Turns = {way: [] for way in ways}
+    for number in range(rounds):
+        first = number % len(ways)
+        for way in ways[first:] + ways[:first]:
+            dead = None in turns[way]
+            turns[way].append(None if dead else processes[way].turn(case, steps))
+            if bar is not None:
+                bar.update()
+    return turns
+
+
+def way_rows(turns: Turns, batch: int, paths: int) -> list[dict[str, Any]]:
+    """A row of figures for each way, of steps of so many images and paths."""
+    return [_row(way, turns, batch, paths) for way in turns]
+
+
+def _row(way: str, turns: Turns, batch: int, paths: int) -> dict[str, Any]:
+    """Ratios are taken round by round. `fits` is false for a way whose process was killed."""
+    mine, plain = turns[way], turns[PLAIN]
+    if None in mine:
+        return {"way": way, "fits": False, "ratio": None}
+    medians = [median(turn.seconds) for turn in mine if turn]
+    seconds = spread([value for turn in mine if turn for value in turn.seconds])
+    ratios = [median(p.seconds) / own for p, own in zip(plain, medians, strict=True) if p]
+    return {
+        "way": way,
+        "fits": True,
+        "seconds": seconds._asdict(),
+        "first_step_seconds": next(turn.warm_up for turn in mine if turn),
+        "ratio": spread(ratios)._asdict() if len(ratios) == len(mine) else None,
+        "peak_bytes": max(turn.peak_bytes for turn in mine if turn),
+        "images_per_second": batch / seconds.median,
+        "path_images_per_second": batch * paths / seconds.median,
+    }
+
+
+def best_ratio(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Of the fastest way that ran; 0 if none did, or the plain loop did not."""
+    return max((row["ratio"]["median"] for row in rows if row["way"] != PLAIN and row["ratio"]), default=0.0)
+
+
+def with_quartiles(figures: Mapping[str, float]) -> str:
+    """`1.81 (1.74–1.83)`."""
+    return f"{figures['median']:.2f} ({figures['low']:.2f}–{figures['high']:.2f})"

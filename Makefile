@@ -8,7 +8,7 @@ PYTEST := $(PY) -m pytest -n 2
 export OMP_NUM_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-all lint smoke ablation bench report ground-truth clean
+.PHONY: help setup train chain test test-all lint smoke ablation searchers bench report ground-truth clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -26,6 +26,12 @@ $(STAMP): pyproject.toml constraints.txt
 train: setup  ## train the default supernet on the embedded data, rank it, report
 	$(PY) -m src.train hydra.run.dir=$(RUN)
 	$(PY) -m src.report runs=$(RUN)
+
+chain: setup  ## supernet, search, retraining and ONNX, one after another on the embedded data (5 minutes); resumable
+	$(PY) -m src.train hydra.run.dir=runs/chain/supernet
+	$(PY) -m src.search run=runs/chain/supernet hydra.run.dir=runs/chain/search
+	$(PY) -m src.retrain run=runs/chain/supernet arch=runs/chain/search/selected.csv pick=2 hydra.run.dir=runs/chain/network
+	$(PY) -m src.export run=runs/chain/network
 
 test: setup  ## the fast tests
 	OMP_NUM_THREADS=1 $(PYTEST)
@@ -47,6 +53,12 @@ ablation: setup  ## the four-way fairness ablation on mini, both budgets, and it
 	$(PY) -m src.report runs=runs/fairness_ablation/mini
 	$(PY) -m src.train -m experiment=fairness_ablation_equal_passes
 	$(PY) -m src.report runs=runs/fairness_ablation_equal_passes/mini
+
+searchers: setup  ## all searchers on mini, 5 seeds, truth and a supernet as the evaluator (10 minutes); resumable
+	$(PY) -m src.train hydra.run.dir=runs/searchers/supernet
+	$(PY) -m src.search -m experiment=search_comparison benchmark=mini scores=runs/searchers/supernet/scores.csv \
+		searcher.population=16 budget.models=128
+	$(PY) -m src.report runs=runs/search_comparison/mini
 
 bench: setup  ## the speed of the fair step beside the plain loop (half an hour on 2 idle cores)
 	$(PY) -m src.bench bench=step rounds=3

@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.benchmark import Timer
 
 from src.analysis.ranking import kendall
 from src.cost import Part
@@ -52,6 +51,8 @@ class Stopwatch:
 
     def _time(self, module: nn.Module, shape: tuple[int, ...]) -> float:
         """The least of many: other processes only ever add."""
+        from torch.utils.benchmark import Timer  # late: it looks for compilers, and says so
+
         key = (str(module), shape)
         if key not in self.known:
             images = torch.randn(self.batch_size, *shape)

@@ -35,7 +35,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
 
     root, out = Path(cfg.runs), Path(cfg.out or cfg.runs)
     try:
-        if searches.holds_searches(root):
+        if searches.holds_only_searches(root):
             return search_report.write(searches.find_searches(root), out)
         runs = find_runs(root)
         commits = check_commits(runs, cfg.mix_commits)

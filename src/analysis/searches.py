@@ -64,9 +64,10 @@ class SearchRun:
         return float(known.true_hypervolume.iloc[-1]) if len(known) else math.nan
 
 
-def holds_searches(root: Path) -> bool:
-    """Whether there are searches below a folder."""
-    return any("searcher" in (read_config(path).get("choices") or {}) for path in root.rglob(CONFIG))
+def holds_only_searches(root: Path) -> bool:
+    """Whether there are searches below a folder, and no training runs."""
+    choices = [read_config(path).get("choices") or {} for path in root.rglob(CONFIG)]
+    return any("searcher" in each for each in choices) and not any("sampler" in each for each in choices)
 
 
 def find_searches(root: Path) -> list[SearchRun]:

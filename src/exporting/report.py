@@ -26,7 +26,7 @@ def show(result: dict[str, Any], out: Path) -> None:
             difference = f"{found[name]:.1e}" if found[name] else "0"
             table.add_row(f"  largest difference, torch against {NAMES[name]}", difference)
     for name, seconds in result["write_seconds"].items():
-        table.add_row(f"seconds to write {NAMES[name]}", f"{seconds:.1f}")
+        table.add_row(f"seconds to write {'model.onnx' if name == 'onnx' else 'model.py'}", f"{seconds:.1f}")
     if result["speed"]:
         table.add_row("torch, ms an image, 1 thread", f"{result['speed']['torch_ms']:.2f}")
         table.add_row("onnxruntime, ms an image, 1 thread", f"{result['speed']['onnxruntime_ms']:.2f}")

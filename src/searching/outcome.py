@@ -140,7 +140,8 @@ def show(result: dict[str, Any], selected: pd.DataFrame, folder: Path) -> None:
         if selected[name].notna().any()
     ]
     for name in shown:
-        table.add_column(name, justify="left" if name == "arch" else "right")
+        is_arch = name == "arch"
+        table.add_column(name, justify="left" if is_arch else "right", overflow="fold", no_wrap=not is_arch)
     for row in selected[shown].to_dict("records"):
         table.add_row(*_cells(row))
     Console().print(table)

@@ -6,7 +6,6 @@ Nothing is written yet; src/retraining/run.py carries it through.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,11 +15,8 @@ import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from timm.scheduler import CosineLRScheduler, StepLRScheduler
-from timm.scheduler.scheduler import Scheduler
 from timm.utils import ModelEmaV3
 from torch import nn
-from torch.optim import Optimizer
 
 from src.archs import read_arch
 from src.assembly import checked_trainer, quiet
@@ -37,6 +33,7 @@ from src.network import recalibrate
 from src.retraining.dropping import DropPaths, add_dropout
 from src.retraining.erasing import make_erasing
 from src.retraining.module import Retraining
+from src.retraining.optimization import make_optimizer, make_scheduler
 from src.run_folder import RESULT, SPLIT
 from src.search_spaces.space import Input, SearchSpace
 from src.supernet.batch_norm import norms_of
@@ -63,7 +60,6 @@ class Run:
     module: Retraining
     loader: TrainLoader
     trainer: pl.Trainer
-    checkpoints: Checkpoints
     threads: int = field(default_factory=torch.get_num_threads)
     """CPU threads to compute with: those it was started with, since another number sums in another order."""
     threads_before: int = field(default_factory=torch.get_num_threads)
@@ -94,7 +90,7 @@ def assemble(cfg: DictConfig, folder: Path) -> Run:
     dataset: Dataset = instantiate(cfg.dataset)
     space: SearchSpace = instantiate(cfg.search_space)
     space.check_input(input_of(dataset))
-    path = read_arch(_plain(cfg.arch), space, cfg.pick)
+    path = read_arch(list(cfg.arch) if OmegaConf.is_list(cfg.arch) else cfg.arch, space, cfg.pick)
     budget = _budget(cfg, dataset)
     _add_policy(cfg, dataset)
     saved = read_checkpoint(folder, cfg.checkpoint)
@@ -102,9 +98,9 @@ def assemble(cfg: DictConfig, folder: Path) -> Run:
         dataset.check_split(Path(cfg.run) / SPLIT)
     net = _network(cfg, dataset, space, path, inherits=saved is None and cfg.weights == "inherited")
     module = _module(cfg, net, dataset, budget)
-    trainer, checkpoints = _trainer(cfg, folder, budget)
+    trainer = _trainer(cfg, folder, budget)
     loader = dataset.train_loader(cfg.batch_size, budget.steps, mix(cfg.seed, ORDER), trainer.strategy.root_device)
-    run = Run(cfg, folder, dataset, space, path, budget, module, loader, trainer, checkpoints)
+    run = Run(cfg, folder, dataset, space, path, budget, module, loader, trainer)
     _take_back(run, saved)
     return run
 
@@ -118,10 +114,6 @@ def _budget(cfg: DictConfig, dataset: Dataset) -> Budget:
     """A recipe's epochs come to the nearest step, since result files round them."""
     epoch_steps = max(dataset.size("train") // cfg.batch_size, 1)
     return plan_budget(dict(cfg.budget), round(cfg.recipe.epochs * epoch_steps) / epoch_steps, epoch_steps, 1)
-
-
-def _plain(value: Any) -> Any:
-    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
 
 
 def _add_policy(cfg: DictConfig, dataset: Dataset) -> None:
@@ -158,12 +150,12 @@ def _module(cfg: DictConfig, net: nn.Module, dataset: Dataset, budget: Budget) -
     if recipe.drop_path and not len(drop_paths):
         print(f"recipe.drop_path={recipe.drop_path:g} does nothing: this network has no residual blocks to drop")
     ema = None if recipe.ema is None else ModelEmaV3(net, recipe.ema, use_warmup=True, warmup_power=EMA_POWER)
-    optimizer = partial(_optimizer, cfg)
+    optimizer = partial(make_optimizer, cfg)
     optimizer(net)  # made again by the Trainer; here its options are checked
     return Retraining(
         net,
         optimizer,
-        _scheduler(cfg, budget),
+        make_scheduler(cfg, budget),
         recipe.label_smoothing,
         ema,
         drop_paths,
@@ -172,60 +164,16 @@ def _module(cfg: DictConfig, net: nn.Module, dataset: Dataset, budget: Budget) -
     )
 
 
-def peak_lr(cfg: DictConfig) -> float:
-    """The recipe's learning rate, scaled linearly from the batch that it is meant for (Goyal et al. 2017)."""
-    return cfg.recipe.lr * cfg.batch_size / (cfg.recipe.lr_batch or cfg.batch_size)
-
-
-def _optimizer(cfg: DictConfig, net: nn.Module) -> Optimizer:
-    """timm's optimizer of that name.
-
-    Raises:
-        UsageError: it does not exist, or refuses a setting.
-    """
-    from timm.optim import create_optimizer_v2  # late: it registers a hundred of them
-
-    recipe = cfg.recipe
-    try:
-        return create_optimizer_v2(
-            net,
-            recipe.optimizer,
-            peak_lr(cfg),
-            recipe.weight_decay,
-            recipe.momentum,
-            filter_bias_and_bn=not recipe.norm_decay,
-            **(recipe.optimizer_options or {}),
-        )
-    except (TypeError, ValueError, KeyError, AssertionError) as error:
-        raise UsageError(
-            f"recipe.optimizer={recipe.optimizer}: {error}; use timm's momentum, sgd, rmsproptf or adamw"
-        ) from None
-
-
-def _scheduler(cfg: DictConfig, budget: Budget) -> Callable[[Optimizer], Scheduler]:
-    """timm's schedule, counted in steps: half a cosine to the last one, or stairs from the first."""
-    recipe, peak = cfg.recipe, peak_lr(cfg)
-    warmup = round(recipe.warmup_epochs * budget.epoch_steps)
-    first = peak / (warmup + 1) if recipe.warmup_lr is None else recipe.warmup_lr
-    common: dict[str, Any] = {"warmup_t": warmup, "warmup_lr_init": first, "t_in_epochs": False}
-    if recipe.schedule == "step":
-        decay = recipe.decay_epochs * budget.epoch_steps
-        return partial(StepLRScheduler, decay_t=decay, decay_rate=recipe.decay_rate, warmup_prefix=False, **common)
-    length = max(budget.steps - warmup, 1)
-    return partial(CosineLRScheduler, t_initial=length, lr_min=recipe.final_lr, warmup_prefix=True, **common)
-
-
 def names_of(cfg: DictConfig) -> list[str]:
     """What loggers sort runs by."""
     return [f"retrain_{cfg.choices.recipe}", cfg.choices.search_space, cfg.choices.dataset]
 
 
-def _trainer(cfg: DictConfig, folder: Path, budget: Budget) -> tuple[pl.Trainer, Checkpoints]:
+def _trainer(cfg: DictConfig, folder: Path, budget: Budget) -> pl.Trainer:
     """A Trainer that clips as the recipe says, and leaves epochs, progress and checkpoints to us."""
-    checkpoints = Checkpoints(folder, budget.steps, cfg.save_every)
     settings: dict[str, Any] = dict(OmegaConf.to_container(cfg.trainer, resolve=True))  # type: ignore[arg-type]
     settings["gradient_clip_val"] = cfg.recipe.clip_norm
-    trainer = checked_trainer(
+    return checked_trainer(
         **settings,
         log_every_n_steps=1,
         max_epochs=1,
@@ -233,13 +181,12 @@ def _trainer(cfg: DictConfig, folder: Path, budget: Budget) -> tuple[pl.Trainer,
         limit_val_batches=0,
         num_sanity_val_steps=0,
         logger=make_loggers(cfg.logger.wandb, folder, names_of(cfg)),
-        callbacks=[checkpoints],
+        callbacks=[Checkpoints(folder, budget.steps, cfg.save_every)],
         plugins=[AtomicCheckpointIO()],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    return trainer, checkpoints
 
 
 def _take_back(run: Run, saved: dict[str, Any] | None) -> None:

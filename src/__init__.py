@@ -8,7 +8,7 @@ step           the LightningModule that carries a plan out
 assembly       a run put together from its configuration; training carries it through
 evaluator      paths -> scores, with the supernet's weights
 searchers      which networks to score next: ask and tell; searching carries a search through
-retraining     networks of a space trained alone, by the papers' recipes
+retraining     one path trained alone: timm's recipes under automatic optimization, and the ranking of several
 exporting      a path's network as files that need nothing of this project
 benchmarks     what the networks reach when trained alone, to hold the scores against
 analysis       rankings, fairness and figures, from tables alone

@@ -21,6 +21,7 @@ from src.optimizer import extend
 from src.record import GRADIENT_NORMS, SAMPLES, Record
 from src.reduction import Outcome, Sharing
 from src.samplers.sampler import Sampler
+from src.signals import Stop
 from src.static import StaticWindow
 from src.supernet.batch_norm import set_ghost_batch
 from src.supernet.choice import is_permuted
@@ -72,7 +73,7 @@ class SupernetStep(pl.LightningModule):
         self.net, self.sampler, self.settings = net, sampler, settings
         self.make_optimizer, self.learning_rate, self.split_step = optimizer, learning_rate, split_step
         self.sharing = sharing or Sharing()
-        self.stop_requested = self.stop_agreed = False
+        self.stop, self.stop_agreed = Stop(), False
         """Whether this process was asked to stop, and whether all know of one that was."""
         self.static = StaticWindow(net)
         self.tables = tables(net)
@@ -90,7 +91,7 @@ class SupernetStep(pl.LightningModule):
     @property
     def stopping(self) -> bool:
         """Whether the run ends after this step: all processes must agree, or some would wait for the others."""
-        return self.stop_agreed if self.sharing.size > 1 else self.stop_requested
+        return self.stop_agreed if self.sharing.size > 1 else self.stop.asked
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimizer of the whole supernet."""
@@ -172,7 +173,7 @@ class SupernetStep(pl.LightningModule):
         found = Outcome(
             torch.stack(record.losses) if record.losses else none,
             torch.stack(record.hits) if record.hits else none,
-            self.stop_requested,
+            self.stop.asked,
         )
         found = self.sharing.reduce(self.net, found, len(record.routes))
         self.stop_agreed |= found.stop

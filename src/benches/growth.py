@@ -1,5 +1,7 @@
 """bench=step case=growth: seconds of a supernet step against what it is made of, one thing varied at a time.
 
+Every round visits all points, so that whatever else the machine does meets all.
+
 B images of a mini-batch, L layers, m choices of a layer, R paths of an update. Strict fairness has R = m; where R is
 varied, the choices are dealt to R paths as evenly as can be.
 """
@@ -14,7 +16,7 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from src.benches.timing import Measured, plain_table
-from src.benches.turns import Turns, best_ratio, take_turns, way_rows, with_quartiles
+from src.benches.turns import Turns, best_ratio, no_turns, over, take_round, way_rows, with_quartiles
 from src.benches.way_process import ways_in_processes
 from src.benches.ways import PLAIN, Case
 from src.progress import progress
@@ -40,23 +42,25 @@ def run(cfg: DictConfig, device: torch.device) -> Measured:
     chosen = list(points(cfg.growth))
     ways = [PLAIN, *cfg.ways]
     distinct = list(dict.fromkeys(point for _, point in chosen))
-    turns: dict[Point, Turns] = {}
-    with (
-        ways_in_processes(ways) as processes,
-        progress("growth", "turn", len(distinct) * cfg.rounds * len(ways)) as bar,
-    ):
-        for point in distinct:
-            turns[point] = take_turns(processes, _case(cfg, point, device), cfg.rounds, cfg.steps, bar)
-    rows = {point: _rows(turns[point], point) for point in distinct}
-    found = [{"varied": name, **point._asdict(), "ways": rows[point]} for name, point in chosen]
-    _add_growth(found)
+    turns = {point: no_turns(ways) for point in distinct}
+    bar = progress("growth", "turn", len(distinct) * cfg.rounds * len(ways))
+    with ways_in_processes(ways) as processes, bar:
+        for _ in range(cfg.rounds):
+            for point in distinct:
+                take_round(processes, _case(cfg, point, device), cfg.steps, turns[point], bar)
+    first = dict(reversed(chosen))
+    found = [_entry(name, point, turns[point], turns[first[name]]) for name, point in chosen]
     return Measured({"growth": found}, _table(found, cfg), min(best_ratio(entry["ways"]) for entry in found))
 
 
-def _rows(turns: Turns, point: Point) -> list[dict[str, Any]]:
-    """Without peaks of memory: a process has one, and here it takes steps of all sizes."""
-    rows = way_rows(turns, point.batch_size, point.paths)
-    return [{key: value for key, value in row.items() if key != "peak_bytes"} for row in rows]
+def _entry(name: str, point: Point, turns: Turns, first: Turns) -> dict[str, Any]:
+    """Figures of a point; `growth` of a way is its seconds over those at the `first` value of what is varied."""
+    rows = []
+    for row in way_rows(turns, point.batch_size, point.paths):
+        growth = over(turns[row["way"]], first[row["way"]])
+        rows.append(row | {"growth": growth and growth._asdict()})
+        rows[-1].pop("peak_bytes", None)  # a process has one, and here it takes steps of all sizes
+    return {"varied": name, **point._asdict(), "ways": rows}
 
 
 def points(growth: DictConfig) -> Iterator[tuple[str, Point]]:
@@ -80,22 +84,10 @@ def _case(cfg: DictConfig, point: Point, device: torch.device) -> Case:
     return Case(space, *sizes, str(device), paths=point.paths, **how)
 
 
-def _add_growth(found: list[dict[str, Any]]) -> None:
-    """To each way's row: its seconds over those at the first value of what is varied; None if either did not run."""
-    for entry in found:
-        first = next(other for other in found if other["varied"] == entry["varied"])
-        pairs = zip(entry["ways"], first["ways"], strict=True)
-        grown = [
-            own["seconds"]["median"] / least["seconds"]["median"] if own["fits"] and least["fits"] else None
-            for own, least in pairs
-        ]
-        entry["ways"] = [row | {"growth": factor} for row, factor in zip(entry["ways"], grown, strict=True)]
-
-
 def _table(found: list[dict[str, Any]], cfg: DictConfig) -> Table:
     caption = (
         f"{cfg.rounds} rounds of {cfg.steps} steps; {cfg.growth.channels} channels, {cfg.growth.image_size} px; "
-        "growth: seconds over those of the first row of the four parts"
+        "growth: over the first row of the part"
     )
     table = plain_table("growth of a supernet step, one thing varied at a time", caption)
     for name in (*VARIED, "way", "seconds", "growth", "ratio to plain"):
@@ -114,5 +106,5 @@ def _table(found: list[dict[str, Any]], cfg: DictConfig) -> Table:
 def _cells(row: dict[str, Any]) -> list[str]:
     if not row["fits"]:
         return ["out of memory", "", ""]
-    growth = f"{row['growth']:.2f}" if row["growth"] else ""
-    return [f"{row['seconds']['median']:.3f}", growth, with_quartiles(row["ratio"]) if row["ratio"] else ""]
+    growth, ratio = (with_quartiles(row[key]) if row[key] else "" for key in ("growth", "ratio"))
+    return [f"{row['seconds']['median']:.3f}", growth, ratio]

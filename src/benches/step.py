@@ -17,7 +17,7 @@ from rich.table import Table
 from src.benches import growth
 from src.benches.roofline import Limits, measure_limits, work_of_a_step
 from src.benches.timing import Measured, plain_table
-from src.benches.turns import best_ratio, take_turns, way_rows, with_quartiles
+from src.benches.turns import best_ratio, no_turns, take_round, way_rows, with_quartiles
 from src.benches.way_process import ways_in_processes
 from src.benches.ways import PLAIN, Case
 from src.progress import progress
@@ -45,7 +45,9 @@ def measure_case(case: Case, ways: list[str], rounds: int, steps: int, limits: L
     """Turns of the plain loop and of every way, and what they come to."""
     name, ways = case.space["_target_"].rpartition(".")[2], [PLAIN, *ways]
     with ways_in_processes(ways) as processes, progress(f"step of {name}", "turn", rounds * len(ways)) as bar:
-        turns = take_turns(processes, case, rounds, steps, bar)
+        turns = no_turns(ways)
+        for _ in range(rounds):
+            take_round(processes, case, steps, turns, bar)
     space: SearchSpace = instantiate(case.space)
     given = space.reference._replace(image_size=case.image_size)
     bound = work_of_a_step(space, given, case.batch_size).bound(limits)

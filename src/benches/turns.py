@@ -5,13 +5,13 @@ B images of a mini-batch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
 from tqdm import tqdm
 
-from src.benches.timing import spread
+from src.benches.timing import Spread, spread
 from src.benches.way_process import Turn, WayProcess
 from src.benches.ways import PLAIN, Case
 
@@ -19,20 +19,30 @@ Turns = dict[str, list[Turn | None]]
 """By way, one of each round; None from the one on in which its process died."""
 
 
-def take_turns(
-    processes: Mapping[str, WayProcess], case: Case, rounds: int, steps: int, bar: tqdm[Any] | None = None
-) -> Turns:
-    """Every round begins with another way; one that died gets no further turn."""
+def no_turns(ways: Iterable[str]) -> Turns:
+    """Before the first round."""
+    return {way: [] for way in ways}
+
+
+def take_round(
+    processes: Mapping[str, WayProcess], case: Case, steps: int, turns: Turns, bar: tqdm[Any] | None = None
+) -> None:
+    """Add a turn of each way; every round begins with another one. A way that died gets no further turn."""
     ways = list(processes)
-    turns: Turns = {way: [] for way in ways}
-    for number in range(rounds):
-        first = number % len(ways)
-        for way in ways[first:] + ways[:first]:
-            dead = None in turns[way]
-            turns[way].append(None if dead else processes[way].turn(case, steps))
-            if bar is not None:
-                bar.update()
-    return turns
+    first = len(turns[ways[0]]) % len(ways)
+    for way in ways[first:] + ways[:first]:
+        dead = None in turns[way]
+        turns[way].append(None if dead else processes[way].turn(case, steps))
+        if bar is not None:
+            bar.update()
+
+
+def over(some: Sequence[Turn | None], others: Sequence[Turn | None]) -> Spread | None:
+    """Median seconds of `some` over those of `others`, round by round; None if either died."""
+    pairs = [(mine, theirs) for mine, theirs in zip(some, others, strict=True) if mine and theirs]
+    if len(pairs) < len(some):
+        return None
+    return spread([median(mine.seconds) / median(theirs.seconds) for mine, theirs in pairs])
 
 
 def way_rows(turns: Turns, batch: int, paths: int) -> list[dict[str, Any]]:
@@ -41,19 +51,18 @@ def way_rows(turns: Turns, batch: int, paths: int) -> list[dict[str, Any]]:
 
 
 def _row(way: str, turns: Turns, batch: int, paths: int) -> dict[str, Any]:
-    """Ratios are taken round by round. `fits` is false for a way whose process was killed."""
-    mine, plain = turns[way], turns[PLAIN]
+    """`fits` is false for a way whose process was killed."""
+    mine = turns[way]
     if None in mine:
         return {"way": way, "fits": False, "ratio": None}
-    medians = [median(turn.seconds) for turn in mine if turn]
     seconds = spread([value for turn in mine if turn for value in turn.seconds])
-    ratios = [median(p.seconds) / own for p, own in zip(plain, medians, strict=True) if p]
+    ratio = over(turns[PLAIN], mine)
     return {
         "way": way,
         "fits": True,
         "seconds": seconds._asdict(),
         "first_step_seconds": next(turn.warm_up for turn in mine if turn),
-        "ratio": spread(ratios)._asdict() if len(ratios) == len(mine) else None,
+        "ratio": ratio and ratio._asdict(),
         "peak_bytes": max(turn.peak_bytes for turn in mine if turn),
         "images_per_second": batch / seconds.median,
         "path_images_per_second": batch * paths / seconds.median,

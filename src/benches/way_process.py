@@ -5,7 +5,6 @@ The parent asks for turns over a pipe; between turns the process holds as little
 
 from __future__ import annotations
 
-import gc
 import resource
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -44,7 +43,7 @@ class WayProcess:
     def turn(self, case: Case, steps: int) -> Turn | None:
         """One step to warm up, then `steps` that are timed; None if there is too little memory.
 
-        What a case needs is kept for the next turn, unless that is of another case.
+        What a case needs is kept for its next turn.
 
         Raises:
             RuntimeError: the way raised; the message is its own.
@@ -79,19 +78,17 @@ def ways_in_processes(ways: Iterable[str]) -> Iterator[dict[str, WayProcess]]:
 
 
 def _serve(pipe: Connection, way: str) -> None:
-    made: Case | None = None
-    step: Callable[[], None] | None = None
+    made: dict[str, Callable[[], None]] = {}
     before = 0
     try:
         while True:
             case, steps = pipe.recv()
             device = torch.device(case.device)
-            if step is None or case != made:
-                step = None  # first, or two would be in memory
-                _forget(way)
-                torch.set_num_threads(case.threads)
-                step, made = make_step(way, case, device), case
-                before = _held(device)
+            torch.set_num_threads(case.threads)
+            if repr(case) not in made:
+                made[repr(case)] = make_step(way, case, device)
+                before = before or _held(device)
+            step = made[repr(case)]
             warm_up = _timed(step, device)
             seconds = [_timed(step, device) for _ in range(steps)]
             pipe.send(Turn(seconds, warm_up, max(_held(device) - before, 0)))
@@ -101,13 +98,6 @@ def _serve(pipe: Connection, way: str) -> None:
         return
     except Exception as error:
         pipe.send(f"{type(error).__name__}: {error}")
-
-
-def _forget(way: str) -> None:
-    """Readers and graphs of the case before; both lie in cycles."""
-    gc.collect()
-    if way == "compiled":
-        torch.compiler.reset()
 
 
 def _timed(step: Callable[[], None], device: torch.device) -> float:

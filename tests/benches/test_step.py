@@ -17,8 +17,8 @@ from src.benches.growth import Point, points
 from src.benches.overhead import bare_loop, lightning_loop
 from src.benches.plain_loop import Pictures, PlainLoop
 from src.benches.roofline import Limits, Work, work_of_a_step
-from src.benches.timing import noise
-from src.benches.turns import best_ratio
+from src.benches.timing import Spread, noise
+from src.benches.turns import best_ratio, over
 from src.benches.way_process import Turn, _timed
 from src.benches.ways import Case, evenly_dealt, make_step
 from src.command import CONF, launch
@@ -91,16 +91,24 @@ def test_growth_with_what_a_step_is_made_of(
     assert all(list(rows) == ["plain", "serial", "window"] for rows in ways)
     assert ways[0] == ways[2]  # the same point is measured once
     for first, other in ((0, 1), (2, 3), (4, 5)):
-        assert all(row["growth"] == 1 for row in ways[first].values())
-        for way, row in ways[other].items():
-            assert row["growth"] == pytest.approx(row["seconds"]["median"] / ways[first][way]["seconds"]["median"])
+        assert all(row["growth"] == {"low": 1, "median": 1, "high": 1} for row in ways[first].values())
+        for way, row in ways[other].items():  # of one round
+            factor = row["seconds"]["median"] / ways[first][way]["seconds"]["median"]
+            assert row["growth"]["median"] == pytest.approx(factor)
     assert result["ratio"] == min(max(rows[way]["ratio"]["median"] for way in ("serial", "window")) for rows in ways)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [line[:5] for line in lines if line[4:5] == ["plain"]] == [[*map(str, f[1:]), "plain"] for f in found]
 
 
+def test_seconds_over_others_are_those_of_the_same_round() -> None:
+    slow, fast = ([Turn([scale * second], 0.0, 0) for second in (1.0, 5.0, 2.0)] for scale in (3, 1))
+    assert over(slow, fast) == Spread(3.0, 3.0, 3.0)
+    assert over(slow, [fast[0], None, None]) is None
+    assert over([None] * 3, fast) is None
+
+
 def test_one_thing_is_varied_at_a_time() -> None:
-    base = Point(3, 8, 64, 3)
+    base = Point(3, 4, 32, 3)
     for name, point in points(OmegaConf.load(CONF / "bench.yaml").growth):
         differing = {field for field in Point._fields if getattr(point, field) != getattr(base, field)}
         assert differing <= ({"choices", "paths"} if name == "choices" else {name})
@@ -212,6 +220,7 @@ def test_pictures_keep_shape_and_are_normalised(side: int) -> None:
     [
         (["case=macro"], "nas_bench_macro"),
         (["case=growth", "bench=overhead"], "mini"),
+        (["case=growth", "ways=[serial,compiled]"], "ways=[serial,window]"),
         (["ways=[fast]"], "serial, window, compiled"),
         (["ways=[]"], "serial"),
         (["precision=16-mixed"], "bf16-mixed"),

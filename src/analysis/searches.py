@@ -85,6 +85,11 @@ def find_searches(root: Path) -> list[SearchRun]:
             raise UsageError(
                 f"runs={root} mixes searches of {' and '.join(sorted(kinds))}: compare one {key} at a time"
             )
+    known: dict[tuple[str, str, int], SearchRun] = {}
+    for run in found:
+        twin = known.setdefault((run.searcher, run.evaluator, run.seed), run)
+        if twin is not run:
+            raise UsageError(f"{twin.folder} and {run.folder} are the same search: a seed counts once, so remove one")
     return found
 
 

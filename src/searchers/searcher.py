@@ -5,6 +5,8 @@ L layers, m choices of a layer, n paths, K objectives.
 
 from __future__ import annotations
 
+import itertools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from src.limits import FeasiblePaths
 from src.objectives import Objectives
 from src.supernet.path import Path
 
+LISTED = 100_000
+"""In a space of no more paths than this the last new ones are looked up, not waited for."""
 TRIES = 20
 """Draws for each path that is asked for, until the searcher makes do with fewer new ones."""
 
@@ -75,8 +79,15 @@ class Searcher(ABC):
         return list(found)
 
     def random(self, count: int) -> list[Path]:
-        """Up to `count` new paths, uniform over those within the limits."""
-        return self.new(count, lambda: self.feasible.sample(self.rng))
+        """`count` new paths, uniform over those within the limits; fewer where no more are left or found."""
+        found = self.new(count, lambda: self.feasible.sample(self.rng))
+        if len(found) == count or math.prod(self.sizes) > LISTED:
+            return found
+        known = self.seen.union(found)
+        every = itertools.product(*map(range, self.sizes))
+        left = [path for path in every if path not in known and self.feasible.allows(path)]
+        order = self.rng.permutation(len(left))[: count - len(found)]
+        return [*found, *(left[i] for i in order)]
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values and tensors."""

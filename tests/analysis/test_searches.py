@@ -91,6 +91,13 @@ def test_training_runs_are_reported_as_such_though_searches_stand_beside_them(sw
     assert not holds_only_searches(tmp_path)
 
 
+def test_a_seed_counts_once(sweep: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(sweep, tmp_path / name)
+    with pytest.raises(UsageError, match="the same search: a seed counts once"):
+        find_searches(tmp_path)
+
+
 def test_searches_of_several_kinds_are_not_compared(sweep: Path, tmp_path: Path) -> None:
     shutil.copytree(sweep, tmp_path / "all")
     first = next((tmp_path / "all").glob(f"*/{RESULT}"))

@@ -61,6 +61,12 @@ def test_a_space_that_is_used_up_is_asked_nothing_more() -> None:
     assert toy.generation(searcher) == []
 
 
+def test_random_search_comes_to_every_path_in_the_end() -> None:
+    searcher = toy.make("random_search", toy.task(most=12.0), population=200)
+    asked = [path for _ in range(40) for path in toy.generation(searcher)]
+    assert len(asked) == len(set(asked)) == sum(toy.MACS(path) <= 12 for path in toy.every_path())
+
+
 def share_of_the_front(name: str, models: int) -> float:
     """Of the true front's hypervolume, the mean of two seeds."""
     return float(np.mean([_share(name, models, seed) for seed in range(2)]))

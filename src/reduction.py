@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, distributed, nn
 
+from src.devices import move
 from src.supernet.batch_norm import Norm, norms_of
 from src.supernet.path import Route
 
@@ -65,7 +66,7 @@ class DataParallel(Sharing):
         """Average; hits are added up."""
         gradients = [parameter.grad for parameter in net.parameters() if parameter.grad is not None]
         shared = [*gradients, *_statistics(net)]
-        flat = _flat([*shared, outcome.losses, outcome.hits, _flag(outcome.stop)], net)
+        flat = _flat([*shared, outcome.losses, outcome.hits, _flags(outcome.stop)], net)
         distributed.all_reduce(flat)
         *parts, losses, hits, stop = flat.split([*(t.numel() for t in shared), count, count, 1])
         for tensor, part in zip(shared, parts, strict=True):
@@ -81,7 +82,8 @@ class PathParallel(Sharing):
     Running statistics end as if one process had run all routes in their order. With momentum a, a norm that process r
     moved u_r times from s_0 to s_r ends at (1 - a)^u s_0 + sum over r of (1 - a)^v_r (s_r - (1 - a)^u_r s_0), where u
     is the sum of all u_r and v_r that of the later processes. All of it travels in one flat all-reduce, in which every
-    process fills places of its own.
+    process fills places of its own. On a GPU this process waits for it once an update, as with no other sharing:
+    whether a parameter has a gradient, or keeps None, is for the other processes to say.
     """
 
     def __init__(self, rank: int, size: int) -> None:
@@ -100,21 +102,22 @@ class PathParallel(Sharing):
     def reduce(self, net: nn.Module, outcome: Outcome, count: int) -> Outcome:
         """Sum up."""
         parameters = list(net.parameters())
-        used = torch.tensor([float(parameter.grad is not None) for parameter in parameters])
+        has_gradient = [parameter.grad is not None for parameter in parameters]
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         shares = torch.stack([self._places(share, count) for share in (outcome.losses, outcome.hits)])
         moved = self._moved() - self.moved_before
         delta = self._statistics() - self._kept() ** self._spread(moved) * self.before
         local = torch.cat([delta, moved.to(delta)])
         slots = torch.stack([local if r == self.rank else torch.zeros_like(local) for r in range(self.size)])
-        flat = _flat([*gradients, used, shares, slots, _flag(outcome.stop)], net)
+        flat = _flat([*gradients, shares, slots, _flags(*has_gradient, outcome.stop)], net)
         distributed.all_reduce(flat)
         sizes = [p.numel() for p in parameters]
-        *sums, used, shares, slots, stop = flat.split([*sizes, len(sizes), 2 * count, slots.numel(), 1])
-        for parameter, has, total in zip(parameters, used.tolist(), sums, strict=True):
+        *sums, shares, slots, flags = flat.split([*sizes, 2 * count, slots.numel(), len(sizes) + 1])
+        *used, stop = flags.tolist()  # the one look of the host
+        for parameter, has, total in zip(parameters, used, sums, strict=True):
             parameter.grad = _into(parameter, total) if has else None
         self._combine(slots.view(self.size, -1))
-        return Outcome(shares[:count], shares[count:].round().long(), bool(stop.item()))
+        return Outcome(shares[:count], shares[count:].round().long(), bool(stop))
 
     def _combine(self, slots: Tensor) -> None:
         """Of each process the change of the statistics (S,) and how often it moved each norm (N,)."""
@@ -147,12 +150,13 @@ class PathParallel(Sharing):
 
     def _kept(self) -> Tensor:
         """(S,) 1 - a of the norm that each number belongs to."""
-        return self._spread(torch.tensor([1 - float(norm.momentum or 0) for norm in self.norms]).to(self.before))
+        kept = torch.tensor([1 - float(norm.momentum or 0) for norm in self.norms], dtype=self.before.dtype)
+        return self._spread(move(kept, self.before.device))
 
     def _spread(self, values: Tensor) -> Tensor:
         """(N,) -> (S,): a value of each norm to all its numbers."""
         sizes = torch.tensor([2 * norm.num_features for norm in self.norms], dtype=torch.int64)
-        return values.repeat_interleave(sizes.to(values.device))
+        return values.repeat_interleave(move(sizes, values.device), output_size=int(sizes.sum()))
 
 
 def _tracking(net: nn.Module) -> list[Norm]:
@@ -172,11 +176,11 @@ def _statistics(net: nn.Module) -> list[Tensor]:
 def _flat(tensors: Sequence[Tensor], net: nn.Module) -> Tensor:
     """All in one vector, of the net's own type and on its device."""
     first = next(net.parameters())
-    return torch.cat([tensor.reshape(-1).to(first) for tensor in tensors])
+    return torch.cat([move(tensor.reshape(-1).to(first.dtype), first.device) for tensor in tensors])
 
 
-def _flag(value: bool) -> Tensor:
-    return torch.tensor([float(value)])
+def _flags(*values: bool) -> Tensor:
+    return torch.tensor([float(value) for value in values])
 
 
 def _into(parameter: nn.Parameter, values: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from src.datasets.split import Indices
 from src.datasets.stream import ALL, Share
+from src.devices import move
 from src.errors import UsageError
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
@@ -89,7 +90,7 @@ class Dataset(ABC):
 
     def normalise(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) uint8 to float of zero mean and unit variance over the training part."""
-        mean, std = (torch.tensor(v, device=images.device).view(1, -1, 1, 1) for v in (self.mean, self.std))
+        mean, std = (move(torch.tensor(v).view(1, -1, 1, 1), images.device) for v in (self.mean, self.std))
         return images.float().div_(255).sub_(mean).div_(std)
 
     @abstractmethod

@@ -25,6 +25,7 @@ from src.datasets.loader import StreamLoader
 from src.datasets.options import check_number
 from src.datasets.split import Indices
 from src.datasets.stream import ALL, Share, Shuffle, Stream, mix
+from src.devices import move
 from src.errors import UsageError
 
 IMAGENET: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -95,12 +96,12 @@ class WorkerDataset(Dataset):
         requests = ((draw.positions.numpy(), draw.seed, draw.first, draw.total) for draw in draws)
         batches = read_ahead(self.files["train"], self.train_reader, requests, self.workers, device.type == "cuda")
         for pixels, (positions, *drawn) in batches:
-            images = self.augment(pixels.to(device, non_blocking=True), *drawn)
+            images = self.augment(move(pixels, device), *drawn)
             yield self._batch(images, "train", torch.from_numpy(positions), device)
 
     def _batch(self, pixels: Tensor, part: str, positions: Tensor, device: torch.device) -> Batch:
-        index = torch.from_numpy(self.indices[part])[positions]
-        return Batch(self.normalise(pixels.to(device)), self.labels[part][positions].to(device), index.to(device))
+        labels, index = self.labels[part][positions], torch.from_numpy(self.indices[part])[positions]
+        return Batch(self.normalise(move(pixels, device)), move(labels, device), move(index, device))
 
     def _pixels(self, part: str, count: int, batch_size: int) -> Iterator[Tensor]:
         """The first `count` images of a part in batches (B, C, S, S) uint8, from memory where there is room."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from src.budget import Budget
+from src.devices import move
 from src.errors import UsageError, unknown
 from src.supernet.cell import CellNet
 from src.supernet.choice import ChoiceBlock
@@ -84,7 +85,8 @@ class Gate(Dependence):
 def look_up(table: Tensor, entries: Sequence[Entry]) -> Tensor:
     """The row (C,) of a table (m_1, ..., m_k, C); for weights (m_i,) the mean over that axis, weighted by shares."""
     for entry in entries:
-        table = torch.tensordot(entry / entry.sum(), table, 1) if isinstance(entry, Tensor) else table[entry]
+        shares = move(entry / entry.sum(), table.device) if isinstance(entry, Tensor) else None
+        table = table[entry] if shares is None else torch.tensordot(shares, table, 1)
     return table
 
 

@@ -71,12 +71,12 @@ def _case(cfg: DictConfig, name: str, device: torch.device) -> Case:
 def _table(found: dict[str, dict[str, Any]], limits: Limits, cfg: DictConfig) -> Table:
     caption = (
         f"{cfg.rounds} rounds of {cfg.steps} steps; {limits.flops / 1e9:,.0f} GFLOP/s of a matrix product, "
-        f"{limits.bandwidth / 1e9:,.1f} GB/s of a copy"
+        f"{limits.bandwidth / 1e9:,.1f} GB/s of a copy; first: seconds of the first step, which compiles"
     )
-    table = plain_table("a strict-fairness step, reading and augmentation included", caption)
+    table = plain_table("a strict-fairness step against the plain loop, reading and augmentation included", caption)
     table.add_column("case", no_wrap=True)
     table.add_column("way", no_wrap=True)
-    for name in ("seconds", "first", "ratio to plain", "peak GB", "images/s", "path-images/s", "of the bound"):
+    for name in ("seconds", "first", "ratio", "peak GB", "images/s", "path-images/s", "of bound"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, figures in found.items():
         for row in figures["ways"]:

@@ -30,10 +30,11 @@ from src.processes import is_first
 CONF = Path(__file__).resolve().parents[1] / "conf"
 INTERRUPTED = 130
 CALLERS = (UsageError, TypeError, ValueError, ImportError, AttributeError)
+"""What an object made from a configuration raises when a value in it is wrong."""
 LAUNCHERS = (
     'basic | joblib | submitit_local | submitit_slurm after pip install ".[launchers]", ray after hydra-ray-launcher'
 )
-"""What an object made from a configuration raises when a value in it is wrong."""
+"""Of Hydra, and where they come from."""
 Task = Callable[[DictConfig, Path], None]
 
 

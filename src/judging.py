@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from src.errors import UsageError
 from src.evaluator import Evaluator, Score
 from src.features import layer_features
 from src.provenance import commit, store_provenance
-from src.resume import store
+from src.resume import refuse_another_space, store
 from src.run_folder import CONFIG, RESULT, SCORES, claim, write_json
 from src.scoring import Ranks, chosen_paths
 from src.search_spaces.space import SearchSpace
@@ -40,13 +40,15 @@ FIXED = ("images", "calibration_images", "batch_size", "split")
 """What the scores of one folder have in common."""
 
 
-def judge_run(cfg: DictConfig) -> None:
+def judge_run(cfg: DictConfig, overrides: Sequence[str]) -> None:
     """Score a run's paths under each protocol, resumably, and judge them if a benchmark is known.
+
+    `overrides` are what the command line says.
 
     Raises:
         UsageError: anything that is wrong with the run, the benchmark, the paths or a protocol.
     """
-    read_config(Path(cfg.run))
+    refuse_another_space(cfg, read_config(Path(cfg.run)), overrides)
     ranks = Ranks()
     trained = load_trained(cfg.run, ranks.device(cfg.device), cfg.checkpoint)
     for protocol in cfg.bn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from src.checks import check_ranking
@@ -20,7 +21,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
     if cfg.scores is not None:
         judge_file(cfg, folder)
     else:
-        judge_run(cfg)
+        judge_run(cfg, list(HydraConfig.get().overrides.task))
 
 
 if __name__ == "__main__":

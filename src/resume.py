@@ -42,7 +42,7 @@ def settle(
         return cfg
     stored = OmegaConf.load(path)
     assert isinstance(stored, DictConfig)
-    names = [override.lstrip("+~").split("=", 1)[0].split("@")[0] for override in overrides]
+    names = _names(overrides)
     compare_all = is_sweep or any(name in WHOLE for name in names)
     _refuse_differences(cfg, stored, names, compare_all, folder, free)
     for name in free if is_sweep else [name for name in names if name.split(".")[0] in free]:
@@ -52,6 +52,22 @@ def settle(
     for key in UNSTORED:
         stored[key] = cfg.get(key)
     return stored
+
+
+def refuse_another_space(cfg: DictConfig, trained: DictConfig, overrides: Sequence[str]) -> None:
+    """For commands on a trained run, whose space is known: `overrides` of it must say what the run has.
+
+    Raises:
+        UsageError: they say something else.
+    """
+    now, before, names = _leaves(cfg), _leaves(trained), _names(overrides)
+    for key in sorted(now.keys() | before.keys()):
+        is_named = any(name in names for name in _above(key))
+        if is_named and key.split(".")[0] == "search_space" and now.get(key) != before.get(key):
+            raise UsageError(
+                f"run={cfg.run} was trained on search_space={trained.choices.search_space} with {key}="
+                f"{before.get(key)}, not {now.get(key)}: leave search_space out, a run knows its own"
+            )
 
 
 def store(cfg: DictConfig, folder: Path) -> None:
@@ -84,6 +100,11 @@ def _refuse_differences(
             f"{folder} was started {was}, not {now.get(key)}: leave it out to go on with the stored value, or start a "
             f"new run; only {', '.join(free)} may change"
         )
+
+
+def _names(overrides: Sequence[str]) -> list[str]:
+    """The keys that a command line sets."""
+    return [override.lstrip("+~").split("=", 1)[0].split("@")[0] for override in overrides]
 
 
 def _above(key: str) -> list[str]:

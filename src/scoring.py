@@ -14,6 +14,7 @@ import torch
 from torch import distributed
 
 from src.archs import listed_archs
+from src.devices import chosen_device
 from src.errors import UsageError
 from src.evaluator import Evaluator, Score, shard
 from src.progress import progress
@@ -63,16 +64,8 @@ class Ranks:
             distributed.init_process_group("gloo", timeout=PATIENCE)
 
     def device(self, asked: str) -> torch.device:
-        """The device of this process: with several, its own GPU.
-
-        Raises:
-            UsageError: a GPU was asked for, and there is none.
-        """
-        if asked == "cuda" and not torch.cuda.is_available():
-            raise UsageError("device=cuda: there is no GPU here that torch can use; device=cpu works")
-        if asked == "cpu" or not torch.cuda.is_available():
-            return torch.device("cpu")
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        """The device of this process: with several, its own GPU."""
+        return chosen_device(asked)
 
     def append_scores(self, file: Path, evaluator: Evaluator, paths: Sequence[SupernetPath], row: Row) -> None:
         """As `append_scores`; each process writes a file of its own, the first one gathers them at the end.

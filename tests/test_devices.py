@@ -16,6 +16,8 @@ import torch
 
 from src.command import launch
 from src.datasets.stream import Share
+from src.devices import chosen_device
+from src.errors import UsageError
 from src.run_folder import METRICS, RESULT, SCORES
 from src.train import main
 from tests.datasets.test_memory import made
@@ -75,6 +77,24 @@ def test_a_ddp_run_that_was_asked_to_stop_goes_on_to_the_same_end(tmp_path: Path
     tables = [pd.read_csv(tmp_path / name / SCORES)[columns].sort_values(columns) for name in ("stopped", "whole")]
     stopped, whole = (table.reset_index(drop=True) for table in tables)
     pd.testing.assert_frame_equal(stopped, whole)
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus", "wanted"),
+    [("cpu", True, "cpu"), ("auto", False, "cpu"), ("auto", True, "cuda:1"), ("cuda", True, "cuda:1")],
+)
+def test_a_process_has_the_gpu_of_its_rank(
+    asked: str, gpus: bool, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert str(chosen_device(asked)) == wanted
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="device=cpu works"):
+        chosen_device("cuda")
 
 
 def test_processes_load_shares_of_the_very_batches_of_one() -> None:

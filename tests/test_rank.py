@@ -229,6 +229,20 @@ def test_a_run_without_checkpoint_is_refused(run: Path, tmp_path: Path, capsys: 
     assert "no checkpoint" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("other", ["search_space=nas_bench_macro", "search_space.stem=4"])
+def test_another_space_than_the_runs_is_refused(other: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark = ["benchmark=mini", *([] if "=nas" in other else ["search_space=mini"])]
+    assert rank(f"run={run}", *benchmark, other) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "was trained on search_space=mini" in line
+    assert "leave search_space out" in line
+
+
+def test_the_runs_own_space_may_be_said_again(run: Path, tmp_path: Path) -> None:
+    own = ["search_space=mini", "search_space.stem=8"]
+    assert rank(f"run={run}", *own, *QUICK, "paths=3", "bn=running", f"out={tmp_path}") == 0
+
+
 def test_an_arch_of_another_space_is_refused_by_its_line(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,7 +17,7 @@ from rich import box
 from rich.table import Table
 
 from src.datasets.memory import MemoryDataset
-from src.errors import UsageError
+from src.devices import chosen_device
 from src.search_spaces.space import Input
 
 
@@ -66,17 +66,11 @@ def clock(device: torch.device) -> float:
 
 @contextmanager
 def machine(name: str, threads: int | None) -> Iterator[torch.device]:
-    """The device of that name (auto, cpu, cuda), with `threads` CPU threads for the length of the block.
-
-    Raises:
-        UsageError: a GPU is asked for and there is none.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device=cuda: torch finds no GPU here, use device=cpu")
-    before = torch.get_num_threads()
+    """The device of that name (auto, cpu, cuda), with `threads` CPU threads for the length of the block."""
+    device, before = chosen_device(name), torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:
-        yield torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+        yield device
     finally:
         torch.set_num_threads(before)
 

@@ -87,10 +87,10 @@ def assemble(cfg: DictConfig, folder: Path) -> Run:
     quiet()
     warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # the moving average is
     allow_tf32(cfg.tf32)
-    dataset: Dataset = instantiate(cfg.dataset)
     space: SearchSpace = instantiate(cfg.search_space)
-    space.check_input(input_of(dataset))
     path = read_arch(list(cfg.arch) if OmegaConf.is_list(cfg.arch) else cfg.arch, space, cfg.pick)
+    dataset: Dataset = instantiate(cfg.dataset)
+    space.check_input(input_of(dataset))
     budget = _budget(cfg, dataset)
     _add_policy(cfg, dataset)
     saved = read_checkpoint(folder, cfg.checkpoint)

@@ -10,11 +10,11 @@ from src.search_spaces.space import SearchSpace
 from src.supernet.path import Path as SupernetPath
 
 
-def read_arch(text: object, space: SearchSpace, pick: int = 0) -> SupernetPath:
+def read_arch(text: object, space: SearchSpace, pick: int | None = None) -> SupernetPath:
     """The path that `arch=` names: as the space reads it, or row `pick` (counted from 0) of a file of architectures.
 
     Raises:
-        UsageError: neither of them, a file of another space, or a row that the file does not have.
+        UsageError: neither of them, a file of another space, no row named where it has several, or one it has not.
     """
     file = Path(str(text))
     try:
@@ -23,13 +23,16 @@ def read_arch(text: object, space: SearchSpace, pick: int = 0) -> SupernetPath:
         if not _means_file(file):
             raise UsageError(f"arch={text}: {error}; a file of architectures will do too") from None
     else:
-        if pick:
+        if pick:  # 0 stands in the configurations of runs from when it was the default
             raise UsageError(f"pick={pick} chooses a row of a file, and arch={text} is one architecture: leave it out")
         return path
     listed = listed_archs(file, space, "arch")
-    if not 0 <= pick < len(listed):
-        raise UsageError(f"pick={pick}: {file} lists {len(listed)}, counted from 0, so use 0 to {len(listed) - 1}")
-    return listed[pick]
+    is_missing = pick is None and len(listed) > 1  # row 0 of a front is the cheapest network, which few mean
+    row = pick or 0
+    if is_missing or not 0 <= row < len(listed):
+        given = "pick=<row> is missing" if is_missing else f"pick={pick}"
+        raise UsageError(f"{given}: {file} lists {len(listed)}, counted from 0, so use 0 to {len(listed) - 1}")
+    return listed[row]
 
 
 def listed_archs(file: Path, space: SearchSpace, option: str) -> list[SupernetPath]:

@@ -36,11 +36,20 @@ def test_names_paths_and_arch_strings() -> None:
 def test_rows_of_files_are_counted_from_0(text: str, tmp_path: Path) -> None:
     file = tmp_path / "front.csv"
     file.write_text(text)
-    assert read_arch(str(file), Mini()) == (0, 0, 0, 0, 0)
+    assert read_arch(str(file), Mini(), pick=0) == (0, 0, 0, 0, 0)
     assert read_arch(str(file), Mini(), pick=1) == (2, 0, 1, 1, 0)
     for pick in (2, -1):
         with pytest.raises(UsageError, match=f"pick={pick}: .* lists 2, .*use 0 to 1"):
             read_arch(str(file), Mini(), pick)
+    with pytest.raises(UsageError, match=r"pick=<row> is missing: .*front.csv lists 2, .*use 0 to 1"):
+        read_arch(str(file), Mini())
+
+
+def test_of_a_single_row_nothing_is_asked(tmp_path: Path) -> None:
+    file = tmp_path / "one.csv"
+    file.write_text("arch,macs\n2-0-1-1-0,7\n")
+    assert read_arch(str(file), Mini()) == read_arch(str(file), Mini(), pick=0) == (2, 0, 1, 1, 0)
+    assert read_arch("2-0-1-1-0", Mini(), pick=0) == (2, 0, 1, 1, 0)  # as runs stored it when it was the default
 
 
 def test_a_row_that_repeats_is_a_row(tmp_path: Path) -> None:

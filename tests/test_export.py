@@ -140,7 +140,7 @@ def test_fresh_networks_depend_on_the_seed_alone(tmp_path: Path, capsys: pytest.
     assert json.loads((tmp_path / "c" / "meta.json").read_text())["mean"] is None
 
 
-def test_an_architecture_out_of_a_file(tmp_path: Path) -> None:
+def test_an_architecture_out_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     front = tmp_path / "front.csv"
     with front.open("w", newline="") as file:
         rows = csv.writer(file)
@@ -148,6 +148,9 @@ def test_an_architecture_out_of_a_file(tmp_path: Path) -> None:
     arguments = ["search_space=mini", f"arch={front}", "pick=1", "name=mine"]
     assert export(*arguments, *MODULE, f"out={tmp_path / 'out'}") == 0
     assert (result_of(tmp_path / "out")["path"], result_of(tmp_path / "out")["name"]) == ("2-0-2-1-1", "mine")
+    capsys.readouterr()
+    assert export("search_space=mini", f"arch={front}", *MODULE, f"out={tmp_path / 'unpicked'}") == 2
+    check_one_line(capsys.readouterr().err, "front.csv lists 2, counted from 0, so use 0 to 1")
 
 
 FRESH = ["search_space=mini", "arch=2-0-2-1-1", *MODULE]

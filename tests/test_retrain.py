@@ -146,11 +146,16 @@ def test_proxyless_450_on_small_colour_images(tmp_path: Path) -> None:
     assert result_of(tmp_path / "run")["classes"] == ["cat", "dog", "owl"]
 
 
-def test_a_row_of_a_file_is_trained(tmp_path: Path) -> None:
+def test_a_row_of_a_file_is_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     front = tmp_path / "front.csv"
     front.write_text("arch,macs\n0-0-0-0-0,1\n1-0-2-0-1,2\n")
     assert retrain(tmp_path / "run", f"arch={front}", "pick=1", "budget.steps=2") == 0
     assert result_of(tmp_path / "run")["path"] == "1-0-2-0-1"
+    capsys.readouterr()
+    assert retrain(tmp_path / "unpicked", f"arch={front}") == 2
+    check_one_line(capsys.readouterr().err, "front.csv lists 2, counted from 0, so use 0 to 1")
+    assert retrain(tmp_path / "foreign", f"arch={front}", "pick=1", "search_space=nas_bench_macro") == 2
+    check_one_line(capsys.readouterr().err, "front.csv, line 2: path 0-0-0-0-0 has 5 choices")
 
 
 def test_a_sweep_trains_several(tmp_path: Path) -> None:
@@ -250,7 +255,7 @@ BAD = [
     (["arch=2-0-1-1-0", "trainer.gradient_clip_val=1"], "recipe.clip_norm"),
     (["arch=2-0-1-1-0", "+trainer.max_epochs=1"], "budget.epochs"),
     (["arch=2-0-1-1-0", "sampler=spos"], "arch"),
-    (["arch=2-0-1-1-0", "search_space=mobilenet_a"], "strides"),
+    (["arch=fairnas_model_2", "search_space=mobilenet_a"], "strides"),
     (["resume=nowhere"], "no such run folder"),
     (["experiment=standalone_ranking"], "run=<folder"),
 ]

@@ -26,8 +26,8 @@ def check_export(cfg: DictConfig) -> None:
             raise UsageError(f"{key}={cfg[key]}: give one {'identifier' if key == 'name' else 'folder'}, or null")
     one_of(cfg, "bn", ("recalibrate", "running"))
     one_of(cfg, "checkpoint", ("last", "previous"))
-    for key in ("pick", "seed"):
-        number(cfg, key, 0, 2**63 - 1, whole=True)
+    number(cfg, "pick", 0, whole=True, optional=True)
+    number(cfg, "seed", 0, 2**63 - 1, whole=True)
     for key in ("calibration_images", "batch_size", "images"):
         number(cfg, key, 1, whole=True)
     for key in ("normalise", "time"):

@@ -47,7 +47,7 @@ def _check_source(cfg: DictConfig) -> None:
     """Which network, and where its weights come from."""
     one_of(cfg, "weights", ("scratch", "inherited"))
     one_of(cfg, "bn", ("recalibrate", "running"))
-    number(cfg, "pick", 0, whole=True)
+    number(cfg, "pick", 0, whole=True, optional=True)
     if not isinstance(cfg.run, str | None):
         raise UsageError(f"run={cfg.run}: give the folder of a training run")
     if cfg.weights == "inherited" and cfg.run is None:

@@ -21,20 +21,22 @@ from src.errors import UsageError
 from src.loggers import finish_loggers, make_loggers, open_loggers
 from src.provenance import store_provenance
 from src.resume import store
-from src.retraining.assembly import names_of
+from src.retraining.assembly import input_of, names_of
 from src.retraining.run import train_one
 from src.retraining.verdict import gap, show
 from src.run_folder import METRICS, PROVENANCE, RESULT, SCORES, claim, replace_file, write_json
-from src.search_spaces.space import SearchSpace
-from src.supernet.path import parse_path
+from src.search_spaces.space import Input, SearchSpace
+from src.searching.sources import read_scores
+from src.supernet.path import format_path, parse_path
 
 MODELS, TABLE = "models.csv", "table.csv"
+CHOSEN = ["path", "arch", "one_shot", "params", "macs"]
 TRUTHS = ("test", "val")
 
 
 def carry_out(cfg: DictConfig, folder: Path) -> None:
     """Choose, train what is not trained yet, judge; a killed study goes on with the same command and folder."""
-    chosen = _choose(cfg, folder)
+    chosen = choose(cfg, folder)
     lock = claim(folder)
     try:
         store(cfg, folder)
@@ -48,30 +50,33 @@ def carry_out(cfg: DictConfig, folder: Path) -> None:
         lock.close()
 
 
-def _choose(cfg: DictConfig, folder: Path) -> pd.DataFrame:
+def choose(cfg: DictConfig, folder: Path) -> pd.DataFrame:
     """Rows (path, arch, one_shot, params, macs) in order of one-shot accuracy; those of an earlier start stay.
 
     Raises:
-        UsageError: no such scores, or too few of them.
+        UsageError: no such scores, none of the space, or too few of them.
     """
     if (folder / MODELS).exists():
         return pd.read_csv(folder / MODELS, dtype={"path": str, "arch": str})
     file = Path(cfg.study.scores or Path(cfg.run) / SCORES)
-    if not file.is_file():
+    if cfg.study.scores is None and not file.is_file():
         raise UsageError(
             f"{file}: there are no scores to choose by; finish the run: python -m src.train resume={cfg.run}"
         )
-    scores = pd.read_csv(file, dtype={"path": str, "arch": str})
-    of_protocol = scores[scores.bn == cfg.study.bn].drop_duplicates("arch").reset_index(drop=True)
-    if len(of_protocol) < cfg.study.count:
-        known = ", ".join(sorted(set(scores.bn)))
+    space: SearchSpace = instantiate(cfg.search_space)
+    scores = read_scores(file, space, cfg.study.bn).accuracy
+    if len(scores) < cfg.study.count:
         raise UsageError(
-            f"study.count={cfg.study.count}: {file} has {len(of_protocol)} paths scored under study.bn={cfg.study.bn} "
-            f"(protocols there: {known})"
+            f"study.count={cfg.study.count}: {file} has {len(scores)} paths scored under study.bn={cfg.study.bn}"
         )
-    rows = evenly_spaced(of_protocol.accuracy.tolist(), cfg.study.count)
-    chosen = of_protocol.iloc[rows].rename(columns={"accuracy": "one_shot"})
-    return chosen[["path", "arch", "one_shot", "params", "macs"]].reset_index(drop=True)
+    given, archs = input_of(instantiate(cfg.dataset)), list(scores)
+    rows = evenly_spaced(list(scores.values()), cfg.study.count)
+    return pd.DataFrame([_row(space, given, archs[i]) | {"one_shot": scores[archs[i]]} for i in rows])[CHOSEN]
+
+
+def _row(space: SearchSpace, given: Input, arch: str) -> dict[str, Any]:
+    path = space.parse(arch)
+    return {"path": format_path(path), "arch": arch, **space.costs(path, given)._asdict()}
 
 
 def _alone(cfg: DictConfig, path: str) -> DictConfig:

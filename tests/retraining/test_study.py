@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 
 from src.analysis.ranking import kendall, null_sd
 from src.command import launch
 from src.retrain import main
 from src.retraining.module import Retraining
-from src.run_folder import RESULT
+from src.retraining.study import choose
+from src.run_folder import CONFIG, RESULT
+from src.search_spaces.mini import Mini
+from src.supernet.path import parse_path
 from src.train import main as train_main
 from tests.retraining.test_resume import kill_at
 from tests.test_bad_input import check_one_line
@@ -113,6 +117,50 @@ def test_bad_input_is_one_line(
     assert study(tmp_path / "run", supernet, *arguments) == 2
     check_one_line(capsys.readouterr().err, names)
     assert not (tmp_path / "run").exists()
+
+
+HEAD = "path,arch,accuracy,params,macs\n"
+ARCHS = ("0-0-0-0-0", "1-1-1-1-1", "2-0-1-1-0")
+
+
+def rows(accuracies: list[str]) -> str:
+    return HEAD + "".join(f"{arch},{arch},{a},1,1\n" for arch, a in zip(ARCHS, accuracies, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        (b"", "scores.csv"),
+        (b"\xff\xfe\x00\x81", "scores.csv"),
+        (b"path,accuracy\n0-0-0-0-0,0.5\n", "arch and accuracy"),
+        (rows(["0.5", "nan", "0.7"]).encode(), "1-1-1-1-1"),
+        (rows(["0.5", "good", "0.7"]).encode(), "1-1-1-1-1"),
+        (rows(["0.5", "inf", "0.7"]).encode(), "1-1-1-1-1"),
+        (rows(["50", "60", "70"]).encode(), "0 to 1"),
+        (b"arch,accuracy\n" + b"02012100,0.5\n12012100,0.6\n22012100,0.7\n", "no network of mini"),
+    ],
+)
+def test_bad_scores_are_one_line_and_nothing_is_stored(
+    content: bytes, names: str, supernet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "scores.csv").write_bytes(content)
+    capsys.readouterr()
+    assert study(tmp_path / "run", supernet, f"study.scores={tmp_path}/scores.csv") == 2
+    check_one_line(capsys.readouterr().err, names)
+    assert not (tmp_path / "run").exists()
+
+
+def test_scores_need_no_protocol_and_no_costs(supernet: Path, tmp_path: Path) -> None:
+    """Costs are the networks' own, whatever the file says of them."""
+    scores = tmp_path / "scores.csv"
+    scores.write_text("arch,accuracy\n1-1-1-1-1,0.6\n0-0-0-0-0,0.5\n2-0-1-1-0,0.7\n")
+    cfg = OmegaConf.create({"search_space": {"_target_": "src.search_spaces.mini.Mini"}, "run": str(supernet)})
+    cfg.dataset = OmegaConf.load(supernet / CONFIG).dataset
+    cfg.study = {"count": 3, "bn": "recalibrate", "scores": str(scores)}
+    chosen = choose(cfg, tmp_path)
+    assert chosen.path.tolist() == ["0-0-0-0-0", "1-1-1-1-1", "2-0-1-1-0"]
+    assert chosen.one_shot.tolist() == [0.5, 0.6, 0.7]
+    assert chosen.macs.tolist() == [Mini().costs(parse_path(path)).macs for path in chosen.path]
 
 
 def test_other_commands_do_not_take_the_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

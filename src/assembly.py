@@ -234,7 +234,7 @@ def checked_trainer(**settings: Any) -> pl.Trainer:
 def _take_back(run: Run) -> None:
     """Load the state of a run that was started before."""
     run.module.loader_state = run.loader.state_dict
-    saved = read_checkpoint(run.folder, run.cfg.checkpoint)
+    saved = read_checkpoint(run.folder, run.cfg.checkpoint, "src.train")
     if saved is None:
         return
     run.threads = saved["fairpath"]["threads"]

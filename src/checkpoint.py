@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import time
 import zipfile
@@ -17,6 +18,8 @@ from src.errors import UsageError
 from src.run_folder import CHECKPOINTS
 
 LAST, PREVIOUS = "last", "previous"
+FOREIGN = (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError)
+"""What torch raises of a whole archive that it did not write."""
 
 
 def checkpoint_path(folder: Path, which: str = LAST) -> Path:
@@ -52,20 +55,43 @@ def _keep(target: Path, previous: Path) -> None:
     spare.replace(previous)
 
 
-def read_checkpoint(folder: Path, which: str = LAST) -> dict[str, Any] | None:
-    """A run folder's checkpoint, None if it has none yet.
+def read_checkpoint(folder: Path, which: str = LAST, command: str | None = None) -> dict[str, Any] | None:
+    """A run folder's checkpoint, None if it has none yet; `command`, such as src.train, must have written it.
 
     Raises:
-        UsageError: it is missing, truncated or damaged; the other one is offered if it is whole.
+        UsageError: it is missing, truncated or damaged (the other one is offered if it is whole), or of another
+            command.
     """
     other = PREVIOUS if which == LAST else LAST
     path, beside = checkpoint_path(folder, which), checkpoint_path(folder, other)
     if not path.exists() and not beside.exists():
         return None
     if _is_whole(path):
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return _load(path, command)
     offer = f"add checkpoint={other} to go on from {other}.ckpt" if _is_whole(beside) else "no whole one is beside it"
     raise UsageError(f"checkpoint {path} is {'truncated or damaged' if path.exists() else 'missing'}: {offer}")
+
+
+def _load(path: Path, command: str | None) -> dict[str, Any]:
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        writer = _writer(saved)
+    except FOREIGN as error:
+        raise UsageError(f"{path} is no checkpoint of a run: {str(error).splitlines()[0]}") from None
+    if command is not None and writer != command:
+        raise UsageError(f"{path} was written by {writer or 'something else'}, not by {command}: give another folder")
+    return saved
+
+
+def _writer(saved: Any) -> str | None:
+    """The command whose state it is: samplers are of training alone, generations of searching."""
+    if not isinstance(saved, dict):
+        return None
+    if "generation" in saved:
+        return "src.search"
+    if not isinstance(saved.get("fairpath"), dict):
+        return None
+    return "src.train" if "sampler" in saved["fairpath"] else "src.retrain"
 
 
 def _is_whole(path: Path) -> bool:

@@ -16,6 +16,8 @@ FREE = ("budget", "trainer", "logger")
 UNSTORED = ("resume", "checkpoint")
 WHOLE = ("experiment",)
 """Config groups that set keys anywhere."""
+COMMANDS = {"searcher": "src.search", "recipe": "src.retrain", "sampler": "src.train"}
+"""By a config group that only this command has, a stored configuration is known to be its own."""
 
 
 def settle(
@@ -28,8 +30,8 @@ def settle(
     it, and count only if `overrides` name them.
 
     Raises:
-        UsageError: another key differs from what is stored (it is named with both values), or `resume` names another
-            folder than the run's.
+        UsageError: another key differs from what is stored (it is named with both values), `resume` names another
+            folder than the run's, or the folder is another command's, or none that a command wrote.
     """
     resume = cfg.get("resume")
     if resume is not None and (is_sweep or Path(str(resume)).resolve() != folder.resolve()):
@@ -40,8 +42,8 @@ def settle(
     path = folder / CONFIG
     if not path.exists():
         return cfg
-    stored = OmegaConf.load(path)
-    assert isinstance(stored, DictConfig)
+    stored = _read(path)
+    _refuse_another_command(cfg, stored, folder)
     names = _names(overrides)
     compare_all = is_sweep or any(name in WHOLE for name in names)
     _refuse_differences(cfg, stored, names, compare_all, folder, free)
@@ -83,6 +85,28 @@ def cut_back_tables(folder: Path, step: int) -> None:
     """Drop the rows that were written after the checkpoint that a run goes on from."""
     for name in (METRICS, COUNTS):
         cut_back(folder / name, step)
+
+
+def _read(path: Path) -> DictConfig:
+    try:
+        stored = OmegaConf.load(path)
+    except Exception as error:  # YAML's errors have no base in common with OmegaConf's
+        raise UsageError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+    if not isinstance(stored, DictConfig):
+        raise UsageError(f"{path} is no configuration: give the folder of a run")
+    return stored
+
+
+def _refuse_another_command(cfg: DictConfig, stored: DictConfig, folder: Path) -> None:
+    """Each command has a configuration of its own, and could only complain of keys that it does not find."""
+    own, other = _command(cfg), _command(stored)
+    if own != other:
+        right = f"go on with python -m {other} resume={folder}" if other else "give another folder"
+        raise UsageError(f"{folder} is a run of {other or 'another command'}, not of {own or 'this one'}: {right}")
+
+
+def _command(cfg: DictConfig) -> str | None:
+    return next((name for group, name in COMMANDS.items() if OmegaConf.select(cfg, f"choices.{group}")), None)
 
 
 def _refuse_differences(

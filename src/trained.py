@@ -50,7 +50,7 @@ def load_trained(run: str, device: torch.device, checkpoint: str = "last") -> Tr
     """
     folder = Path(run)
     cfg = read_config(folder)
-    saved = read_checkpoint(folder, checkpoint)
+    saved = read_checkpoint(folder, checkpoint, "src.train")
     if saved is None:
         raise UsageError(f"run={run} has no checkpoint yet: train it with python -m src.train resume={run}")
     allow_tf32(cfg.get("tf32", True))

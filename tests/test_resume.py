@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,11 +17,13 @@ import pandas as pd
 import pytest
 import torch
 
+from src import retrain, search
 from src.checkpoint import AtomicCheckpointIO, checkpoint_path
 from src.command import launch
-from src.run_folder import COUNTS, METRICS, RESULT, SCORES, SPLIT, WALL_CLOCK, claim
+from src.run_folder import CONFIG, COUNTS, METRICS, RESULT, SCORES, SPLIT, WALL_CLOCK, claim
 from src.step import SupernetStep
 from src.train import main
+from tests.test_bad_input import check_one_line
 
 SHORT = ["logger=csv", "benchmark=none", "batch_size=50", "dataset.val=50", "validation.paths=2", "ranking.paths=3"]
 SHORT += ["validation.calibration_images=50", "ranking.calibration_images=50", "journal.rows=10", "save_every=0"]
@@ -225,6 +228,59 @@ def test_saving_over_a_damaged_checkpoint_keeps_the_good_one(tmp_path: Path) -> 
     last.write_bytes(b"damaged")
     files.save_checkpoint({"step": 3}, last)
     assert [torch.load(path, weights_only=True)["step"] for path in (previous, last)] == [1, 3]
+
+
+MAINS = {"train": main, "retrain": retrain.main, "search": search.main}
+
+
+@pytest.mark.parametrize(
+    ("command", "stored", "names"),
+    [
+        ("retrain", "choices: {searcher: moremnas, benchmark: mini}", "python -m src.search resume="),
+        ("retrain", "choices: {sampler: spos}", "python -m src.train resume="),
+        ("search", "choices: {sampler: spos}", "python -m src.train resume="),
+        ("search", "choices: {recipe: mnasnet}", "python -m src.retrain resume="),
+        ("train", "choices: {recipe: mnasnet}", "python -m src.retrain resume="),
+        ("train", "seeds: 16", "another command, not of src.train"),
+        ("train", "choices: [", "config.yaml cannot be read"),
+        ("retrain", "\x00\x01", "config.yaml cannot be read"),
+        ("search", "- 1", "config.yaml is no configuration"),
+    ],
+)
+def test_another_commands_folder_is_refused(
+    command: str, stored: str, names: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / CONFIG).write_text(stored)
+    arch = ["arch=0-0-0-0-0"] if command == "retrain" else []
+    assert launch(command, MAINS[command], [f"resume={tmp_path}", "logger=csv", *arch]) == 2
+    check_one_line(capsys.readouterr().err, names)
+    assert [path.name for path in tmp_path.iterdir()] == [CONFIG]
+
+
+@pytest.mark.parametrize(
+    ("command", "saved", "names"),
+    [
+        ("train", {"generation": 3}, "written by src.search, not by src.train"),
+        ("train", {"fairpath": {"steps": 1}}, "written by src.retrain, not by src.train"),
+        ("retrain", {"fairpath": {"steps": 1, "sampler": {}}}, "written by src.train, not by src.retrain"),
+        ("retrain", {"state_dict": {}}, "written by something else, not by src.retrain"),
+        ("retrain", [1, 2], "written by something else"),
+        ("train", None, "is no checkpoint of a run"),
+    ],
+)
+def test_another_commands_checkpoint_is_refused(
+    command: str, saved: object, names: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = checkpoint_path(tmp_path)
+    last.parent.mkdir()
+    if saved is None:
+        with zipfile.ZipFile(last, "w") as archive:
+            archive.writestr("notes.txt", "mine")
+    else:
+        torch.save(saved, last)
+    arch = ["arch=0-0-0-0-0"] if command == "retrain" else []
+    assert launch(command, MAINS[command], ["logger=csv", f"hydra.run.dir={tmp_path}", *arch]) == 2
+    check_one_line(capsys.readouterr().err, names)
 
 
 def test_two_processes_in_one_folder_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -93,7 +93,7 @@ def assemble(cfg: DictConfig, folder: Path) -> Run:
     space.check_input(input_of(dataset))
     budget = _budget(cfg, dataset)
     _add_policy(cfg, dataset)
-    saved = read_checkpoint(folder, cfg.checkpoint)
+    saved = read_checkpoint(folder, cfg.checkpoint, "src.retrain")
     if saved is None and cfg.run is not None:
         dataset.check_split(Path(cfg.run) / SPLIT)
     net = _network(cfg, dataset, space, path, inherits=saved is None and cfg.weights == "inherited")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import statistics
 import warnings
 from collections.abc import Callable, Sequence
@@ -20,11 +21,12 @@ import torch
 from torch import nn
 
 from src.analysis.ranking import kendall
+from src.analysis.runs import read_json
 from src.cost import Part
 from src.errors import UsageError
 from src.limits import Additive
 from src.progress import progress
-from src.run_folder import replace_file
+from src.run_folder import replace_file, write_json
 from src.search_spaces.space import Input, SearchSpace
 from src.supernet.path import Path as SupernetPath
 
@@ -100,19 +102,33 @@ def measure_table(space: SearchSpace, given: Input, stopwatch: Stopwatch, file: 
         name = FIXED if layer == FIXED else space.op_names(int(layer))[choice]
         writer.writerow([layer, choice, name, f"{value:.6f}"])
     file.parent.mkdir(parents=True, exist_ok=True)
+    about: dict[str, Any] = {
+        "space": space.name,
+        "input": given._asdict(),
+        "device": "cpu",
+        "backend": stopwatch.backend,
+    }
+    about |= {"threads": stopwatch.threads, "batch_size": stopwatch.batch_size}
+    write_json(_about(file), about)
     replace_file(file, text.getvalue())
-    return read_table(space, file)
+    return read_table(space, file, given)
+
+
+def _about(file: Path) -> Path:
+    """What a table was measured for, and how nearly it adds up: a JSON file beside it."""
+    return file.with_suffix(".json")
 
 
 def _places(part: Part) -> list[tuple[int | str, int]]:
     return [(layer, part.choice) for layer in part.layers] if part.layers else [(FIXED, 0)]
 
 
-def read_table(space: SearchSpace, file: Path) -> Additive:
+def read_table(space: SearchSpace, file: Path, given: Input) -> Additive:
     """A stored table.
 
     Raises:
-        UsageError: no such file, another form, or choices that the space does not have, or lacks.
+        UsageError: no such file, another form, choices that the space does not have or lacks, times that are none, or
+            a note beside it that it was measured for another input.
     """
     if not file.is_file():
         raise UsageError(f"latency.table={file}: there is no such file")
@@ -122,13 +138,34 @@ def read_table(space: SearchSpace, file: Path) -> Additive:
     except (KeyError, TypeError, ValueError):
         raise UsageError(f"latency.table={file} is no latency table: its columns are {', '.join(COLUMNS)}") from None
     wanted = {(str(layer), choice) for layer, size in enumerate(space.sizes) for choice in range(size)}
-    if found.keys() - {(FIXED, 0)} != wanted:
+    if found.keys() != wanted | {(FIXED, 0)}:
         raise UsageError(
             f"latency.table={file} is of another space: {space.name} has {len(space.sizes)} layers with "
             f"{len(wanted)} choices in all, each with its own row, and one row {FIXED}"
         )
+    if wrong := next((key for key, value in found.items() if not (math.isfinite(value) and value >= 0)), None):
+        raise UsageError(f"latency.table={file}: layer {wrong[0]}, choice {wrong[1]} has {found[wrong]} milliseconds")
+    measured = (read_json(_about(file)) or {}).get("input", given._asdict())
+    if measured != given._asdict():
+        raise UsageError(f"latency.table={file} was measured for {measured}, and the networks read {given._asdict()}")
     choices = [tuple(found[str(layer), choice] for choice in range(size)) for layer, size in enumerate(space.sizes)]
-    return Additive("latency", found.get((FIXED, 0), 0.0), tuple(choices))
+    return Additive("latency", found[FIXED, 0], tuple(choices))
+
+
+def check_once(
+    space: SearchSpace,
+    given: Input,
+    table: Additive,
+    stopwatch: Stopwatch,
+    paths: Sequence[SupernetPath],
+    file: Path,
+) -> dict[str, Any]:
+    """As `check_table`, kept beside the table from the first time on."""
+    about = read_json(_about(file)) or {}
+    if "check" not in about:
+        about["check"] = check_table(space, given, table, stopwatch, paths)
+        write_json(_about(file), about)
+    return dict(about["check"])
 
 
 def check_table(

@@ -34,6 +34,11 @@ class Additive:
         """What one path costs."""
         return self.fixed + sum(layer[choice] for layer, choice in zip(self.choices, path, strict=True))
 
+    def by_choice(self) -> dict[str, float]:
+        """Every number by `layer-choice`, and the fixed one."""
+        numbers = {f"{i}-{c}": cost for i, layer in enumerate(self.choices) for c, cost in enumerate(layer)}
+        return {"fixed": self.fixed, **numbers}
+
     @property
     def low(self) -> float:
         """Of the cheapest path."""
@@ -53,21 +58,32 @@ class Limit:
     most: float
 
     def __post_init__(self) -> None:
-        if self.most < self.cost.low:
+        if self.most < self.cost.low - self._rounding:
             raise UsageError(
-                f"limit.{self.cost.name}={_plain(self.most)} is below every network of the space, which lie between "
-                f"{_plain(self.cost.low)} and {_plain(self.cost.high)}"
+                f"limit.{self.cost.name}={self.most:.10g} is below every network of the space, which lie between "
+                f"{self.cost.low:.10g} and {self.cost.high:.10g}"
             )
+
+    @property
+    def _rounding(self) -> float:
+        """What sums in another order may differ by."""
+        return 1e-9 * abs(self.most)
 
     def allows(self, path: Path) -> bool:
         """Whether the path is within the limit."""
-        return self.cost(path) <= self.most
+        return self.cost(path) <= self.most + self._rounding
+
+    def slack(self, least: float) -> float:
+        """What is left beyond the fixed part and the cheapest choices, which cost `least`; below 0: too little."""
+        left = self.most - self.cost.fixed - least
+        return 0.0 if -self._rounding <= left < 0 else left
 
 
 class FeasiblePaths:
     """The paths within all limits.
 
-    Without limits, or with one, `sample` is uniform over them; with several it is so but for how they overlap.
+    Without limits, or with one, `sample` is uniform over them; with several it is nearly so only where they go
+    together, as multiply-adds and parameters do.
     """
 
     def __init__(self, sizes: Sequence[int], limits: Sequence[Limit] = ()) -> None:
@@ -78,8 +94,9 @@ class FeasiblePaths:
         """
         self.sizes, self.limits = tuple(sizes), tuple(limits)
         if len(limits) > 1 and self.complete([None] * len(self.sizes), np.random.default_rng(0)) is None:
-            named = " and ".join(f"limit.{limit.cost.name}={_plain(limit.most)}" for limit in limits)
-            raise UsageError(f"{named} leave no network together: loosen one of them")
+            named = " and ".join(f"limit.{limit.cost.name}={limit.most:.10g}" for limit in limits)
+            alone = ", ".join(f"{limit.cost.name} {limit.cost.low:.10g} to {limit.cost.high:.10g}" for limit in limits)
+            raise UsageError(f"{named} leave no network together that {TRIES} draws find; alone {alone}: loosen one")
 
     def allows(self, path: Path) -> bool:
         """Whether a path is within all limits."""
@@ -87,8 +104,8 @@ class FeasiblePaths:
 
     def sample(self, rng: np.random.Generator) -> Path:
         """A random path within the limits."""
-        found = self.complete([None] * len(self.sizes), rng)
-        assert found is not None  # __init__ and Limit saw to that
+        while (found := self.complete([None] * len(self.sizes), rng)) is None:
+            pass  # __init__ found one in as many draws as a call makes
         return found
 
     def complete(self, kept: Kept, rng: np.random.Generator) -> Path | None:
@@ -114,7 +131,7 @@ class FeasiblePaths:
             found = self.complete(kept, rng)
             if found is not None:
                 return found
-        raise AssertionError("all layers are free, and the limits leave some path")
+        return self.sample(rng)
 
 
 class _Room:
@@ -126,8 +143,7 @@ class _Room:
             for costs, choice in zip(limit.cost.choices, kept, strict=True)
         ]
         least = sum(float(costs.min()) for costs in options)
-        self.slack = limit.most - limit.cost.fixed - least
-        """What may be spent beyond the cheapest choices."""
+        self.slack = limit.slack(least)
         step = max(self.slack, 0) / STEPS
         self.steps = [_in_steps(costs - costs.min(), step) for costs in options]
         """(m,) for each layer: what a choice takes beyond the cheapest, in steps."""
@@ -169,8 +185,3 @@ def _shifted(ways: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
     if steps < len(ways):
         found[steps:] = ways[: len(ways) - steps]
     return found
-
-
-def _plain(value: float) -> str:
-    """7 digits, without an exponent for numbers of usual size: 330000000, 0.125."""
-    return f"{value:.0f}" if value >= 1000 else f"{value:.4g}"

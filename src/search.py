@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from src.command import launch
 from src.resume import settle
-from src.searching.checks import check_search
+from src.searching.checks import check_search, check_words, evaluator_of
 
 
 def main(cfg: DictConfig, folder: Path) -> None:
@@ -20,17 +20,20 @@ def main(cfg: DictConfig, folder: Path) -> None:
     is_sweep = hydra.mode == RunMode.MULTIRUN
     cfg = settle(cfg, folder, list(hydra.overrides.task), is_sweep, free=("budget", "logger", "select"))
     check_search(cfg)
+    check_words(hydra.overrides.task, evaluator_of(cfg))
 
-    from src.searching.assembly import assemble  # late: torch and Lightning take seconds to import
-    from src.searching.outcome import begin, conclude, is_finished, search_on
+    from src.searching.assembly import assemble, find_source  # late: torch and Lightning take seconds to import
+    from src.searching.outcome import begin, conclude, held, is_finished, search_on, show_finished
 
-    search = assemble(cfg, folder)
-    if is_finished(search):
-        print(f"{folder} is finished: {len(search.archive)} models, see result.json there")
-        return
-    with begin(cfg, search):
-        search_on(search)
-        conclude(cfg, search)
+    source = find_source(cfg)
+    with held(folder):
+        search = assemble(cfg, folder, source)
+        if is_finished(cfg, search):
+            show_finished(search)
+            return
+        with begin(cfg, search):
+            search_on(search)
+            conclude(cfg, search)
 
 
 if __name__ == "__main__":

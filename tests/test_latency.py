@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -5,13 +6,16 @@ import torch
 from torch import nn
 
 from src.errors import UsageError
-from src.latency import COLUMNS, Stopwatch, check_table, measure_table, onnx_call, read_table
+from src.latency import COLUMNS, Stopwatch, check_once, check_table, measure_table, onnx_call, read_table
 from src.limits import Additive
 from src.search_spaces.mini import Mini
 from src.search_spaces.nas_bench_201 import NasBench201
 from src.search_spaces.space import Input
 
 SHORT = 1e-4
+FULL = "layer,choice,operation,milliseconds\nfixed,0,fixed,1\n0,0,x,0.5\n" + "".join(
+    f"{layer},{choice},x,1\n" for layer in range(5) for choice in range(3) if (layer, choice) != (0, 0)
+)
 
 
 def test_a_measured_table_holds_every_choice_and_is_read_back(tmp_path: Path) -> None:
@@ -20,7 +24,9 @@ def test_a_measured_table_holds_every_choice_and_is_read_back(tmp_path: Path) ->
     assert [len(layer) for layer in table.choices] == [3] * 5
     assert table.fixed > 0
     assert all(value > 0 for layer in table.choices for value in layer)
-    assert read_table(space, tmp_path / "latency.csv") == table
+    assert read_table(space, tmp_path / "latency.csv", space.reference) == table
+    with pytest.raises(UsageError, match="was measured for"):
+        read_table(space, tmp_path / "latency.csv", Input(1, 10, 16))
     assert (tmp_path / "latency.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
     assert table((2,) * 5) == pytest.approx(table.fixed + sum(layer[2] for layer in table.choices))
 
@@ -83,10 +89,24 @@ def test_onnxruntime_computes_what_torch_does() -> None:
         ("a,b\n1,2\n", "no latency table"),
         ("layer,choice,operation,milliseconds\nfixed,0,fixed,much\n", "no latency table"),
         ("layer,choice,operation,milliseconds\nfixed,0,fixed,1\n0,0,x,1\n", "is of another space: mini has 5 layers"),
+        (FULL.replace("0.5", "nan"), "has nan milliseconds"),
+        (FULL.replace("0.5", "-5"), "has -5.0 milliseconds"),
+        (FULL.replace("fixed,0,fixed,1\n", ""), "one row fixed"),
     ],
 )
 def test_bad_tables_are_refused(text: str | None, line: str, tmp_path: Path) -> None:
     if text is not None:
         (tmp_path / "table.csv").write_text(text)
     with pytest.raises(UsageError, match=line):
-        read_table(Mini(), tmp_path / "table.csv")
+        read_table(Mini(), tmp_path / "table.csv", Mini.reference)
+
+
+def test_the_check_is_made_once(tmp_path: Path) -> None:
+    space = Mini()
+    file = tmp_path / "latency.csv"
+    table = measure_table(space, space.reference, Stopwatch(seconds=SHORT), file)
+    found = [
+        check_once(space, space.reference, table, Stopwatch(seconds=SHORT), [(0,) * 5, (2,) * 5], file) for _ in "ab"
+    ]
+    assert found[0] == found[1]
+    assert json.loads(file.with_suffix(".json").read_text())["check"]["networks"] == 2

@@ -97,3 +97,11 @@ def test_limits_that_exclude_each_other_are_refused_together() -> None:
     opposite = Additive("params", 0.0, tuple(tuple(-c for c in layer) for layer in COST.choices))
     with pytest.raises(UsageError, match=r"limit.macs=14 and limit.params=-17 leave no network"):
         FeasiblePaths(SIZES, [Limit(COST, 14.0), Limit(opposite, -17.0)])
+
+
+def test_a_limit_at_the_least_sum_of_floats_leaves_the_cheapest_path() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        cost = Additive("latency", float(rng.random()), tuple(tuple(map(float, rng.random(3))) for _ in range(7)))
+        cheapest = tuple(int(np.argmin(layer)) for layer in cost.choices)
+        assert FeasiblePaths((3,) * 7, [Limit(cost, cost.low)]).sample(rng) == cheapest

@@ -18,7 +18,7 @@ import torch
 from src.command import launch
 from src.evaluator import Evaluator
 from src.objectives import COMPUTED
-from src.run_folder import RESULT
+from src.run_folder import RESULT, claim
 from src.search import main
 from src.search_spaces.mini import Mini
 from src.searching.archive import ARCHIVE, FRONT, GENERATIONS, SELECTED
@@ -148,18 +148,66 @@ def test_other_weights_are_not_searched_on(run: Path, tmp_path: Path, capsys: py
     assert "begun with other scores" in capsys.readouterr().err
 
 
+def test_other_scores_are_not_searched_on(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, folder = tmp_path / "scores.csv", tmp_path / "search"
+    scores = table(run, "scores.csv")
+    scores.to_csv(file, index=False)
+    arguments = [f"scores={file}", "benchmark=mini", "logger=csv"]
+    assert search(folder, *arguments, "budget.models=70") == 0
+    scores.assign(accuracy=scores.accuracy / 2).to_csv(file, index=False)
+    assert search(folder, *arguments, "budget.models=100") == 2
+    assert "begun with other scores: table was" in capsys.readouterr().err
+
+
+def test_a_search_in_progress_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert search(tmp_path, *TRUTH, "budget.models=70") == 0
+    ahead = (tmp_path / ARCHIVE).read_text() + "3,1-1-1-1-1,1-1-1-1-1,0.9,,1,1,,0.9\n"
+    (tmp_path / ARCHIVE).write_text(ahead)
+    with claim(tmp_path):
+        assert search(tmp_path, *TRUTH, "budget.models=100") == 2
+    assert "in use by another process" in capsys.readouterr().err
+    assert (tmp_path / ARCHIVE).read_text() == ahead
+
+
+def test_another_selection_of_a_finished_search_is_made(tmp_path: Path) -> None:
+    assert search(tmp_path, *TRUTH, "budget.models=100") == 0
+    archive = (tmp_path / ARCHIVE).read_text()
+    assert launch("search", main, [f"resume={tmp_path}", "select=5"]) == 0
+    assert len(table(tmp_path, SELECTED)) == 5
+    assert (tmp_path / ARCHIVE).read_text() == archive
+
+
+def test_it_says_why_it_ended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert search(tmp_path / "all", *TRUTH, "searcher=nsga2") == 0
+    assert "nothing new is proposed" in capsys.readouterr().out
+    assert result(tmp_path / "all")["models"] == 243
+    assert search(tmp_path / "two", *TRUTH, "budget.generations=2") == 0
+    assert result(tmp_path / "two")["ended"] == "the budget of generations is spent"
+
+
+@pytest.mark.parametrize("values, line", [("95.0", "fractions from 0 to 1"), ("abc", "no number"), ("", "no number")])
+def test_scores_that_are_no_accuracies_are_refused(
+    values: str, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{arch},{0.5 if i else values}" for i, arch in enumerate(map(Mini().format, Mini().paths()))]
+    (tmp_path / "scores.csv").write_text("\n".join(["arch,accuracy", *rows]) + "\n")
+    arguments = [f"scores={tmp_path / 'scores.csv'}", "search_space=mini", "logger=csv"]
+    assert search(tmp_path / "run", *arguments) == 2
+    assert line in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.slow
 def test_kill_9_loses_nothing(tmp_path: Path) -> None:
     arguments = [*TRUTH, "budget.models=243", "searcher.population=8", "searcher=nsga2_rl"]
     command = [sys.executable, "-m", "src.search", *arguments, f"hydra.run.dir={tmp_path / 'killed'}"]
-    for _ in range(20):
+    archive = tmp_path / "killed" / ARCHIVE
+    for size in (1, 4000, 8000, 11000):  # bytes of the archive when the kill comes: early, and late
         process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        while process.poll() is None and not (tmp_path / "killed" / ARCHIVE).exists():
-            time.sleep(0.05)
-        time.sleep(0.4)
+        while process.poll() is None and not (archive.exists() and archive.stat().st_size > size):
+            time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
-        if process.wait() == 0:
-            break
+        process.wait()
     assert subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.DEVNULL).returncode == 0
     assert search(tmp_path / "whole", *arguments) == 0
     assert (tmp_path / "killed" / ARCHIVE).read_text() == (tmp_path / "whole" / ARCHIVE).read_text()
@@ -192,6 +240,9 @@ BAD = [
     ([*TRUTH, "latency.backend=tflite"], "torch, onnxruntime"),
     ([*TRUTH, "objectives=[accuracy,latency]", "latency.table=nowhere.csv"], "no such file"),
     ([*TRUTH, "resume=nowhere"], "no such run folder"),
+    ([*TRUTH, "run=nowhere"], "leave evaluator=truth or run= out"),
+    (["run=nowhere", "search_space=mini"], "search_space= does not go with run="),
+    ([*TRUTH, "split=test"], "split"),
 ]
 
 

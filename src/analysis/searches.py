@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,15 @@ from scipy import stats
 
 from src.analysis.runs import read_config, read_json
 from src.errors import UsageError
+from src.objectives import LEARNT, front, hypervolume
 from src.run_folder import CONFIG, RESULT
-from src.searching.archive import ARCHIVE, FRONT, GENERATIONS
+from src.searching.archive import ARCHIVE, FRONT, GENERATIONS, TRUE_FRONT
+from src.searching.sources import SOURCE
+from src.searching.true_front import between
 
 BASELINE = "random_search"
+SIGNS = {"accuracy": -1}
+"""Of objectives as they are minimised."""
 LABELS = {
     "moremnas": "MoreMNAS",
     "nsga2": "NSGA-II",
@@ -32,7 +38,7 @@ LABELS = {
 COLOURS = dict(zip(LABELS, ("#0072B2", "#009E73", "#56B4E9", "#D55E00", "#CC79A7", "#7F7F7F"), strict=True))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SearchRun:
     """A finished search."""
 
@@ -41,6 +47,8 @@ class SearchRun:
     evaluator: str
     seed: int
     result: dict[str, Any]
+    kind: str
+    """What must be the same for seeds of one searcher: its settings, the budget, who scored."""
 
     @property
     def generations(self) -> pd.DataFrame:
@@ -57,11 +65,27 @@ class SearchRun:
         """front.csv."""
         return pd.read_csv(self.folder / FRONT, dtype={"arch": str})
 
+    @property
+    def true_front(self) -> pd.DataFrame:
+        """true_front.csv."""
+        return pd.read_csv(self.folder / TRUE_FRONT, dtype={"arch": str})
+
     def share_at(self, models: int) -> float:
-        """The last generation that had scored no more than so many; nan before the first."""
-        known = self.generations
-        known = known[known.models <= models]
-        return float(known.true_hypervolume.iloc[-1]) if len(known) else math.nan
+        """By the first so many networks in the order in which they were scored; nan if there are fewer."""
+        archive = self._archive
+        if len(archive) < models:
+            return math.nan
+        names, scale = self.result["objectives"], self.result["true_front"]
+        seen = archive.iloc[:models]
+        chosen = seen.iloc[front(np.stack([SIGNS.get(n, 1) * seen[n].to_numpy(float) for n in names], 1))]
+        columns = [-chosen.truth if name in LEARNT else chosen[name] for name in names]
+        values = np.stack([column.to_numpy(float) for column in columns], 1)
+        scaled = between(values, np.array(scale["low"]), np.array(scale["high"]))
+        return hypervolume(scaled) / float(scale["hypervolume"])
+
+    @cached_property
+    def _archive(self) -> pd.DataFrame:
+        return self.archive
 
 
 def holds_only_searches(root: Path) -> bool:
@@ -74,7 +98,7 @@ def find_searches(root: Path) -> list[SearchRun]:
     """All finished searches below `root` whose true front is known.
 
     Raises:
-        UsageError: there are none, or they are of several spaces or objectives.
+        UsageError: there are none, they are of several spaces or objectives, or seeds of one searcher are not alike.
     """
     found = [run for path in sorted(root.rglob(CONFIG)) if (run := _load(path.parent)) is not None]
     if not found:
@@ -89,7 +113,16 @@ def find_searches(root: Path) -> list[SearchRun]:
     for run in found:
         twin = known.setdefault((run.searcher, run.evaluator, run.seed), run)
         if twin is not run:
-            raise UsageError(f"{twin.folder} and {run.folder} are the same search: a seed counts once, so remove one")
+            raise UsageError(
+                f"{twin.folder} and {run.folder} have one searcher, evaluator and seed: compare one of them"
+            )
+    for run in found:
+        other = next((o for o in found if (o.searcher, o.evaluator) == (run.searcher, run.evaluator)), run)
+        if other.kind != run.kind:
+            raise UsageError(
+                f"{other.folder} and {run.folder} are of one searcher under other settings, budgets or scores: "
+                "compare them apart"
+            )
     return found
 
 
@@ -97,11 +130,13 @@ def _load(folder: Path) -> SearchRun | None:
     config, result = read_config(folder / CONFIG), read_json(folder / RESULT)
     if "searcher" not in (config.get("choices") or {}) or not result or result.get("true_hypervolume") is None:
         return None
-    return SearchRun(folder, result["searcher"], result["evaluator"], int(result["seed"]), result)
+    kind = {key: config.get(key) for key in ("searcher", "budget", "bn", "images", "calibration_images", "batch_size")}
+    kind |= {"source": read_json(folder / SOURCE)}
+    return SearchRun(folder, result["searcher"], result["evaluator"], int(result["seed"]), result, str(kind))
 
 
 def budgets_of(runs: Sequence[SearchRun]) -> list[int]:
-    """Numbers of networks at which to compare: a quarter, a half and all of the most that any scored."""
+    """Numbers of networks at which to compare: a quarter, a half and all of what the longest scored."""
     most = max(run.result["models"] for run in runs)
     return [math.ceil(most / 4), math.ceil(most / 2), most]
 
@@ -114,7 +149,7 @@ def long_table(runs: Iterable[SearchRun], budgets: Sequence[int]) -> pd.DataFram
             "searcher": run.searcher,
             "seed": run.seed,
             "models": run.result["models"],
-            **{f"share_at_{models}": run.share_at(models) for models in budgets},
+            **{f"share_at_{models}": run.share_at(min(models, run.result["models"])) for models in budgets},
             "front": run.result["front"],
             "seconds": run.result["wall_seconds"],
             "commit": run.result["commit"],

@@ -38,9 +38,14 @@ class PpoSettings:
     hidden: int = 64
 
     def __post_init__(self) -> None:
-        for key in ("lr", "clip", "epochs", "minibatch", "hidden"):
-            if not isinstance(getattr(self, key), int | float) or getattr(self, key) <= 0:
-                raise UsageError(f"searcher.ppo.{key}={getattr(self, key)}: give a number above 0")
+        for key in self.__dataclass_fields__:
+            value, whole = getattr(self, key), key in ("epochs", "minibatch", "hidden")
+            kind = int if whole else int | float
+            least = 0.0 if key in ("gae_lambda", "entropy", "value") else 1e-12
+            most = 1.0 if key == "gae_lambda" else math.inf
+            if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= most:
+                span = "from 0 to 1" if most == 1 else "of 0 or more" if least == 0 else "above 0"
+                raise UsageError(f"searcher.ppo.{key}={value}: give a {'whole ' * whole}number {span}")
 
 
 def ppo_settings(given: dict[str, Any] | None) -> PpoSettings:

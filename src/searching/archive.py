@@ -6,6 +6,7 @@ n networks, K objectives.
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from src.errors import UsageError
 from src.objectives import Objectives
 from src.run_folder import append_rows, cut_back
 from src.supernet.path import Path as SupernetPath
 from src.supernet.path import format_path, parse_path
 
 ARCHIVE, FRONT, SELECTED, GENERATIONS = "archive.csv", "front.csv", "selected.csv", "generations.csv"
+TRUE_FRONT = "true_front.csv"
 COLUMNS = ("generation", "path", "arch", "accuracy", "loss", "params", "macs", "latency", "truth")
 GENERATION_COLUMNS = (
     "generation",
@@ -50,6 +53,8 @@ class Archive:
         """Append networks to the file, then keep them."""
         rows = [(path, {"generation": generation, "path": format_path(path), **row}) for path, row in scored]
         append_rows(self.file, COLUMNS, [row for _, row in rows])
+        with self.file.open("rb") as written:
+            os.fsync(written.fileno())  # the checkpoint that comes after it is synced too
         self.rows.update(rows)
 
     def values(self, paths: Sequence[SupernetPath] | None = None) -> NDArray[np.float64]:
@@ -59,13 +64,34 @@ class Archive:
             return np.zeros((0, len(self.objectives.all)))
         return self.objectives.minimised({name: [row[name] for row in rows] for name in self.objectives.names})
 
-    def take_back(self, generation: int) -> None:
-        """Read what was written up to a generation, and drop what was written after it."""
+    def take_back(self, generation: int, models: int) -> None:
+        """Read what was written up to a generation, and drop what was written after it.
+
+        Raises:
+            UsageError: that is not the number of networks scored by then; nothing is dropped.
+        """
+        written = self._generations()
+        known = sum(number <= generation for number in written)
+        if known != models or (generation == 0 and any(number > 1 for number in written)):
+            raise UsageError(
+                f"{self.file} holds {known} of the {models} networks that the checkpoint knows, {len(written)} in all: "
+                "it was changed or damaged, so start a new search"
+            )
         cut_back(self.file, generation)
         self.rows = {}
         if self.file.exists():
             with self.file.open(newline="") as lines:
                 self.rows = {parse_path(row["path"]): _numbers(row) for row in csv.DictReader(lines)}
+
+    def _generations(self) -> list[int]:
+        """The generation of each whole row of the file."""
+        if not self.file.exists():
+            return []
+        lines = [line for line in self.file.read_text().splitlines(keepends=True)[1:] if line.endswith("\n")]
+        try:
+            return [int(line.split(",", 1)[0]) for line in lines]
+        except ValueError:
+            raise UsageError(f"{self.file} is damaged: a row does not begin with a generation") from None
 
 
 def _numbers(row: Mapping[str, str]) -> Row:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from src.assembly import benchmark_from, known_benchmark, quiet
 from src.benchmarks.benchmark import Benchmark
 from src.errors import UsageError
 from src.evaluator import Evaluator
-from src.latency import Stopwatch, check_table, measure_table, read_table
+from src.latency import Stopwatch, check_once, measure_table, read_table
 from src.limits import Additive, FeasiblePaths, Limit
 from src.loggers import make_loggers
 from src.objectives import COMPUTED, make_objectives
@@ -24,7 +25,7 @@ from src.searchers.searcher import Searcher, Task
 from src.searching.archive import Archive
 from src.searching.checks import evaluator_of
 from src.searching.loop import Search, SearchBudget
-from src.searching.sources import Source, SupernetScores, TableScores, read_scores, truth_of
+from src.searching.sources import Source, SupernetScores, TableScores, check_source, digest, read_scores, truth_of
 from src.searching.true_front import TrueFront
 from src.supernet.batch_norm import check_protocol
 from src.trained import load_trained, read_config
@@ -33,16 +34,18 @@ LATENCY = "latency.csv"
 """The table of a run folder, if the search measured one."""
 
 
-def assemble(cfg: DictConfig, folder: Path) -> Search:
-    """Everything a search needs, with the state of its checkpoint if it has one.
+def assemble(cfg: DictConfig, folder: Path, source: Source) -> Search:
+    """Everything a search needs, with the state of its checkpoint if it has one; the folder is this process's own.
 
     Raises:
-        UsageError: anything that is wrong with the run or the tables, an objective, a limit or the searcher.
+        UsageError: anything that is wrong with an objective, a limit, the searcher, or what the folder holds.
     """
-    quiet()
-    source = _source(cfg)
     names, most = list(cfg.objectives), {name: v for name in COMPUTED if (v := cfg.limit[name]) is not None}
     costs = _costs(source, {*names, *most}, cfg, folder)
+    if "latency" in costs:
+        about = {**source.about, "latency": digest(costs["latency"].by_choice())}
+        source = replace(source, about=about)
+    check_source(folder, source.about)
     objectives = make_objectives(names, costs, most, source.given.num_classes)
     feasible = FeasiblePaths(source.space.sizes, [Limit(costs[name], value) for name, value in most.items()])
     searcher = _searcher(cfg.searcher, Task(feasible, objectives, cfg.seed))
@@ -63,7 +66,13 @@ def _searcher(settings: DictConfig, task: Task) -> Searcher:
         raise UsageError(f"searcher: {error}: see the keys in conf/searcher") from None
 
 
-def _source(cfg: DictConfig) -> Source:
+def find_source(cfg: DictConfig) -> Source:
+    """Who scores, of which space.
+
+    Raises:
+        UsageError: anything that is wrong with the run or the tables.
+    """
+    quiet()
     evaluator = evaluator_of(cfg)
     if evaluator == "supernet":
         return _supernet(cfg)
@@ -82,7 +91,8 @@ def _source(cfg: DictConfig) -> Source:
         scores = read_scores(Path(cfg.scores), space, cfg.bn)
     if "loss" in cfg.objectives and not scores.loss:
         raise UsageError(f"objective loss: {scores.name} holds accuracies alone: use accuracy")
-    return Source(space, space.reference, scores, truth, {"evaluator": evaluator})
+    about = {"evaluator": evaluator, "table": digest(scores.loss if "loss" in cfg.objectives else scores.accuracy)}
+    return Source(space, space.reference, scores, truth, about)
 
 
 def _supernet(cfg: DictConfig) -> Source:
@@ -91,7 +101,7 @@ def _supernet(cfg: DictConfig) -> Source:
     check_protocol(trained.net, cfg.bn)
     device = next(trained.net.parameters()).device
     sizes = (cfg.images, cfg.calibration_images, cfg.batch_size)
-    evaluator = Evaluator(trained.net, trained.dataset, device, cfg.bn, *sizes, part=cfg.split)
+    evaluator = Evaluator(trained.net, trained.dataset, device, cfg.bn, *sizes)
     truth = truth_of(trained.space, _benchmark(cfg, trained.cfg, trained.dataset, trained.space))
     about = {"evaluator": "supernet", "steps": trained.steps, "weights": trained.digest, "images": evaluator.images}
     return Source(trained.space, trained.given, SupernetScores(evaluator), truth, about)
@@ -119,15 +129,14 @@ def _costs(source: Source, wanted: set[str], cfg: DictConfig, folder: Path) -> d
 
 
 def _latency(space: SearchSpace, given: Input, settings: DictConfig, folder: Path, seed: int) -> Additive:
-    """The table brought along, or this run's own; it is measured once."""
+    """The table brought along, or this run's own, measured once; how near it is to whole networks is printed."""
     if settings.table is not None:
-        return read_table(space, Path(settings.table))
-    if (folder / LATENCY).exists():
-        return read_table(space, folder / LATENCY)
+        return read_table(space, Path(settings.table), given)
     stopwatch = Stopwatch(settings.backend, settings.threads, settings.batch_size)
-    table = measure_table(space, given, stopwatch, folder / LATENCY)
+    file = folder / LATENCY
+    table = read_table(space, file, given) if file.exists() else measure_table(space, given, stopwatch, file)
     if settings.check:
-        _say_how_near(check_table(space, given, table, stopwatch, _sample(space, settings.check, seed)))
+        _say_how_near(check_once(space, given, table, stopwatch, _sample(space, settings.check, seed), file))
     return table
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from omegaconf import DictConfig, OmegaConf
 
 from src.errors import UsageError
@@ -28,7 +30,6 @@ def check_search(cfg: DictConfig) -> None:
     for name in LIMITS:
         number(cfg, f"limit.{name}", 0, optional=True)
     one_of(cfg, "bn", PROTOCOLS)
-    one_of(cfg, "split", ("val", "test"))
     number(cfg, "images", 1, whole=True, optional=True)
     number(cfg, "calibration_images", 1, whole=True)
     number(cfg, "batch_size", 1, whole=True)
@@ -51,10 +52,22 @@ def evaluator_of(cfg: DictConfig) -> str:
     if cfg.evaluator is None:
         return "supernet" if cfg.run is not None else "scores"
     one_of(cfg, "evaluator", EVALUATORS)
+    if cfg.evaluator != "supernet" and cfg.run is not None:
+        raise UsageError(f"run={cfg.run} scores with its supernet: leave evaluator={cfg.evaluator} or run= out")
     needed = {"supernet": "run", "scores": "scores"}.get(cfg.evaluator)
     if needed and cfg[needed] is None:
         raise UsageError(f"evaluator={cfg.evaluator} needs {needed}=<path>")
     return str(cfg.evaluator)
+
+
+def check_words(words: Sequence[str], evaluator: str) -> None:
+    """Refuse what was said on the command line and would mean nothing.
+
+    Raises:
+        UsageError: a space beside a run, which has its own.
+    """
+    if evaluator == "supernet" and any(word.lstrip("+").startswith("search_space=") for word in words):
+        raise UsageError("search_space= does not go with run=, which has its own: leave it out")
 
 
 def _check_latency(cfg: DictConfig) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from src.checkpoint import AtomicCheckpointIO, checkpoint_path, read_checkpoint
+from src.errors import UsageError
 from src.objectives import front, hypervolume
 from src.progress import progress
 from src.run_folder import append_rows, cut_back
@@ -57,6 +58,15 @@ class Search:
             or (generations is not None and self.generation >= generations)
             or self.stalled >= self.budget.patience
         )
+
+    @property
+    def ended(self) -> str:
+        """Why it is over, in words."""
+        if len(self.archive) >= self.budget.models:
+            return "the budget of networks is spent"
+        if self.budget.generations is not None and self.generation >= self.budget.generations:
+            return "the budget of generations is spent"
+        return "nothing new is proposed any more"
 
     def run(self, stop: Stop) -> None:
         """Go on until it is over, or until `stop` asks for an end after the generation at hand."""
@@ -123,6 +133,7 @@ class Search:
         """All that a continuation needs beside archive.csv; the search before this generation stays beside it."""
         state = {
             "generation": self.generation,
+            "models": len(self.archive),
             "stalled": self.stalled,
             "seconds": self.seconds,
             "searcher": self.searcher.state_dict(),
@@ -130,10 +141,18 @@ class Search:
         AtomicCheckpointIO().save_checkpoint(state, checkpoint_path(self.folder))
 
     def take_back(self, which: str) -> None:
-        """Go on from a checkpoint, if there is one; what was written after it is dropped."""
-        state = read_checkpoint(self.folder, which)
-        if state is not None:
-            self.generation, self.stalled, self.seconds = state["generation"], state["stalled"], state["seconds"]
+        """Go on from a checkpoint, if there is one; what was written after it is dropped.
+
+        Raises:
+            UsageError: the checkpoint is of something else, or the archive is not the one that belongs to it.
+        """
+        state = read_checkpoint(self.folder, which) or {"generation": 0, "models": 0, "stalled": 0, "seconds": 0.0}
+        if not {"generation", "models"} <= state.keys():
+            raise UsageError(
+                f"{checkpoint_path(self.folder, which)} is of another command or an older search: start anew"
+            )
+        self.generation, self.stalled, self.seconds = state["generation"], state["stalled"], state["seconds"]
+        if self.generation:
             self.searcher.load_state_dict(state["searcher"])
-        self.archive.take_back(self.generation)
+        self.archive.take_back(self.generation, state["models"])
         cut_back(self.folder / GENERATIONS, self.generation)

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from src.analysis.figures import save
+from src.analysis.runs import read_json
 from src.analysis.search_figures import front_figure, hypervolume_figure
 from src.analysis.spaced import evenly_spaced
 from src.command import Interrupted
@@ -22,43 +23,43 @@ from src.loggers import finish_loggers, open_loggers
 from src.objectives import front
 from src.provenance import store_provenance
 from src.resume import store
-from src.run_folder import PROVENANCE, RESULT, claim, replace_file, write_json
+from src.run_folder import LOCK, PROVENANCE, RESULT, claim, replace_file, write_json
 from src.scoring import Ranks
-from src.searching.archive import FRONT, GENERATIONS, SELECTED
+from src.searching.archive import COLUMNS, FRONT, GENERATIONS, SELECTED, TRUE_FRONT
 from src.searching.loop import Search
+from src.searching.sources import SOURCE
 from src.signals import finishing
 
-SOURCE = "source.json"
-"""What scored the networks: weights, steps, images."""
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """The folder is this process's own for the length of the block; a refusal leaves none that it made itself.
+
+    Raises:
+        UsageError: another process has it.
+    """
+    with claim(folder):
+        try:
+            yield
+        except UsageError:
+            if [path.name for path in folder.iterdir()] == [LOCK]:
+                (folder / LOCK).unlink()
+            raise
 
 
 @contextmanager
 def begin(cfg: DictConfig, search: Search) -> Iterator[None]:
-    """The folder is this process's own for the length of the block; what the search is stands in it.
-
-    Raises:
-        UsageError: the networks scored before were scored by something else.
-    """
+    """What the search is stands in its folder; its loggers are open for the length of the block."""
     folder = search.folder
-    with claim(folder):
-        try:
-            _check_source(search)
-            open_loggers(search.loggers, OmegaConf.to_container(cfg, resolve=True), folder)
-            (folder / RESULT).unlink(missing_ok=True)
-            store(cfg, folder)
-            write_json(folder / SOURCE, dict(search.source.about))
-            store_provenance(folder, str(Ranks().device(cfg.device)), search.source.space.name)
-            yield
-        finally:
-            finish_loggers(search.loggers)
-
-
-def _check_source(search: Search) -> None:
-    file = search.folder / SOURCE
-    now = dict(search.source.about)
-    stored = json.loads(file.read_text()) if file.exists() and search.generation else now
-    if stored != now:
-        raise UsageError(f"{search.folder} was begun with other scores: {stored}, now {now}: start a new search")
+    try:
+        open_loggers(search.loggers, OmegaConf.to_container(cfg, resolve=True), folder)
+        (folder / RESULT).unlink(missing_ok=True)
+        store(cfg, folder)
+        write_json(folder / SOURCE, dict(search.source.about))
+        store_provenance(folder, str(Ranks().device(cfg.device)), search.source.space.name)
+        yield
+    finally:
+        finish_loggers(search.loggers)
 
 
 def search_on(search: Search) -> None:
@@ -73,36 +74,40 @@ def search_on(search: Search) -> None:
         raise Interrupted(f"interrupted after generation {search.generation}; go on with resume={search.folder}")
 
 
-def is_finished(search: Search) -> bool:
-    """Over, and concluded for this budget and selection."""
-    return search.is_over and (search.folder / RESULT).exists() and (search.folder / SELECTED).exists()
+def is_finished(cfg: DictConfig, search: Search) -> bool:
+    """Over, and concluded for this selection."""
+    result = read_json(search.folder / RESULT)
+    return search.is_over and result is not None and result["select"] == cfg.select
+
+
+def show_finished(search: Search) -> None:
+    """Say that there is nothing left to do."""
+    print(f"{search.folder} is finished: {len(search.archive):,} models ({search.ended}), see {RESULT} there")
 
 
 def conclude(cfg: DictConfig, search: Search) -> None:
     """Write the front and all that is drawn of it, and show one table."""
-    folder, paths = search.folder, list(search.archive.rows)
-    archive = pd.DataFrame([search.archive.rows[path] for path in paths])
-    rows = front(search.archive.values())
-    found = archive.iloc[rows].sort_values(["macs", "params"])
-    selected = found.iloc[evenly_spaced(found.macs.tolist(), cfg.select)]
+    folder, objectives = search.folder, search.archive.objectives
+    archive = pd.DataFrame(list(search.archive.rows.values()), columns=list(COLUMNS))
+    costs = objectives.computed or ["macs", "params"]
+    found = archive.iloc[front(search.archive.values())].sort_values([costs[0], "params"])
+    selected = found.iloc[evenly_spaced(found[costs[0]].tolist(), cfg.select)]
     for name, table in ((FRONT, found), (SELECTED, selected)):
         replace_file(folder / name, table.to_csv(index=False, lineterminator="\n"))
+    if search.true_front is not None:
+        true = pd.DataFrame(search.true_front.rows())
+        replace_file(folder / TRUE_FRONT, true.to_csv(index=False, lineterminator="\n"))
     generations = pd.read_csv(folder / GENERATIONS)
     result = _result(cfg, search, generations, len(found)) | {"selected": selected.arch.tolist()}
-    figures = {
-        "front": front_figure(archive, found, selected, _learnt(search)),
-        "hypervolume": hypervolume_figure(generations),
-    }
+    learnt = objectives.all[objectives.learnt].name
+    figures = {"front": front_figure(archive, found, selected, learnt, costs)}
+    figures["hypervolume"] = hypervolume_figure(generations)
     for name, figure in figures.items():
         path = save(figure, folder / "figures" / f"{name}.png")
         for logger in search.loggers:
             logger.log_image(f"search/{name}", [str(path)])
     write_json(folder / RESULT, result)
     show(result, selected, folder)
-
-
-def _learnt(search: Search) -> str:
-    return search.archive.objectives.all[search.archive.objectives.learnt].name
 
 
 def _result(cfg: DictConfig, search: Search, generations: pd.DataFrame, size: int) -> dict[str, Any]:
@@ -118,11 +123,14 @@ def _result(cfg: DictConfig, search: Search, generations: pd.DataFrame, size: in
         "seed": cfg.seed,
         "objectives": list(cfg.objectives),
         "limit": {name: value for name, value in cfg.limit.items() if value is not None},
+        "select": cfg.select,
         "generations": search.generation,
+        "ended": search.ended,
         "models": len(search.archive),
         "front": size,
         "hypervolume": float(last.hypervolume),
         "true_hypervolume": None if pd.isna(true) else float(true),
+        "true_front": search.true_front.scale() if search.true_front is not None else None,
         "wall_seconds": round(search.seconds, 2),
         "commit": provenance["commit"],
     }
@@ -150,6 +158,7 @@ def show(result: dict[str, Any], selected: pd.DataFrame, folder: Path) -> None:
         f"hypervolume {result['hypervolume']:.4f}"
         + ("" if share is None else f", {100 * share:.1f} % of the true front's")
     )
+    print(f"ended: {result['ended']}")
     print(f"front: {folder / FRONT}; selected: {folder / SELECTED}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +11,16 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from src.analysis.runs import read_json
 from src.benchmarks.benchmark import Benchmark
 from src.benchmarks.join import spellings
 from src.errors import UsageError, unknown
 from src.evaluator import Evaluator
 from src.search_spaces.space import Input, SearchSpace
 from src.supernet.path import Path as SupernetPath
+
+SOURCE = "source.json"
+"""File of a search's folder: what scored its networks, by which a search that goes on knows it again."""
 
 
 class Scores(Protocol):
@@ -98,6 +103,38 @@ def read_scores(file: Path, space: SearchSpace, protocol: str) -> TableScores:
     if not names:
         raise UsageError(f"scores={file} holds no network of {space.name}: is search_space= the right one?")
     rows = table.drop_duplicates("arch", keep="last").set_index("arch")
-    accuracy = {name: float(rows.accuracy[arch]) for name, arch in names.items()}
-    loss = {name: float(rows.loss[arch]) for name, arch in names.items()} if "loss" in rows else {}
+    columns = {name: _numbers(rows[name], file) for name in ("accuracy", "loss") if name in rows}
+    accuracy = {name: columns["accuracy"][arch] for name, arch in names.items()}
+    if wrong := next((name for name, value in accuracy.items() if not 0 <= value <= 1), None):
+        raise UsageError(f"scores={file}: the accuracy of {wrong} is {accuracy[wrong]:g}: give fractions from 0 to 1")
+    loss = {name: columns["loss"][arch] for name, arch in names.items()} if "loss" in columns else {}
     return TableScores(space, accuracy, loss, f"scores={file}")
+
+
+def _numbers(column: pd.Series, file: Path) -> dict[str, float]:
+    values = pd.to_numeric(column, errors="coerce")
+    if values.isna().any():
+        raise UsageError(f"scores={file}: the {column.name} of {values.index[values.isna()][0]} is no number")
+    return {str(arch): float(value) for arch, value in values.items()}
+
+
+def digest(values: Mapping[str, float]) -> str:
+    """Of a table, in any order."""
+    return hashlib.sha256(repr(sorted(values.items())).encode()).hexdigest()[:16]
+
+
+def check_source(folder: Path, about: Mapping[str, Any]) -> None:
+    """Refuse to go on with scores, weights or latencies that are not those a search was begun with.
+
+    Raises:
+        UsageError: it names what differs.
+    """
+    stored = read_json(folder / SOURCE)
+    if stored is None:
+        return
+    for key in sorted({*stored, *about}):
+        if stored.get(key) != about.get(key):
+            raise UsageError(
+                f"{folder} was begun with other scores: {key} was {stored.get(key)} and is {about.get(key)}: "
+                "start a new search"
+            )

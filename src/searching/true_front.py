@@ -6,6 +6,7 @@ n networks, K objectives.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ class TrueFront:
     def __init__(
         self, space: SearchSpace, truth: Mapping[str, float], feasible: FeasiblePaths, objectives: Objectives
     ) -> None:
-        """`truth`: accuracies by the space's arch strings, of all its networks or nearly so."""
+        """`truth`: accuracies by the space's arch strings, of all its networks."""
         self.space, self.truth, self.objectives = space, truth, objectives
         paths = [path for path in (space.parse(arch) for arch in truth) if feasible.allows(path)]
         values = self._values(paths)
@@ -43,6 +44,19 @@ class TrueFront:
             return None
         return hypervolume(self._scaled(self._values(known))) / self.hypervolume
 
+    def rows(self) -> list[dict[str, Any]]:
+        """Its networks with their costs and their truth, for a table."""
+        costs = self.objectives.costs
+        return [
+            {"arch": (arch := self.space.format(path)), "truth": self.truth[arch]}
+            | {name: cost(path) for name, cost in costs.items()}
+            for path in self.paths
+        ]
+
+    def scale(self) -> dict[str, Any]:
+        """What shares are of, as plain values: the bounds of the minimised objectives, and the whole hypervolume."""
+        return {"low": self.low.tolist(), "high": self.high.tolist(), "hypervolume": self.hypervolume}
+
     def _values(self, paths: Sequence[Path]) -> NDArray[np.float64]:
         """Minimised (n, K)."""
         columns = [
@@ -54,5 +68,9 @@ class TrueFront:
         return np.array(columns, dtype=np.float64).T
 
     def _scaled(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        span = self.high - self.low
-        return (values - self.low) / np.where(span > 0, span, 1.0)
+        return between(values, self.low, self.high)
+
+
+def between(values: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values (n, K) with `low` at 0 and `high` at 1; an objective of one value only counts as its best."""
+    return (values - low) / np.where(high > low, high - low, 1.0)

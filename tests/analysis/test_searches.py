@@ -33,9 +33,10 @@ def test_searches_are_read_back(sweep: Path) -> None:
     runs = find_searches(sweep)
     assert {(run.searcher, run.seed) for run in runs} == {(s, i) for s in ("random_search", "nsga2") for i in (0, 1)}
     run = runs[0]
-    assert run.share_at(15) != run.share_at(15)  # nan before the first generation
-    assert run.share_at(31) == run.generations.true_hypervolume.iloc[0]
-    assert run.share_at(64) == run.result["true_hypervolume"]
+    for generation in run.generations.itertuples():  # which the search itself wrote down
+        assert run.share_at(int(generation.models)) == pytest.approx(generation.true_hypervolume)
+    assert 0 < run.share_at(1) <= run.share_at(16)
+    assert math.isnan(run.share_at(65))
     assert budgets_of(runs) == [16, 32, 64]
 
 
@@ -94,15 +95,23 @@ def test_training_runs_are_reported_as_such_though_searches_stand_beside_them(sw
 def test_a_seed_counts_once(sweep: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         shutil.copytree(sweep, tmp_path / name)
-    with pytest.raises(UsageError, match="the same search: a seed counts once"):
+    with pytest.raises(UsageError, match="have one searcher, evaluator and seed"):
         find_searches(tmp_path)
+
+
+def test_other_settings_are_no_other_seeds(sweep: Path, tmp_path: Path) -> None:
+    shutil.copytree(sweep, tmp_path / "all")
+    config = next((tmp_path / "all").glob(f"*nsga2*seed1/{CONFIG}"))
+    config.write_text(config.read_text().replace("population: 16", "population: 32"))
+    with pytest.raises(UsageError, match="one searcher under other settings"):
+        find_searches(tmp_path / "all")
 
 
 def test_searches_of_several_kinds_are_not_compared(sweep: Path, tmp_path: Path) -> None:
     shutil.copytree(sweep, tmp_path / "all")
     first = next((tmp_path / "all").glob(f"*/{RESULT}"))
     first.write_text(json.dumps(json.loads(first.read_text()) | {"objectives": ["loss", "macs"]}))
-    with pytest.raises(UsageError, match="compare those of one objectives"):
+    with pytest.raises(UsageError, match="compare one kind at a time"):
         find_searches(tmp_path / "all")
     with pytest.raises(UsageError, match="no finished search"):
         find_searches(tmp_path / "nothing")

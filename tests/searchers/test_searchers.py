@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -62,9 +64,9 @@ def test_a_space_that_is_used_up_is_asked_nothing_more() -> None:
 
 
 def test_random_search_comes_to_every_path_in_the_end() -> None:
-    searcher = toy.make("random_search", toy.task(most=12.0), population=200)
-    asked = [path for _ in range(40) for path in toy.generation(searcher)]
-    assert len(asked) == len(set(asked)) == sum(toy.MACS(path) <= 12 for path in toy.every_path())
+    searcher = toy.make("random_search", toy.task(most=4.0), population=50)
+    asked = [path for _ in range(4) for path in toy.generation(searcher)]
+    assert len(asked) == len(set(asked)) == sum(toy.MACS(path) <= 4 for path in toy.every_path())
 
 
 def share_of_the_front(name: str, models: int) -> float:
@@ -90,12 +92,16 @@ def _share(name: str, models: int, seed: int) -> float:
         ("moremnas", {"random": 0.5}, "add up to 1"),
         ("moremnas", {"ppo.clip": 0}, "searcher.ppo.clip=0"),
         ("moremnas", {"ppo.momentum": 0.9}, "the keys are lr"),
+        ("moremnas", {"ppo.epochs": 1.5}, "searcher.ppo.epochs=1.5: give a whole number above 0"),
+        ("nsga2_rl", {"ppo.entropy": "abc"}, "searcher.ppo.entropy=abc"),
+        ("mnasnet_rl", {"ppo.gae_lambda": "null"}, "from 0 to 1"),
+        ("mnasnet_rl", {"ppo.lr": "true"}, "searcher.ppo.lr=True"),
         ("spos_evolution", {"parents": 0}, "searcher.parents=0"),
         ("spos_evolution", {"crossover": 40, "mutation": 11}, "more than searcher.population=50"),
         ("mnasnet_rl", {"target": -1}, "searcher.target=-1"),
         ("mnasnet_rl", {"exponent": 0.07}, "searcher.exponent=0.07"),
     ],
 )
-def test_bad_settings_are_refused(name: str, changes: dict[str, float], line: str) -> None:
+def test_bad_settings_are_refused(name: str, changes: dict[str, Any], line: str) -> None:
     with pytest.raises(UsageError, match=line):
         toy.make(name, toy.task(), **changes)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
 
+from src.errors import UsageError
 from src.objectives import front
 from src.run_folder import append_rows
 from src.search_spaces.space import Input
@@ -58,7 +60,7 @@ def test_a_killed_search_ends_with_the_identical_archive(name: str, dies_after: 
     make_search(name, tmp_path / "whole", Scorer()).run(Stop())
     with pytest.raises(Killed):
         make_search(name, tmp_path / "killed", Scorer(dies_after)).run(Stop())
-    later = [{"generation": 99, "path": "0-0-0-0-0-0-1", "arch": "x", "accuracy": 0.5}]
+    later = [{"generation": 1 + (dies_after - 1) // 16, "path": "0-0-0-0-0-0-1", "arch": "x", "accuracy": 0.5}]
     append_rows(tmp_path / "killed" / ARCHIVE, COLUMNS, later)  # as a kill between archive and checkpoint leaves it
     make_search(name, tmp_path / "killed", Scorer()).run(Stop())
     assert (tmp_path / "killed" / ARCHIVE).read_text() == (tmp_path / "whole" / ARCHIVE).read_text()
@@ -81,6 +83,22 @@ def test_a_finished_search_asks_for_nothing(tmp_path: Path) -> None:
     scorer = Scorer()
     make_search("nsga2", tmp_path, scorer).run(Stop())
     assert scorer.asked == []
+
+
+@pytest.mark.parametrize("damage", ["removed", "cut", "no checkpoint"])
+def test_an_archive_that_is_not_the_checkpoints_is_refused(damage: str, tmp_path: Path) -> None:
+    make_search("nsga2", tmp_path, Scorer()).run(Stop())
+    archive = tmp_path / ARCHIVE
+    if damage == "removed":
+        archive.unlink()
+    elif damage == "cut":
+        archive.write_text("".join(archive.read_text().splitlines(keepends=True)[:20]))
+    else:
+        shutil.rmtree(tmp_path / "checkpoints")
+    before = archive.read_text() if archive.exists() else None
+    with pytest.raises(UsageError, match="changed or damaged"):
+        make_search("nsga2", tmp_path, Scorer())
+    assert (archive.read_text() if archive.exists() else None) == before
 
 
 def test_a_larger_budget_goes_on(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from src.command import launch
 from src.resume import settle
-from src.retraining.checks import check_retraining
+from src.retraining.checks import check_retraining, check_warmup
 
 
 def main(cfg: DictConfig, folder: Path) -> None:
@@ -20,6 +20,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
     overrides = list(hydra.overrides.task)
     if cfg.resume is None:
         check_retraining(cfg)
+        check_warmup(cfg)
     if cfg.run is not None:
         from src.retraining.adopt import adopt  # late, as below
 

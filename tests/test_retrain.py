@@ -43,7 +43,8 @@ def result_of(folder: Path) -> dict[str, object]:
 @pytest.fixture(scope="module")
 def supernet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("supernet") / "run"
-    short = ["budget.steps=40", "validation.paths=2", "ranking.paths=12", "ranking.calibration_images=100"]
+    short = ["budget.steps=12", "validation.paths=2", "journal.validations=1", "ranking.paths=2"]
+    short += ["ranking.bn=running", "ranking.images=50"]
     other = ["optimizer.lr=0.03", "schedule.warmup_epochs=0.5", "dataset.val=200", "step.label_smoothing=0.05"]
     arguments = ["logger=csv", *short, *other, "validation.calibration_images=100", f"hydra.run.dir={folder}"]
     assert launch("train", train_main, arguments) == 0
@@ -94,10 +95,31 @@ def test_as_supernet_has_the_supernets_schedule(folder: Path) -> None:
     assert metrics[32] == pytest.approx(0.05 * (1 + math.cos(math.pi * 15 / 16)) / 2)
 
 
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_run_cut_short_may_end_within_its_warm_up(
+    steps: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert retrain(tmp_path / "run", "arch=0-0-0-0-0", f"budget.steps={steps}") == 0
+    said = f"recipe.warmup_epochs=1 is not shorter than the run of {steps / 16:g} epochs"
+    assert f"{said}, so its learning rate stays below 0.05" in capsys.readouterr().out
+    rates = pd.read_csv(tmp_path / "run" / METRICS).set_index("step")["train/lr"]
+    assert rates[steps] == pytest.approx(0.05 * steps / 17)
+    assert not caplog.records
+
+
+def test_a_warm_up_longer_than_the_supernets_training_is_refused(
+    supernet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert retrain(tmp_path / "run", "arch=0-0-0-0-0", f"run={supernet}", "recipe.warmup_epochs=50") == 2
+    check_one_line(capsys.readouterr().err, "recipe.warmup_epochs=50 is not shorter than the run of")
+    assert not (tmp_path / "run").exists()
+
+
 def test_equal_seeds_give_equal_networks_and_others_differ(tmp_path: Path) -> None:
     found = []
     for name, seed in (("first", 0), ("second", 0), ("other", 1)):
-        assert retrain(tmp_path / name, "arch=2-0-1-1-0", "budget.steps=5", f"seed={seed}") == 0
+        assert retrain(tmp_path / name, "arch=2-0-1-1-0", "budget.steps=2", f"seed={seed}") == 0
         found.append(torch.load(tmp_path / name / "weights.pt", weights_only=True))
     assert all(torch.equal(found[0][key], found[1][key]) for key in found[0])
     assert not torch.equal(found[0]["2.linear.weight"], found[2]["2.linear.weight"])
@@ -118,7 +140,7 @@ def test_mnasnet_averages_its_weights_and_climbs_down_stairs(tmp_path: Path) -> 
 
 
 def test_cifar_600_clips_drops_and_cuts_out(tmp_path: Path) -> None:
-    assert retrain(tmp_path / "run", "arch=2-2-2-2-2", "recipe=cifar_600", "recipe.cutout=4", "budget.steps=20") == 0
+    assert retrain(tmp_path / "run", "arch=2-2-2-2-2", "recipe=cifar_600", "recipe.cutout=4", "budget.steps=4") == 0
     result = result_of(tmp_path / "run")
     assert result["drop_path_blocks"] == 4
     assert OmegaConf.load(tmp_path / "run" / CONFIG).recipe.clip_norm == 5
@@ -142,7 +164,7 @@ def test_proxyless_450_on_small_colour_images(tmp_path: Path) -> None:
     space += ["search_space.channels=[8,8,8,8,8,8]"]
     data = ["dataset=image_folder", f"dataset.root={root}", "dataset.cache=null", "dataset.val=6", "batch_size=8"]
     path = "-".join(["0"] * 21)
-    assert retrain(tmp_path / "run", f"arch={path}", "recipe=proxyless_450", "budget.steps=3", *space, *data) == 0
+    assert retrain(tmp_path / "run", f"arch={path}", "recipe=proxyless_450", "budget.steps=1", *space, *data) == 0
     assert result_of(tmp_path / "run")["classes"] == ["cat", "dog", "owl"]
 
 
@@ -159,7 +181,7 @@ def test_a_row_of_a_file_is_trained(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_a_sweep_trains_several(tmp_path: Path) -> None:
-    sweep = ["-m", "arch=0-0-0-0-0,1-1-1-1-1", "budget.steps=2", f"hydra.sweep.dir={tmp_path}/sweep"]
+    sweep = ["-m", "arch=0-0-0-0-0,1-1-1-1-1", "budget.steps=1", f"hydra.sweep.dir={tmp_path}/sweep"]
     assert retrain(tmp_path, *sweep) == 0
     paths = [result_of(folder)["path"] for folder in sorted((tmp_path / "sweep").glob("*_as_supernet_mini_seed0"))]
     assert paths == ["0-0-0-0-0", "1-1-1-1-1"]
@@ -174,7 +196,7 @@ def test_space_data_and_recipe_are_the_supernets(supernet: Path, tmp_path: Path)
     assert config.dataset == run.dataset
     assert config.search_space == run.search_space
     assert (config.recipe.lr, config.recipe.warmup_epochs, config.recipe.label_smoothing) == (0.03, 0.5, 0.05)
-    assert (result_of(tmp_path / "run")["steps"], config.batch_size) == (40, 100)
+    assert (result_of(tmp_path / "run")["steps"], config.batch_size) == (12, 100)
     assert config.recipe.momentum == 0.8
 
 
@@ -242,6 +264,9 @@ BAD = [
     (["arch=2-0-1-1-0", "recipe.ema=1"], "recipe.ema"),
     (["arch=2-0-1-1-0", "recipe.optimizer=best"], "rmsproptf"),
     (["arch=2-0-1-1-0", "+recipe.optimizer_options.foo=1"], "foo"),
+    (["arch=2-0-1-1-0", "recipe.warmup_epochs=1e9"], "recipe.warmup_epochs=1e+09 is not shorter than the run of 100"),
+    (["arch=2-0-1-1-0", "recipe.warmup_epochs=1e9", "budget.steps=5"], "recipe.warmup_epochs=1e+09 is not shorter"),
+    (["arch=2-0-1-1-0", "recipe.warmup_epochs=100"], "use less, or 0 for none"),
     (["arch=2-0-1-1-0", "recipe.schedule=stairs"], "cosine, step"),
     (["arch=2-0-1-1-0", "recipe.schedule=step"], "recipe.decay_epochs"),
     (["arch=2-0-1-1-0", "recipe.drop_path_grows=width"], "depth, epochs"),

@@ -43,6 +43,19 @@ def check_retraining(cfg: DictConfig) -> None:
     _check_regularisation(cfg)
 
 
+def check_warmup(cfg: DictConfig) -> None:
+    """Refuse a warm-up that a whole run would never leave, however short this one is.
+
+    Of the configuration as it is given: a supernet that was itself cut short may have had its warm-up alone.
+    """
+    longest = max(cfg.recipe.epochs, cfg.budget.epochs or 0)
+    if cfg.recipe.warmup_epochs >= longest > 0:
+        raise UsageError(
+            f"recipe.warmup_epochs={cfg.recipe.warmup_epochs:g} is not shorter than the run of {longest:g} epochs: "
+            "use less, or 0 for none"
+        )
+
+
 def _check_source(cfg: DictConfig) -> None:
     """Which network, and where its weights come from."""
     one_of(cfg, "weights", ("scratch", "inherited"))

@@ -28,7 +28,8 @@ SHORT = ["experiment=standalone_ranking", "study.count=3", "budget.steps=6", "jo
 @pytest.fixture(scope="module")
 def supernet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("supernet") / "run"
-    short = ["budget.steps=20", "validation.paths=2", "ranking.paths=9", "ranking.calibration_images=100"]
+    short = ["budget.steps=8", "validation.paths=2", "journal.validations=1", "ranking.paths=9"]
+    short += ["ranking.calibration_images=100", "ranking.images=100"]
     assert launch("train", train_main, ["logger=csv", *short, f"hydra.run.dir={folder}"]) == 0
     return folder
 

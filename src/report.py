@@ -36,7 +36,8 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     root, out = Path(cfg.runs), Path(cfg.out or cfg.runs)
     try:
         if searches.holds_only_searches(root):
-            return search_report.write(searches.find_searches(root), out)
+            found = searches.find_searches(root)
+            return search_report.write(found, searches.check_commits(found, cfg.mix_commits), out)
         runs = find_runs(root)
         commits = check_commits(runs, cfg.mix_commits)
         return outputs.write(group_runs(runs), commits, cfg.bn, out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ EVALUATORS = {
 }
 
 
-def write(runs: Sequence[SearchRun], out: Path) -> dict[str, Any]:
+def write(runs: Sequence[SearchRun], commits: Mapping[str, int], out: Path) -> dict[str, Any]:
     """The whole report; returns what it says as plain JSON values."""
     out.mkdir(parents=True, exist_ok=True)
     budgets = budgets_of(runs)
@@ -57,6 +57,7 @@ def write(runs: Sequence[SearchRun], out: Path) -> dict[str, Any]:
     return {
         "command": "report",
         "runs": {"finished": len(runs)},
+        "commits": dict(commits),
         "page": (out / "report.html").as_posix(),
         "figures": [path.as_posix() for path in drawn],
         "comparisons": {name: part.to_dict("records") for name, part in shown.items()},

@@ -6,6 +6,7 @@ S seeds. Shares are of the true front's hypervolume, which a benchmark knows.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -106,9 +107,7 @@ def find_searches(root: Path) -> list[SearchRun]:
     for key in ("search_space", "objectives", "limit"):
         kinds = {str(run.result[key]) for run in found}
         if len(kinds) > 1:
-            raise UsageError(
-                f"runs={root} mixes searches of {' and '.join(sorted(kinds))}: compare one {key} at a time"
-            )
+            raise UsageError(f"runs={root} mixes searches of {' and '.join(sorted(kinds))}: compare one kind at a time")
     known: dict[tuple[str, str, int], SearchRun] = {}
     for run in found:
         twin = known.setdefault((run.searcher, run.evaluator, run.seed), run)
@@ -130,9 +129,26 @@ def _load(folder: Path) -> SearchRun | None:
     config, result = read_config(folder / CONFIG), read_json(folder / RESULT)
     if "searcher" not in (config.get("choices") or {}) or not result or result.get("true_hypervolume") is None:
         return None
+    for name in (ARCHIVE, FRONT, GENERATIONS, TRUE_FRONT):
+        if not (folder / name).is_file() or not (folder / name).stat().st_size:
+            raise UsageError(f"{folder} is damaged: its {name} is missing or empty; make the search again")
     kind = {key: config.get(key) for key in ("searcher", "budget", "bn", "images", "calibration_images", "batch_size")}
     kind |= {"source": read_json(folder / SOURCE)}
     return SearchRun(folder, result["searcher"], result["evaluator"], int(result["seed"]), result, str(kind))
+
+
+def check_commits(runs: Sequence[SearchRun], mix: bool) -> dict[str, int]:
+    """How many searches were begun at each commit.
+
+    Raises:
+        UsageError: at several, and `mix` is false.
+    """
+    found = dict(Counter(str(run.result["commit"]) for run in runs))
+    if len(found) > 1 and not mix:
+        raise UsageError(
+            f"the searches are of {len(found)} commits: make them again at one; mix_commits=true compares them all the same"
+        )
+    return found
 
 
 def budgets_of(runs: Sequence[SearchRun]) -> list[int]:

@@ -20,7 +20,7 @@ from src.limits import FeasiblePaths
 from src.objectives import Objectives
 from src.supernet.path import Path
 
-LISTED = 100_000
+LOOKED_UP = 100_000
 """In a space of no more paths than this the last new ones are looked up, not waited for."""
 TRIES = 20
 """Draws for each path that is asked for, until the searcher makes do with fewer new ones."""
@@ -81,7 +81,7 @@ class Searcher(ABC):
     def random(self, count: int) -> list[Path]:
         """`count` new paths, uniform over those within the limits; fewer where no more are left or found."""
         found = self.new(count, lambda: self.feasible.sample(self.rng))
-        if len(found) == count or math.prod(self.sizes) > LISTED:
+        if len(found) == count or math.prod(self.sizes) > LOOKED_UP:
             return found
         known = self.seen.union(found)
         every = itertools.product(*map(range, self.sizes))

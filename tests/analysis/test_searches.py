@@ -33,8 +33,8 @@ def test_searches_are_read_back(sweep: Path) -> None:
     runs = find_searches(sweep)
     assert {(run.searcher, run.seed) for run in runs} == {(s, i) for s in ("random_search", "nsga2") for i in (0, 1)}
     run = runs[0]
-    for generation in run.generations.itertuples():  # which the search itself wrote down
-        assert run.share_at(int(generation.models)) == pytest.approx(generation.true_hypervolume)
+    told = run.generations  # by the search itself
+    assert [run.share_at(m) for m in told.models] == pytest.approx(told.true_hypervolume.tolist())
     assert 0 < run.share_at(1) <= run.share_at(16)
     assert math.isnan(run.share_at(65))
     assert budgets_of(runs) == [16, 32, 64]
@@ -104,6 +104,25 @@ def test_other_settings_are_no_other_seeds(sweep: Path, tmp_path: Path) -> None:
     config = next((tmp_path / "all").glob(f"*nsga2*seed1/{CONFIG}"))
     config.write_text(config.read_text().replace("population: 16", "population: 32"))
     with pytest.raises(UsageError, match="one searcher under other settings"):
+        find_searches(tmp_path / "all")
+
+
+def test_searches_of_several_commits_are_mixed_only_when_asked(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(sweep, tmp_path / "all")
+    first = next((tmp_path / "all").glob(f"*/{RESULT}"))
+    first.write_text(json.dumps(json.loads(first.read_text()) | {"commit": "another"}))
+    arguments = [f"runs={tmp_path / 'all'}", f"hydra.run.dir={tmp_path / 'run'}"]
+    assert launch("report", report_main, arguments) == 2
+    assert "mix_commits=true" in capsys.readouterr().err
+    assert launch("report", report_main, [*arguments, "mix_commits=true"]) == 0
+
+
+def test_a_damaged_search_is_named(sweep: Path, tmp_path: Path) -> None:
+    shutil.copytree(sweep, tmp_path / "all")
+    next((tmp_path / "all").glob("*/front.csv")).write_text("")
+    with pytest.raises(UsageError, match=r"is damaged: its front.csv"):
         find_searches(tmp_path / "all")
 
 

@@ -26,6 +26,7 @@ from src.search_spaces.space import Input
 from src.standalone import accuracy
 from src.train import main as train_main
 from src.trained import load_trained
+from tests.one_composition import one_composition  # noqa: F401
 from tests.test_bad_input import check_one_line
 
 DIGITS = Input(1, 10, 8)

@@ -16,12 +16,13 @@ from src.retrain import main
 from src.retraining.module import Retraining
 from src.run_folder import METRICS, RESULT, WALL_CLOCK
 from tests.datasets.made_images import make_split
+from tests.one_composition import one_composition  # noqa: F401
 from tests.test_resume import Killed, assert_equal
 
-SHORT = ["logger=csv", "batch_size=100", "journal.rows=10", "journal.validations=4", "save_every=0"]
+SHORT = ["logger=csv", "batch_size=200", "journal.rows=10", "journal.validations=4", "save_every=0"]
 ALL = ["recipe=mnasnet", "recipe.drop_path=0.3", "recipe.drop_path_grows=epochs", "recipe.erase=0.5"]
 ALL += ["recipe.cutout=3", "recipe.clip_norm=1", "recipe.decay_epochs=0.3", "recipe.warmup_epochs=0.5"]
-STEPS = 12  # one and a half epochs of 8 steps
+STEPS = 6  # one and a half epochs of 4 steps
 
 
 def retrain(folder: Path, *arguments: str, steps: int = STEPS) -> int:
@@ -66,7 +67,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[list[str]], Pat
     return run
 
 
-@pytest.mark.parametrize(("recipe", "killed_at"), [([], 9), (ALL, 1), (ALL, 8), (ALL, 10)])
+@pytest.mark.parametrize(
+    ("recipe", "killed_at"),
+    [([], 5), (ALL, 4), pytest.param(ALL, 1, marks=pytest.mark.slow), pytest.param(ALL, 5, marks=pytest.mark.slow)],
+)
 def test_a_killed_run_ends_as_if_it_had_not_been(
     recipe: list[str],
     killed_at: int,
@@ -96,7 +100,7 @@ def test_with_policies_by_workers_too(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_larger_budget_goes_on_under_its_own_schedule(tmp_path: Path) -> None:
-    arguments = ["arch=1-1-1-1-1", "recipe.warmup_epochs=0.25"]  # 2 steps
+    arguments = ["arch=1-1-1-1-1", "recipe.warmup_epochs=0.25"]  # a step
     assert retrain(tmp_path / "run", *arguments, steps=4) == 0
     assert retrain(tmp_path / "run", f"resume={tmp_path}/run", steps=10) == 0
     assert retrain(tmp_path / "whole", *arguments, steps=10) == 0
@@ -136,12 +140,12 @@ def test_ctrl_c_finishes_the_step_saves_and_exits_130(
     original: Callable[..., torch.Tensor] = Retraining.training_step
 
     def interrupted(self: Retraining, *arguments: object) -> torch.Tensor:
-        if self.steps == 5:
+        if self.steps == 3:
             signal.raise_signal(signal.SIGINT)
         return original(self, *arguments)
 
     monkeypatch.setattr(Retraining, "training_step", interrupted)
     assert retrain(tmp_path / "run", "arch=1-2-1-2-1", "save_every=1000") == 130
-    assert f"interrupted after step 6; go on with resume={tmp_path}/run" in capsys.readouterr().err
-    assert torch.load(checkpoint_path(tmp_path / "run"), weights_only=True)["fairpath"]["steps"] == 6
+    assert f"interrupted after step 4; go on with resume={tmp_path}/run" in capsys.readouterr().err
+    assert torch.load(checkpoint_path(tmp_path / "run"), weights_only=True)["fairpath"]["steps"] == 4
     assert not (tmp_path / "run" / RESULT).exists()

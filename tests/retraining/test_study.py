@@ -18,11 +18,12 @@ from src.run_folder import CONFIG, RESULT
 from src.search_spaces.mini import Mini
 from src.supernet.path import parse_path
 from src.train import main as train_main
+from tests.one_composition import one_composition  # noqa: F401
 from tests.retraining.test_resume import kill_at
 from tests.test_bad_input import check_one_line
 from tests.test_resume import Killed
 
-SHORT = ["experiment=standalone_ranking", "study.count=3", "budget.steps=6", "journal.rows=4", "journal.validations=2"]
+SHORT = ["experiment=standalone_ranking", "study.count=3", "budget.steps=3", "journal.rows=3", "journal.validations=2"]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def test_the_result_holds_both_orders_against_each_other(folder: Path) -> None:
     table, result = pd.read_csv(folder / "table.csv"), json.loads((folder / RESULT).read_text())
     for row in table.to_dict("records"):
         alone = json.loads((folder / "models" / row["path"] / RESULT).read_text())
-        assert (alone["steps"], alone["recipe"]) == (6, "as_supernet")
+        assert (alone["steps"], alone["recipe"]) == (3, "as_supernet")
         assert row["test"] == pytest.approx(alone["test_accuracy"], abs=1e-6)
     found = result["test"]
     assert found["tau"]["value"] == kendall(table.one_shot, table.test).value
@@ -69,7 +70,7 @@ def test_the_result_holds_both_orders_against_each_other(folder: Path) -> None:
     assert set(found["baselines"]) == {"params", "macs", "working_layers"}
     spread = [table[name].max() - table[name].min() for name in ("one_shot", "test")]
     assert found["gap"] == pytest.approx(abs(spread[0] - spread[1]), abs=1e-5)
-    assert result["backward_passes"] == 18
+    assert result["backward_passes"] == 9
     for name in ("ranks", "training"):
         assert (folder / "figures" / f"{name}.png").stat().st_size > 5000
 
@@ -85,15 +86,15 @@ def test_a_killed_study_goes_on_with_the_same_command(
         return original(self, *arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        kill_at(4, patch)
+        kill_at(2, patch)
         with pytest.raises(Killed):
             study(tmp_path / "cut", supernet)
     with monkeypatch.context() as patch:
         patch.setattr(Retraining, "training_step", counting)
         assert study(tmp_path / "cut", supernet) == 0
-        assert len(trained) == 18 - 1  # the first step of the first model was saved
+        assert len(trained) == 9 - 1  # the first step of the first model was saved
         assert study(tmp_path / "cut", supernet) == 0
-        assert len(trained) == 18 - 1
+        assert len(trained) == 9 - 1
     assert capsys.readouterr().out.count("is finished") == 3
     for name in ("table.csv", "models.csv"):
         assert (tmp_path / "cut" / name).read_text() == (folder / name).read_text()

@@ -145,9 +145,7 @@ def check_commits(runs: Sequence[SearchRun], mix: bool) -> dict[str, int]:
     """
     found = dict(Counter(str(run.result["commit"]) for run in runs))
     if len(found) > 1 and not mix:
-        raise UsageError(
-            f"the searches are of {len(found)} commits: make them again at one; mix_commits=true compares them all the same"
-        )
+        raise UsageError(f"the searches are of {len(found)} commits: make them again at one, or add mix_commits=true")
     return found
 
 

@@ -225,6 +225,11 @@ def _trainer(cfg: DictConfig, folder: Path, budget: Budget) -> tuple[pl.Trainer,
 
 
 def checked_trainer(**settings: Any) -> pl.Trainer:
+    """Lightning's Trainer.
+
+    Raises:
+        UsageError: it refuses a setting.
+    """
     try:
         return pl.Trainer(**settings)
     except (MisconfigurationException, TypeError, ValueError) as error:

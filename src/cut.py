@@ -20,8 +20,8 @@ def cut_out(space: SearchSpace, net: nn.Module, path: Path, given: Input) -> nn.
     """
     if any(isinstance(module, ChoiceBlock) and module.dependence is not None for module in net.modules()):
         raise UsageError(
-            "this supernet adds inter-choice weights to its paths, which stand-alone networks do not have: retrain with "
-            "weights=scratch, or use a supernet trained with inter_choice=none or split"
+            "this supernet adds inter-choice weights to its paths, which stand-alone networks do not have: retrain "
+            "with weights=scratch, or use a supernet trained with inter_choice=none or split"
         )
     alone = space.build_path(path, *given)
     weights = {key: value.cpu() for key, value in net.along(path).state_dict().items()}  # type: ignore[operator]

@@ -15,11 +15,13 @@ from src.supernet.choice import is_permuted, routing_of
 from tests.short_training import assert_same, images, make_net, train
 from tests.test_window import SPACES
 
+LONG = ("mobilenet_a", "nas_bench_201 N=2, linear transformer")
 CASES: dict[str, tuple[SearchSpace, Input, str]] = {
     **{
         name: (*SPACES[name], "none")
         for name in ("mini", "nas_bench_macro", "nas_bench_201", "nas_bench_201 of PA&DA", "mobilenet_b")
     },
+    **{name: (*SPACES[name], "none") for name in LONG},
     "mini, bias": (*SPACES["mini"], "bias"),
     "mini, attention": (*SPACES["mini"], "attention"),
     "cells, true predecessors": (NasBench201("conv_only", 1), Input(3, 5, 8), "bias_2"),
@@ -34,7 +36,9 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(static, "BACKEND", "aot_eager")
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [*(n for n in CASES if n not in LONG), *(pytest.param(n, marks=pytest.mark.slow) for n in LONG)]
+)
 def test_the_static_window_is_the_serial_step(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Uncompiled, which is the same graph."""
     monkeypatch.setattr(StaticWindow, "_compile", lambda self, device: self.net.static_window)

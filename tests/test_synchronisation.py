@@ -161,8 +161,12 @@ def test_data_parallel_looks_only_now_and_then(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU here, and only there can a step wait")
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", ["mini", "nas_bench_201"])
-def test_no_step_waits_for_a_gpu(name: str, way: str) -> None:
-    """Reading and augmentation included; the steps before compile, capture, and fill caches."""
+def test_no_step_waits_for_a_gpu(name: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading and augmentation included; the steps before compile, capture graphs, and fill caches."""
+
+    def captured_again(_: object) -> None:
+        raise AssertionError("a CUDA graph is captured after the first steps")
+
     space, given = SPACES[name]
     device = torch.device("cuda")
     step = lone_step(space, given, device, "none", way=way)
@@ -170,6 +174,7 @@ def test_no_step_waits_for_a_gpu(name: str, way: str) -> None:
     for batch in islice(loader, WARM_UP):
         step.training_step(batch, 0)
     step.means.take()
+    monkeypatch.setattr(torch.cuda.graph, "__enter__", captured_again)
     torch.cuda.set_sync_debug_mode("error")
     try:
         for batch in islice(loader, STEPS):

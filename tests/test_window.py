@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -43,11 +44,24 @@ def test_the_window_is_the_serial_step_on_every_space(name: str) -> None:
     assert_same(train(space, given, way="serial"), train(space, given, way="window"))
 
 
-@pytest.mark.parametrize("method", ["bias", "bias_2", "shared_bias", "attention", "split"])
-@pytest.mark.parametrize("name", ["mini", "nas_bench_201"])
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        *itertools.product(["mini", "nas_bench_201"], ["bias", "bias_2", "shared_bias", "attention", "split"]),
+        *itertools.product(["nas_bench_macro"], ["bias", "attention", "split"]),
+        *(
+            pytest.param(name, method, marks=pytest.mark.slow)
+            for name in ("mobilenet_a", "mobilenet_b", "nas_bench_201 N=2, linear transformer")
+            for method in ("bias", "attention", "split")
+        ),
+    ],
+)
 def test_the_window_is_the_serial_step_with_inter_choice_weights(name: str, method: str) -> None:
     space, given = SPACES[name]
-    assert_same(train(space, given, method, way="serial"), train(space, given, method, way="window"))
+    # Through the gates of 16 or 19 layers rounding grows some 200 times a step, whatever way is taken.
+    steps = 2 if method == "attention" and name.startswith("mobilenet") else 20
+    serial = train(space, given, method, steps, way="serial")
+    assert_same(serial, train(space, given, method, steps, way="window"))
 
 
 @pytest.mark.parametrize(

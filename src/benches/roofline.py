@@ -25,7 +25,7 @@ PROBES = (4, 8)
 
 
 class Limits(NamedTuple):
-    """Of a device, measured in float32."""
+    """Of a device, measured in one type of numbers."""
 
     flops: float
     """Operations a second of a matrix product; a multiply-add is two."""
@@ -39,7 +39,7 @@ class Work(NamedTuple):
     flops: float
     """Forward, and twice that backward."""
     bytes: float
-    """Inputs and outputs of every operation that autograd runs, were nothing kept in a cache."""
+    """Inputs and outputs of every operation that autograd runs in float32, were nothing kept in a cache."""
 
     def bound(self, limits: Limits) -> dict[str, Any]:
         """Seconds that the operations and the bytes take at best, and the larger of the two."""
@@ -47,9 +47,9 @@ class Work(NamedTuple):
         return {**by, "bound_by": max(by, key=lambda name: by[name]), "seconds": max(by.values())}
 
 
-def measure_limits(device: torch.device, seconds: float = 1.0) -> Limits:
-    """The best of some seconds of each."""
-    a = torch.randn(SIDE, SIDE, device=device)
+def measure_limits(device: torch.device, dtype: torch.dtype = torch.float32, seconds: float = 1.0) -> Limits:
+    """The best of some seconds of each; `dtype` of the product's factors."""
+    a = torch.randn(SIDE, SIDE, device=device, dtype=dtype)
     b, out = a.t().contiguous(), torch.empty_like(a)
     source = torch.ones(COPIED // 4, device=device)
     target = torch.empty_like(source)

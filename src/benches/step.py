@@ -20,6 +20,7 @@ from src.benches.timing import Measured, plain_table
 from src.benches.turns import best_ratio, no_turns, take_round, way_rows, with_quartiles
 from src.benches.way_process import ways_in_processes
 from src.benches.ways import PLAIN, Case
+from src.devices import allow_tf32
 from src.progress import progress
 from src.search_spaces.space import SearchSpace
 
@@ -28,7 +29,8 @@ def run(cfg: DictConfig, device: torch.device) -> Measured:
     """All cases, or the one asked for; the ratio is that of the case whose best way gains least."""
     if cfg.case == "growth":
         return growth.run(cfg, device)
-    limits = measure_limits(device)
+    allow_tf32(cfg.tf32)
+    limits = measure_limits(device, torch.bfloat16 if cfg.precision == "bf16-mixed" else torch.float32)
     cases = {name: _case(cfg, name, device) for name in chosen_cases(cfg)}
     found = {name: measure_case(case, list(cfg.ways), cfg.rounds, cfg.steps, limits) for name, case in cases.items()}
     ratio = min(best_ratio(figures["ways"]) for figures in found.values())

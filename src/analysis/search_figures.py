@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from src.analysis.figures import finish, legend
 from src.analysis.searches import COLOURS, LABELS, Interval, SearchRun, budgets_of
@@ -34,6 +34,7 @@ def front_figure(
     """
     figure = Figure(figsize=(1 + 4.5 * len(costs), 4.4), layout="constrained")
     panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
+    ticks = np.unique(np.linspace(1, archive.generation.max(), 6).round())
     colours = Normalize(0.5, archive.generation.max() + 0.5)
     for axes, cost in zip(panels, costs, strict=True):
         scale = _Scale(cost, learnt, archive[cost].max())
@@ -45,7 +46,7 @@ def front_figure(
         axes.scatter(*scale(selected), s=110, marker="*", color=LEMMA_COLOURS[1], zorder=5, label="selected")
         finish(axes, scale.name, NAMES[learnt] if cost == costs[0] else "")
     panels[0].legend(frameon=False, loc="lower right" if learnt == "accuracy" else "upper right")
-    figure.colorbar(dots, ax=list(panels), label="generation", pad=0.01, ticks=MaxNLocator(integer=True))
+    figure.colorbar(dots, ax=list(panels), label="generation", pad=0.01, ticks=ticks)
     return figure
 
 

@@ -62,6 +62,7 @@ searchers: setup  ## all searchers on mini, 5 seeds, truth and a supernet as the
 
 bench: setup  ## the speed of the fair step beside the plain loop (half an hour on 2 idle cores)
 	$(PY) -m src.bench bench=step rounds=3
+	$(PY) -m src.bench bench=step case=growth rounds=3
 
 report: setup  ## tables, figures and one page of RUNS=<folder>
 	$(PY) -m src.report runs=$(RUNS)

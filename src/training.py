@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -14,7 +15,7 @@ from src.assembly import Run
 from src.budget import Budget
 from src.checkpoint import checkpoint_path
 from src.command import Interrupted
-from src.datasets.dataset import Dataset
+from src.datasets.dataset import Dataset, TrainLoader
 from src.errors import RunError
 from src.evaluator import Evaluator
 from src.journal import Journal, Rhythm
@@ -22,8 +23,9 @@ from src.loggers import finish_loggers, open_loggers
 from src.provenance import store_provenance
 from src.resume import cut_back_tables, store
 from src.run_folder import RESULT, SCORES, SPLIT, claim
-from src.signals import finishing
+from src.signals import Stop, finishing
 from src.supernet.path import Path as SupernetPath
+from src.tally import Stopwatch
 
 VALIDATION = 3
 """Seed of the fixed validation paths."""
@@ -31,6 +33,13 @@ VALIDATION = 3
 
 class Steps(Protocol):
     """What is trained, counted in steps."""
+
+    stop: Stop
+    stopwatch: Stopwatch
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the run ends after this step."""
 
     @property
     def steps(self) -> int:
@@ -44,6 +53,7 @@ class AnyRun(Protocol):
     folder: Path
     dataset: Dataset
     budget: Budget
+    loader: TrainLoader
     trainer: pl.Trainer
     threads: int
     threads_before: int
@@ -81,6 +91,11 @@ def begin(run: AnyRun) -> None:
 
 
 def fit(run: Run) -> None:
+    """Train the supernet up to the budget, as `train_to_budget`."""
+    train_to_budget(run, lambda: _journal(run))
+
+
+def train_to_budget(run: AnyRun, journal: Callable[[], pl.Callback]) -> None:
     """Train up to the budget; a signal ends the run after the step it arrives in, with a checkpoint.
 
     Raises:
@@ -91,10 +106,10 @@ def fit(run: Run) -> None:
     if module.steps >= run.budget.steps:
         return
     path = str(checkpoint_path(run.folder, run.cfg.checkpoint)) if module.steps else None
-    run.trainer.callbacks.insert(0, _journal(run))  # type: ignore[attr-defined]
+    run.trainer.callbacks.insert(0, journal())  # type: ignore[attr-defined]
     with finishing() as module.stop:
         try:
-            run.trainer.fit(module, run.loader, ckpt_path=path, weights_only=True)
+            run.trainer.fit(module, run.loader, ckpt_path=path, weights_only=True)  # type: ignore[arg-type]
         except (SystemExit, KeyboardInterrupt):  # what Lightning makes of SIGTERM, and of a second Ctrl-C
             module.stop.asked = True
     module.stopwatch.stop()

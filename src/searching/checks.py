@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig
 
 from src.errors import UsageError
 from src.run_folder import PROTOCOLS
@@ -20,6 +20,8 @@ def check_search(cfg: DictConfig) -> None:
     for key in ("run", "scores"):
         if not isinstance(cfg[key], str | None):
             raise UsageError(f"{key}={cfg[key]}: give one path of a file or folder")
+    if not isinstance(cfg.objectives, ListConfig):
+        raise UsageError(f"objectives={cfg.objectives}: give a list, as objectives=[accuracy,macs,params]")
     evaluator_of(cfg)
     number(cfg, "seed", 0, 2**63 - 1, whole=True)
     number(cfg, "select", 1, whole=True)
@@ -78,5 +80,3 @@ def _check_latency(cfg: DictConfig) -> None:
     number(cfg, "latency.check", 0, 1000, whole=True)
     if not isinstance(cfg.latency.table, str | None):
         raise UsageError(f"latency.table={cfg.latency.table}: give one file")
-    if OmegaConf.is_config(cfg.objectives) is False:
-        raise UsageError(f"objectives={cfg.objectives}: give a list, as objectives=[accuracy,macs,params]")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from src.benches.checks import check_bench, with_space
-from src.command import launch
-from src.settings import one_of
+from src.benches.config_checks import check_bench, with_space
+from src.runtime.launch import launch
+from src.runtime.validate import one_of
 
 BENCHES = ("step", "evaluate", "data", "overhead", "inter_choice")
 """Modules of src/benches; each has `run(cfg, device) -> Measured`."""
@@ -25,7 +25,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
     cfg = with_space(cfg)
     check_bench(cfg)
 
-    from src.benches.record import conclude  # late: torch takes seconds to import
+    from src.benches.result import conclude  # late: torch takes seconds to import
     from src.benches.timing import machine
 
     bench = import_module(f"src.benches.{cfg.bench}")

@@ -7,15 +7,15 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from src.command import launch
-from src.run_folder import RESULT, write_json
+from src.runtime.launch import launch
+from src.runtime.run_folder import RESULT, write_json
 
 
 def main(cfg: DictConfig, folder: Path) -> None:
     """Print the tables and write result.json."""
     from rich.console import Console
 
-    from src.description import run, tables  # late: torch takes seconds to import
+    from src.search_spaces.summary import run, tables  # late: torch takes seconds to import
 
     result = run(cfg)
     write_json(folder / RESULT, {"command": "describe"} | result)

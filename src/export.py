@@ -7,15 +7,15 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from src.command import launch
-from src.exporting.checks import check_export
+from src.runtime.launch import launch
+from src.standalone.exporting.config_checks import check_export
 
 
 def main(cfg: DictConfig, folder: Path) -> None:
     """Write the network's files, compare what they compute with the network, print one table."""
     check_export(cfg)
 
-    from src.exporting.run import export  # late: torch takes seconds to import
+    from src.standalone.exporting.run import export  # late: torch takes seconds to import
 
     export(cfg, folder)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from src.command import launch
-from src.resume import settle
-from src.settings import number, only
+from src.runtime.launch import launch
+from src.runtime.resume import settle
+from src.runtime.validate import number, only
 
 
 def main(cfg: DictConfig, folder: Path) -> None:
@@ -18,7 +18,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
     _check(cfg)
     cfg = settle(cfg, folder, list(HydraConfig.get().overrides.task), is_sweep=True, free=("seeds", "workers"))
 
-    from src.truth import conclude, prepare, train_missing  # late: torch takes seconds to import
+    from src.standalone.every_path import conclude, prepare, train_missing  # late: torch takes seconds to import
 
     prepare(cfg, folder)
     train_missing(cfg, folder)

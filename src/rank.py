@@ -8,20 +8,20 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from src.checks import check_ranking
-from src.command import launch
+from src.ranking.config_checks import check_ranking
+from src.runtime.launch import launch
 
 
 def main(cfg: DictConfig, folder: Path) -> None:
     """Score the paths that have no score yet, or read predictions made elsewhere; then judge them."""
     check_ranking(cfg)
 
-    from src.judging import judge_file, judge_run  # late: torch takes seconds to import
+    from src.ranking.rank_run import rank_file, rank_run  # late: torch takes seconds to import
 
     if cfg.scores is not None:
-        judge_file(cfg, folder)
+        rank_file(cfg, folder)
     else:
-        judge_run(cfg, list(HydraConfig.get().overrides.task))
+        rank_run(cfg, list(HydraConfig.get().overrides.task))
 
 
 if __name__ == "__main__":

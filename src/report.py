@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from src.command import launch
-from src.errors import UsageError
-from src.run_folder import PROTOCOLS, RESULT, write_json
-from src.settings import boolean, one_of
+from src.runtime.errors import UsageError
+from src.runtime.launch import launch
+from src.runtime.run_folder import PROTOCOLS, RESULT, write_json
+from src.runtime.validate import boolean, one_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,9 +29,9 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     for key in ("runs", "out"):
         if not isinstance(cfg[key], str | None):
             raise UsageError(f"{key}={cfg[key]}: give one folder")
-    from src.analysis import outputs, search_report, searches
-    from src.analysis.groups import check_commits, group_runs
-    from src.analysis.runs import find_runs
+    from src.analysis.report import outputs, search_report, searches
+    from src.analysis.report.groups import check_commits, group_runs
+    from src.analysis.report.runs import find_runs
 
     root, out = Path(cfg.runs), Path(cfg.out or cfg.runs)
     try:
@@ -47,7 +47,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
 
 def tables(result: dict[str, Any]) -> list[Table]:
     """A table per comparison for the terminal: tau by method and what counting reaches, or shares by searcher."""
-    from src.analysis.terminal import comparison_table, search_table
+    from src.analysis.report.terminal import comparison_table, search_table
 
     if isinstance(result["comparisons"], dict):
         return [search_table(name, rows) for name, rows in result["comparisons"].items()]

@@ -9,9 +9,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from src.command import launch
-from src.resume import settle
-from src.retraining.checks import check_retraining, check_warmup
+from src.runtime.launch import launch
+from src.runtime.resume import settle
+from src.standalone.retraining.config_checks import check_retraining, check_warmup
 
 
 def main(cfg: DictConfig, folder: Path) -> None:
@@ -22,18 +22,18 @@ def main(cfg: DictConfig, folder: Path) -> None:
         check_retraining(cfg)
         check_warmup(cfg)
     if cfg.run is not None:
-        from src.retraining.adopt import adopt  # late, as below
+        from src.standalone.retraining.from_supernet import adopt  # late, as below
 
         cfg = adopt(cfg, overrides)
     cfg = settle(cfg, folder, overrides, is_sweep=hydra.mode == RunMode.MULTIRUN)
     check_retraining(cfg)
     if cfg.study is not None:
-        from src.retraining.study import carry_out
+        from src.standalone.retraining.ranking_study import carry_out
 
         carry_out(cfg, folder)
         return
 
-    from src.retraining.run import train_one  # late: torch and Lightning take seconds to import
+    from src.standalone.retraining.run import train_one  # late: torch and Lightning take seconds to import
 
     train_one(cfg, folder)
 

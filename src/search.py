@@ -9,9 +9,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from src.command import launch
-from src.resume import settle
-from src.searching.checks import check_search, check_words, evaluator_of
+from src.runtime.launch import launch
+from src.runtime.resume import settle
+from src.searching.config_checks import check_search, check_words, evaluator_of
 
 
 def main(cfg: DictConfig, folder: Path) -> None:
@@ -22,8 +22,8 @@ def main(cfg: DictConfig, folder: Path) -> None:
     check_search(cfg)
     check_words(hydra.overrides.task, evaluator_of(cfg))
 
-    from src.searching.assembly import assemble, find_source  # late: torch and Lightning take seconds to import
-    from src.searching.outcome import begin, conclude, held, is_finished, search_on, show_finished
+    from src.searching.build import assemble, find_source  # late: torch and Lightning take seconds to import
+    from src.searching.result import begin, conclude, held, is_finished, search_on, show_finished
 
     source = find_source(cfg)
     with held(folder):

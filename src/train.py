@@ -9,10 +9,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from src.checks import check_training
-from src.command import launch
-from src.processes import is_one_of_several, run_on_devices
-from src.resume import settle
+from src.runtime.launch import launch
+from src.runtime.processes import is_one_of_several, run_on_devices
+from src.runtime.resume import settle
+from src.training.config_checks import check_training
 
 
 def main(cfg: DictConfig, folder: Path) -> None:
@@ -25,9 +25,9 @@ def main(cfg: DictConfig, folder: Path) -> None:
         run_on_devices("src.train", [*hydra.overrides.task, f"hydra.run.dir={folder}"], cfg.trainer.devices)
         return
 
-    from src.assembly import assemble  # late: torch and Lightning take seconds to import
-    from src.outcome import conclude
-    from src.training import begin, close, fit, show_finished
+    from src.ranking.after_training import conclude
+    from src.training.build import assemble  # late: torch and Lightning take seconds to import
+    from src.training.loop import begin, close, fit, show_finished
 
     run = assemble(cfg, folder)
     if run.is_finished():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from src.command import launch
+from src.runtime.launch import launch
 from src.train import main
 
 TRAIN = [

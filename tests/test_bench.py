@@ -14,12 +14,12 @@ from src.bench import main
 from src.benches.evaluate import largest_difference, multiply_adds
 from src.benches.lone_step import LoneStep, largest_need
 from src.benches.timing import Spread, noise, spread
-from src.command import launch
-from src.evaluator import Score
+from src.datasets.input_spec import InputSpec
+from src.runtime.launch import launch
 from src.samplers.fixed import Fixed
 from src.search_spaces.mini import Mini
 from src.search_spaces.nas_bench_macro import NasBenchMacro
-from src.search_spaces.space import Input
+from src.supernet.evaluator import Score
 
 MINI = ["search_space=mini", "image_size=8"]
 EVALUATE = [*MINI, "images=20", "calibration_images=20", "batch_size=16", "plain_paths=13"]
@@ -68,7 +68,7 @@ def test_multiply_adds_of_nas_bench_macro() -> None:
 
 def test_multiply_adds_of_one_path_are_its_own() -> None:
     space = Mini()
-    work = multiply_adds(space, Input(1, 10, 8), [(0, 1, 2, 0, 1)])
+    work = multiply_adds(space, InputSpec(1, 10, 8), [(0, 1, 2, 0, 1)])
     assert work.plain == work.shared == space.costs((0, 1, 2, 0, 1)).macs
 
 
@@ -121,7 +121,7 @@ class Square(nn.Module):
 
 
 def test_bytes_that_a_pass_needs() -> None:
-    (batch,) = noise(Input(1, 10, 8), 4, 1, seed=0).batches("train", 4, torch.device("cpu"))
+    (batch,) = noise(InputSpec(1, 10, 8), 4, 1, seed=0).batches("train", 4, torch.device("cpu"))
     batch = type(batch)(batch.images[..., :2, :3].contiguous(), batch.labels, batch.index)
     net = Square()
     step = LoneStep(net, Fixed((1,), paths="0"), lambda n: torch.optim.SGD(n.parameters(), 0.1, momentum=0.9))

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from src import export, retrain, search, train
-from src.command import launch
+from src.runtime.launch import launch
 
 ROOT = Path(__file__).resolve().parents[1]
 MAINS = {"train": train.main, "search": search.main, "retrain": retrain.main, "export": export.main}

@@ -15,16 +15,16 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from src.command import launch
-from src.evaluator import Evaluator
 from src.export import main
-from src.exporting import module as module_format
-from src.exporting.module import import_model
-from src.network import Network
-from src.run_folder import CONFIG, RESULT
+from src.runtime.launch import launch
+from src.runtime.run_folder import CONFIG, RESULT
 from src.search_spaces.mini import Mini
+from src.standalone.exporting import module as module_format
+from src.standalone.exporting.module import import_model
+from src.standalone.network import Network
+from src.supernet.evaluator import Evaluator
 from src.train import main as train_main
-from src.trained import load_trained
+from src.training.trained_supernet import load_trained_supernet
 from tests.test_bad_input import check_one_line
 
 CPU = torch.device("cpu")
@@ -75,7 +75,7 @@ def result_of(folder: Path) -> dict[str, Any]:
 @torch.no_grad()
 def test_a_path_of_a_supernet_scores_as_it_does_there(supernet: Path, tmp_path: Path, bn: str) -> None:
     assert export(f"run={supernet}", "arch=2-0-2-1-1", *MODULE, f"bn={bn}", f"out={tmp_path / 'out'}") == 0
-    trained = load_trained(str(supernet), CPU)
+    trained = load_trained_supernet(str(supernet), CPU)
     judge = Evaluator(trained.net, trained.dataset, CPU, bn, calibration_images=200, batch_size=100)
     net = exported(tmp_path / "out")
     (score,) = (score for _, score in judge.scores([PATH]))
@@ -290,7 +290,8 @@ def test_missing_packages_are_named(
 ) -> None:
     real = importlib.util.find_spec
     monkeypatch.setattr(
-        "src.exporting.checks.find_spec", lambda name: None if name in ("onnx", "onnxruntime") else real(name)
+        "src.standalone.exporting.config_checks.find_spec",
+        lambda name: None if name in ("onnx", "onnxruntime") else real(name),
     )
     assert export("search_space=mini", "arch=2-0-2-1-1", f"out={tmp_path / 'out'}") == 2
     check_one_line(capsys.readouterr().err, "pip install onnx onnxruntime")

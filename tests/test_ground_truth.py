@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from src.command import launch
 from src.ground_truth import main
+from src.runtime.launch import launch
 
 TINY = ["search_space.channels=[4]", "search_space.strides=[1]", "search_space.stem=4"]
 TINY += ["seeds=2", "workers=1", "recipe_alone.epochs=1"]

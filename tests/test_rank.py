@@ -18,17 +18,17 @@ import pytest
 import torch
 
 from src.benchmarks.table import Table
-from src.command import launch
-from src.evaluator import Evaluator, Score
-from src.features import layer_features
 from src.rank import main
-from src.run_folder import RESULT, SCORES
+from src.ranking.comparison import Comparison
+from src.ranking.feature_maps import layer_features
+from src.runtime.launch import launch
+from src.runtime.run_folder import RESULT, SCORES
 from src.search_spaces.mini import Mini
 from src.search_spaces.nas_bench_201 import NasBench201
 from src.search_spaces.nas_bench_macro import NasBenchMacro
-from src.supernet.path import Path as SupernetPath
+from src.supernet.evaluator import Evaluator, Score
+from src.supernet.path import ArchPath
 from src.train import main as train_main
-from src.verdict import Verdict
 
 QUICK = ["images=100", "calibration_images=50", "batch_size=50", "device=cpu"]
 
@@ -93,7 +93,7 @@ def test_a_killed_ranking_goes_on(run: Path, tmp_path: Path, monkeypatch: pytest
     assert rank(*arguments, f"out={tmp_path / 'whole'}") == 0
     original = Evaluator.scores
 
-    def dying(self: Evaluator, paths: list[SupernetPath]) -> Iterator[tuple[SupernetPath, Score]]:
+    def dying(self: Evaluator, paths: list[ArchPath]) -> Iterator[tuple[ArchPath, Score]]:
         for i, found in enumerate(original(self, paths)):
             if i == 7:
                 raise Killed
@@ -330,6 +330,6 @@ def test_the_ceiling_does_not_depend_on_spelling(tmp_path: Path) -> None:
         rows = [f"{written(map(str, path))},0.5,0.{sum(path)}1,0.{sum(path)}2" for path in paths]
         (tmp_path / f"{name}.csv").write_text("arch,accuracy,r_0,r_1\n" + "\n".join(rows) + "\n")
         table = Table("t", str(tmp_path / f"{name}.csv"), run_prefix="r_")
-        ceiling = Verdict(space, table, [space.format(path) for path in paths]).ceilings()["all"]
+        ceiling = Comparison(space, table, [space.format(path) for path in paths]).ceilings()["all"]
         assert ceiling is not None
         assert ceiling["value"] > 0.9

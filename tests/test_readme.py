@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from src import export, retrain, search, train
-from src.command import launch
+from src.runtime.launch import launch
 
 ROOT = Path(__file__).resolve().parents[1]
 HEADING = "## Your own images"

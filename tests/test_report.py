@@ -15,9 +15,9 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from src import report
-from src.errors import UsageError
-from src.run_folder import METRICS, RESULT
-from tests.analysis.made_runs import PATHS, make_run, make_sweep, make_variants, set_scores
+from src.runtime.errors import UsageError
+from src.runtime.run_folder import METRICS, RESULT
+from tests.analysis.report.made_runs import PATHS, make_run, make_sweep, make_variants, set_scores
 
 ROOT = Path(__file__).resolve().parents[1]
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -256,5 +256,7 @@ def test_command_refuses_in_one_line(tmp_path: Path) -> None:
 
 
 def test_report_works_without_torch() -> None:
-    program = "import sys, src.report, src.analysis.outputs, src.analysis.terminal; sys.exit('torch' in sys.modules)"
+    program = (
+        "import sys, src.report; from src.analysis.report import outputs, terminal; sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0

@@ -18,11 +18,11 @@ import pytest
 import torch
 
 from src import retrain, search
-from src.checkpoint import AtomicCheckpointIO, checkpoint_path
-from src.command import launch
-from src.run_folder import CONFIG, COUNTS, METRICS, RESULT, SCORES, SPLIT, WALL_CLOCK, claim
-from src.step import SupernetStep
+from src.runtime.checkpoint import AtomicCheckpointIO, checkpoint_path
+from src.runtime.launch import launch
+from src.runtime.run_folder import CONFIG, COUNTS, METRICS, RESULT, SCORES, SPLIT, WALL_CLOCK, claim
 from src.train import main
+from src.training.step import SupernetStep
 from tests.test_bad_input import check_one_line
 
 SHORT = ["logger=csv", "benchmark=none", "batch_size=50", "dataset.val=50", "validation.paths=2", "ranking.paths=3"]

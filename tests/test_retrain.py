@@ -14,22 +14,22 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from src.checkpoint import checkpoint_path
-from src.command import launch
-from src.cut import cut_out
 from src.datasets.digits import Digits
+from src.datasets.input_spec import InputSpec
 from src.retrain import main
-from src.retraining.journal import COLUMNS
-from src.run_folder import CONFIG, METRICS, RESULT, SPLIT
+from src.runtime.checkpoint import checkpoint_path
+from src.runtime.launch import launch
+from src.runtime.run_folder import CONFIG, METRICS, RESULT, SPLIT
 from src.search_spaces.mini import Mini
-from src.search_spaces.space import Input
-from src.standalone import accuracy
+from src.standalone.bare_loop import accuracy
+from src.standalone.extract import extract
+from src.standalone.retraining.metrics_writer import COLUMNS
 from src.train import main as train_main
-from src.trained import load_trained
+from src.training.trained_supernet import load_trained_supernet
 from tests.one_composition import one_composition  # noqa: F401
 from tests.test_bad_input import check_one_line
 
-DIGITS = Input(1, 10, 8)
+DIGITS = InputSpec(1, 10, 8)
 SHORT = ["logger=csv", "batch_size=50", "journal.rows=5", "journal.validations=2"]
 
 
@@ -90,7 +90,7 @@ def test_metrics_have_validations_where_they_are_due(folder: Path) -> None:
 
 
 def test_as_supernet_has_the_supernets_schedule(folder: Path) -> None:
-    """lr 0.05 after a warm-up of one epoch, then half a cosine to 0: as src/budget.py's."""
+    """lr 0.05 after a warm-up of one epoch, then half a cosine to 0: as src/training/budget.py's."""
     metrics = pd.read_csv(folder / METRICS).set_index("step")["train/lr"]
     assert metrics[1] == pytest.approx(0.05 / 17)
     assert metrics[32] == pytest.approx(0.05 * (1 + math.cos(math.pi * 15 / 16)) / 2)
@@ -207,8 +207,8 @@ def test_inherited_weights_are_the_supernets(bn: str, supernet: Path, tmp_path: 
     still = ["recipe.lr=0", "recipe.warmup_epochs=0", "recipe.bn_momentum=1e-9", "budget.steps=1"]
     inherited = [f"run={supernet}", "weights=inherited", f"bn={bn}", "calibration_images=100"]
     assert retrain(tmp_path / "run", "arch=2-0-1-1-0", *inherited, *still) == 0
-    trained = load_trained(str(supernet), torch.device("cpu"))
-    expected = cut_out(trained.space, trained.net, (2, 0, 1, 1, 0), trained.given).state_dict()
+    trained = load_trained_supernet(str(supernet), torch.device("cpu"))
+    expected = extract(trained.space, trained.net, (2, 0, 1, 1, 0), trained.input_spec).state_dict()
     found = torch.load(tmp_path / "run" / "weights.pt", weights_only=True)
     for key, value in expected.items():
         if key.endswith(("running_mean", "running_var")):

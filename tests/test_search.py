@@ -15,16 +15,15 @@ import pandas as pd
 import pytest
 import torch
 
-from src.command import launch
-from src.evaluator import Evaluator
-from src.objectives import COMPUTED
-from src.run_folder import RESULT, claim
+from src.runtime.launch import launch
+from src.runtime.run_folder import ARCHIVE, FRONT, GENERATIONS, RESULT, SELECTED, claim
 from src.search import main
 from src.search_spaces.mini import Mini
-from src.searching.archive import ARCHIVE, FRONT, GENERATIONS, SELECTED
-from src.searching.checks import LIMITS
+from src.searchers.objectives import COMPUTED
+from src.searching.config_checks import LIMITS
+from src.supernet.evaluator import Evaluator
 from src.train import main as train_main
-from src.trained import load_trained
+from src.training.trained_supernet import load_trained_supernet
 
 ROOT = Path(__file__).resolve().parents[1]
 TRUTH = ["evaluator=truth", "benchmark=mini", "logger=csv"]
@@ -76,7 +75,7 @@ def test_a_supernet_is_searched(run: Path, tmp_path: Path, capsys: pytest.Captur
 
 def test_its_scores_are_those_of_the_evaluator(run: Path, tmp_path: Path) -> None:
     assert search(tmp_path, f"run={run}", *QUICK, "budget.models=6", "objectives=[loss,params]") == 0
-    trained = load_trained(str(run), torch.device("cpu"))
+    trained = load_trained_supernet(str(run), torch.device("cpu"))
     evaluator = Evaluator(trained.net, trained.dataset, torch.device("cpu"), "recalibrate", 100, 50, 50)
     for row in table(tmp_path, ARCHIVE).itertuples():
         assert evaluator.score(trained.space.parse(row.arch)) == (row.accuracy, row.loss)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from src.search_spaces.space import Input, SequentialSpace
+from src.datasets.input_spec import InputSpec
+from src.search_spaces.space import SequentialSpace
 from src.supernet.ops import InvertedResidual, classifier, conv_bn
 
 
@@ -15,7 +16,7 @@ class Blocks(SequentialSpace):
     """3x3 stem to C channels, L layers of m inverted residuals k3 e3 that keep shape and size, pooling, linear."""
 
     name = "blocks"
-    reference = Input(in_channels=3, num_classes=10, image_size=16)
+    reference = InputSpec(in_channels=3, num_classes=10, image_size=16)
 
     def __init__(self, layers: int, choices: int, channels: int) -> None:
         self.channels = channels

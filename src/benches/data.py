@@ -23,8 +23,8 @@ from torchvision.datasets import ImageFolder
 from src.benches.plain_loop import WORKERS, Pictures
 from src.benches.timing import Measured, clock, noise, plain_table, spread
 from src.datasets.image_folder import image_folder
-from src.progress import progress
-from src.search_spaces.space import Input
+from src.datasets.input_spec import InputSpec
+from src.runtime.progress import progress
 
 SHIFT = 4
 SMALL, LARGE, STORED = 32, 224, 256
@@ -51,7 +51,7 @@ def run(cfg: DictConfig, device: torch.device) -> Measured:
 
 def _memory(cfg: DictConfig, device: torch.device) -> Pair:
     count = max(10_000, 2 * cfg.batch_size)
-    data = noise(Input(3, 10, SMALL), count, 1, cfg.seed, SHIFT, flip=True)
+    data = noise(InputSpec(3, 10, SMALL), count, 1, cfg.seed, SHIFT, flip=True)
     pixels, labels, _ = data._parts["train"]
     ours = data.train_loader(cfg.batch_size, 10**6, cfg.seed, device)
     return Pair(iter(ours), _endless(_plain(Pictures(pixels, labels), cfg.batch_size)))

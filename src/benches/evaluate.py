@@ -22,11 +22,12 @@ from rich.table import Table
 from torch import nn
 
 from src.benches.timing import Measured, clock, noise, plain_table, spread
-from src.cost import measure
-from src.evaluator import Evaluator, Score
-from src.progress import progress
-from src.search_spaces.space import Input, SearchSpace, SequentialSpace
-from src.supernet.path import Path
+from src.datasets.input_spec import InputSpec
+from src.runtime.progress import progress
+from src.search_spaces.costs import measure
+from src.search_spaces.space import SearchSpace, SequentialSpace
+from src.supernet.evaluator import Evaluator, Score
+from src.supernet.path import ArchPath
 
 GROUPS = 10
 """Slices of the shared walk, each followed by a group of plain paths."""
@@ -51,23 +52,23 @@ class Times(NamedTuple):
     """Seconds of each slice."""
     plain: list[float]
     """Seconds a path of each group."""
-    scores: dict[Path, Score]
+    scores: dict[ArchPath, Score]
     """Of all paths, the shared way."""
 
 
 def run(cfg: DictConfig, device: torch.device) -> Measured:
     """Measure on random weights, images and labels: none of them changes what there is to compute."""
     space: SearchSpace = instantiate(cfg.search_space)
-    given = space.reference._replace(image_size=cfg.image_size)
+    input_spec = space.reference._replace(image_size=cfg.image_size)
     generator = torch.Generator().manual_seed(cfg.seed)
     paths = space.all_paths("paths=all") if cfg.paths == "all" else space.sample_distinct(cfg.paths, generator)
     order = torch.randperm(len(paths), generator=generator).tolist()
     chosen = [paths[i] for i in order[: cfg.plain_paths]]
-    shared, plain = _evaluators(cfg, space, given, device)
+    shared, plain = _evaluators(cfg, space, input_spec, device)
     _warm_up(space, shared, plain)
     before = shared.block_evaluations
     times = _interleaved(shared, plain, paths, chosen, device)
-    work = multiply_adds(space, given, paths) if isinstance(space, SequentialSpace) else None
+    work = multiply_adds(space, input_spec, paths) if isinstance(space, SequentialSpace) else None
     figures = {
         "search_space": space.name,
         "paths": len(paths),
@@ -79,30 +80,32 @@ def run(cfg: DictConfig, device: torch.device) -> Measured:
     return Measured(figures, _table(figures, cfg), figures["ratio"])
 
 
-def multiply_adds(space: SequentialSpace, given: Input, paths: Sequence[Path]) -> Work:
+def multiply_adds(space: SequentialSpace, input_spec: InputSpec, paths: Sequence[ArchPath]) -> Work:
     """The stem runs once, or for every path; a choice for every distinct prefix, or path; the tail for every path."""
-    table = space.cost_table(given)
-    shape = (given.in_channels, given.image_size, given.image_size)
-    stem = measure(partial(space.stem, given.in_channels), shape)[0].macs
+    table = space.cost_table(input_spec)
+    shape = (input_spec.in_channels, input_spec.image_size, input_spec.image_size)
+    stem = measure(partial(space.stem, input_spec.in_channels), shape)[0].macs
     tail = table.fixed.macs - stem
     prefixes = {path[:depth] for path in paths for depth in range(1, len(path) + 1)}
     blocks = sum(table.choices[len(prefix) - 1][prefix[-1]].macs for prefix in prefixes)
     return Work(sum(table(path).macs for path in paths), stem + blocks + len(paths) * tail)
 
 
-def largest_difference(some: dict[Path, Score], others: dict[Path, Score]) -> dict[str, float]:
+def largest_difference(some: dict[ArchPath, Score], others: dict[ArchPath, Score]) -> dict[str, float]:
     """Of accuracy and of loss, over the paths of `others`; what is not a number stays visible as that."""
     both = torch.tensor([[some[path], score] for path, score in others.items()], dtype=torch.float64)  # (paths, 2, 2)
     largest = (both[:, 0] - both[:, 1]).abs().amax(0).tolist()
     return dict(zip(Score._fields, largest, strict=True))
 
 
-def _evaluators(cfg: DictConfig, space: SearchSpace, given: Input, device: torch.device) -> tuple[Evaluator, Evaluator]:
+def _evaluators(
+    cfg: DictConfig, space: SearchSpace, input_spec: InputSpec, device: torch.device
+) -> tuple[Evaluator, Evaluator]:
     """For the shared and the plain way, on a net each: the shared walk holds its own between slices."""
     torch.manual_seed(cfg.seed)
-    net: nn.Module = space.build(*given).to(device)
+    net: nn.Module = space.build(*input_spec).to(device)
     net = net.to(memory_format=torch.channels_last if cfg.channels_last else torch.contiguous_format)
-    dataset = noise(given, cfg.calibration_images, cfg.images, cfg.seed)
+    dataset = noise(input_spec, cfg.calibration_images, cfg.images, cfg.seed)
     evaluator = partial(
         Evaluator,
         dataset=dataset,
@@ -126,7 +129,7 @@ def _warm_up(space: SearchSpace, shared: Evaluator, plain: Evaluator) -> None:
 
 
 def _interleaved(
-    shared: Evaluator, plain: Evaluator, paths: Sequence[Path], chosen: Sequence[Path], device: torch.device
+    shared: Evaluator, plain: Evaluator, paths: Sequence[ArchPath], chosen: Sequence[ArchPath], device: torch.device
 ) -> Times:
     """A slice of the shared walk, a group of plain paths, and so on to the end of both."""
     groups = min(GROUPS, len(chosen))

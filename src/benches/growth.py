@@ -19,7 +19,7 @@ from src.benches.timing import Measured, plain_table
 from src.benches.turns import Turns, best_ratio, no_turns, over, take_round, way_rows, with_quartiles
 from src.benches.way_process import ways_in_processes
 from src.benches.ways import PLAIN, Case
-from src.progress import progress
+from src.runtime.progress import progress
 
 VARIED = ("choices", "layers", "batch_size", "paths")
 

@@ -17,11 +17,12 @@ from rich.table import Table
 from src.benches.lone_step import LoneStep, largest_need
 from src.benches.timing import Measured, Spread, clock, noise, plain_table, spread
 from src.datasets.dataset import Batch
-from src.optimizer import make_optimizer
-from src.progress import progress
+from src.datasets.input_spec import InputSpec
+from src.runtime.progress import progress
 from src.samplers.uniform import Uniform
-from src.search_spaces.space import Input, SearchSpace
+from src.search_spaces.space import SearchSpace
 from src.supernet.inter_choice import Attention, Bias, InterChoice, SharedBias, Split, split_weights
+from src.training.optimizer import make_optimizer
 
 METHODS: dict[str, Callable[[], InterChoice]] = {
     "none": InterChoice,
@@ -47,9 +48,9 @@ class Candidate(NamedTuple):
 def run(cfg: DictConfig, device: torch.device) -> Measured:
     """Prepare all, time them in turns."""
     space: SearchSpace = instantiate(cfg.search_space)
-    given = space.reference._replace(image_size=cfg.image_size)
-    (batch,) = noise(given, cfg.batch_size, 1, cfg.seed).batches("train", cfg.batch_size, device)
-    prepare = partial(_prepare, cfg, space, given, batch)
+    input_spec = space.reference._replace(image_size=cfg.image_size)
+    (batch,) = noise(input_spec, cfg.batch_size, 1, cfg.seed).batches("train", cfg.batch_size, device)
+    prepare = partial(_prepare, cfg, space, input_spec, batch)
     prepare(PLAIN)  # what the device sets up once belongs to no method
     candidates = {name: prepare(name) for name in METHODS}
     seconds = _timed({name: candidate.step for name, candidate in candidates.items()}, batch, cfg.rounds, cfg.steps)
@@ -59,15 +60,15 @@ def run(cfg: DictConfig, device: torch.device) -> Measured:
     return Measured(figures, _table(figures, cfg, device), 1 / (1 + increase))
 
 
-def _prepare(cfg: DictConfig, space: SearchSpace, given: Input, batch: Batch, name: str) -> Candidate:
+def _prepare(cfg: DictConfig, space: SearchSpace, input_spec: InputSpec, batch: Batch, name: str) -> Candidate:
     """Build, attach, split, and take a turn of steps that warms up and shows the memory they need."""
     device = batch.images.device
     before = torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
     torch.manual_seed(cfg.seed)
-    net = space.build(*given)
+    net = space.build(*input_spec)
     net = net.to(memory_format=torch.channels_last if cfg.channels_last else torch.contiguous_format)
     method = METHODS[name]()
-    method.attach(net, torch.zeros(2, given.in_channels, given.image_size, given.image_size))
+    method.attach(net, torch.zeros(2, input_spec.in_channels, input_spec.image_size, input_spec.image_size))
     if isinstance(method, Split):
         split_weights(net)
     optimizer = partial(make_optimizer, cfg.optimizer, cfg.norm_decay, method.weight_decay)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from src.datasets.dataset import Batch
 from src.samplers.sampler import Sampler
-from src.step import StepSettings, SupernetStep
+from src.training.step import StepSettings, SupernetStep
 
 
 class LoneStep(SupernetStep):

@@ -19,14 +19,14 @@ from rich.table import Table
 from torch import nn
 from torch.nn import functional as F
 
-from src.allocator import keep_freed_memory
-from src.assembly import quiet
 from src.benches.timing import Measured, Spread, clock, noise, plain_table, spread
 from src.datasets.loader import StreamLoader
-from src.progress import progress
+from src.runtime.cpu_memory import keep_freed_memory
+from src.runtime.lightning import quiet
+from src.runtime.progress import progress
 from src.samplers.strict_fair import StrictFair
 from src.search_spaces.space import SearchSpace
-from src.step import StepSettings, SupernetStep
+from src.training.step import StepSettings, SupernetStep
 
 CASES = ("nas_bench_201", "mini")
 
@@ -43,11 +43,11 @@ def run(cfg: DictConfig, device: torch.device) -> Measured:
 
 def _measure(cfg: DictConfig, name: str, device: torch.device) -> dict[str, Any]:
     space: SearchSpace = instantiate(cfg.cases[name].search_space)
-    given = space.reference._replace(image_size=cfg.image_size or cfg.cases[name].image_size)
+    input_spec = space.reference._replace(image_size=cfg.image_size or cfg.cases[name].image_size)
     batch_size = cfg.batch_size or 64
-    data = noise(given, 4 * batch_size, 1, cfg.seed, shift=2, flip=True)
+    data = noise(input_spec, 4 * batch_size, 1, cfg.seed, shift=2, flip=True)
     torch.manual_seed(cfg.seed)
-    net: nn.Module = space.build(*given).to(memory_format=torch.channels_last).to(device)
+    net: nn.Module = space.build(*input_spec).to(memory_format=torch.channels_last).to(device)
     loader = partial(data.train_loader, batch_size, cfg.steps + 1, cfg.seed, device)
     bare, ours = list[float](), list[float]()
     with progress(f"overhead on {space.name}", "round", cfg.rounds) as bar:

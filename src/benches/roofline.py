@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from src.benches.timing import clock
-from src.search_spaces.space import Input, SearchSpace
+from src.datasets.input_spec import InputSpec
+from src.search_spaces.space import SearchSpace
 
 SIDE = 2048
 """Of the matrices whose product shows the largest rate of operations."""
@@ -58,18 +59,18 @@ def measure_limits(device: torch.device, dtype: torch.dtype = torch.float32, sec
     return Limits(2 * SIDE**3 / product, 2 * COPIED / copy)
 
 
-def work_of_a_step(space: SearchSpace, given: Input, batch_size: int) -> Work:
+def work_of_a_step(space: SearchSpace, input_spec: InputSpec, batch_size: int) -> Work:
     """The m paths run every choice once; bytes are counted on two small batches and grow in a line."""
     paths = [tuple(min(choice, m - 1) for m in space.sizes) for choice in range(max(space.sizes))]
-    macs = sum(space.costs(path, given).macs for path in paths)
-    net = space.build(*given).to(memory_format=torch.channels_last)
-    few, more = (sum(_moved(net, _images(given, count), path) for path in paths) for count in PROBES)
+    macs = sum(space.costs(path, input_spec).macs for path in paths)
+    net = space.build(*input_spec).to(memory_format=torch.channels_last)
+    few, more = (sum(_moved(net, _images(input_spec, count), path) for path in paths) for count in PROBES)
     an_image = (more - few) / (PROBES[1] - PROBES[0])
     return Work(6.0 * macs * batch_size, few + an_image * (batch_size - PROBES[0]))
 
 
-def _images(given: Input, count: int) -> Tensor:
-    return torch.randn(count, given.in_channels, given.image_size, given.image_size)
+def _images(input_spec: InputSpec, count: int) -> Tensor:
+    return torch.randn(count, input_spec.in_channels, input_spec.image_size, input_spec.image_size)
 
 
 def _moved(net: torch.nn.Module, images: Tensor, path: tuple[int, ...]) -> int:

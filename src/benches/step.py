@@ -20,8 +20,8 @@ from src.benches.timing import Measured, plain_table
 from src.benches.turns import best_ratio, no_turns, take_round, way_rows, with_quartiles
 from src.benches.way_process import ways_in_processes
 from src.benches.ways import PLAIN, Case
-from src.devices import allow_tf32
-from src.progress import progress
+from src.runtime.devices import allow_tf32
+from src.runtime.progress import progress
 from src.search_spaces.space import SearchSpace
 
 
@@ -52,8 +52,8 @@ def measure_case(case: Case, ways: list[str], rounds: int, steps: int, limits: L
         for _ in range(rounds):
             take_round(processes, case, steps, turns, bar)
     space: SearchSpace = instantiate(case.space)
-    given = space.reference._replace(image_size=case.image_size)
-    bound = work_of_a_step(space, given, case.batch_size).bound(limits)
+    input_spec = space.reference._replace(image_size=case.image_size)
+    bound = work_of_a_step(space, input_spec, case.batch_size).bound(limits)
     paths = max(space.sizes)
     rows = [_with_bound(row, bound["seconds"]) for row in way_rows(turns, case.batch_size, paths)]
     return {"batch_size": case.batch_size, "image_size": case.image_size, "paths": paths, "bound": bound, "ways": rows}

@@ -16,9 +16,9 @@ import torch
 from rich import box
 from rich.table import Table
 
+from src.datasets.input_spec import InputSpec
 from src.datasets.memory import MemoryDataset
-from src.devices import chosen_device
-from src.search_spaces.space import Input
+from src.runtime.devices import chosen_device
 
 
 class Spread(NamedTuple):
@@ -75,17 +75,17 @@ def machine(name: str, threads: int | None) -> Iterator[torch.device]:
         torch.set_num_threads(before)
 
 
-def noise(given: Input, train: int, val: int, seed: int, shift: int = 0, flip: bool = False) -> MemoryDataset:
+def noise(input_spec: InputSpec, train: int, val: int, seed: int, shift: int = 0, flip: bool = False) -> MemoryDataset:
     """A data set of random pixels and labels, with so many images in its parts, augmented as asked."""
     generator = torch.Generator().manual_seed(seed)
-    shape = (given.in_channels, given.image_size, given.image_size)
+    shape = (input_spec.in_channels, input_spec.image_size, input_spec.image_size)
     counts = {"train": train, "val": val}
     return MemoryDataset(
         "noise",
         {p: torch.randint(256, (n, *shape), generator=generator, dtype=torch.uint8) for p, n in counts.items()},
-        {p: torch.randint(given.num_classes, (n,), generator=generator) for p, n in counts.items()},
+        {p: torch.randint(input_spec.num_classes, (n,), generator=generator) for p, n in counts.items()},
         {p: np.arange(n) for p, n in counts.items()},
-        [str(label) for label in range(given.num_classes)],
+        [str(label) for label in range(input_spec.num_classes)],
         shift,
         flip,
     )

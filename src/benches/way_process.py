@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import torch
 
-from src.allocator import give_back_freed_memory
 from src.benches.timing import clock
 from src.benches.ways import Case, make_step
+from src.runtime.cpu_memory import give_back_freed_memory
 
 
 class Turn(NamedTuple):

@@ -14,19 +14,20 @@ import torch
 from hydra.utils import instantiate
 from torch import nn
 
-from src.allocator import keep_freed_memory
 from src.benches.lone_step import LoneStep
 from src.benches.plain_loop import Pictures, PlainLoop
 from src.benches.timing import noise
 from src.datasets.dataset import Batch
-from src.devices import allow_tf32
+from src.datasets.input_spec import InputSpec
+from src.runtime.cpu_memory import keep_freed_memory
+from src.runtime.devices import allow_tf32
 from src.samplers.fixed import Fixed
 from src.samplers.sampler import Sampler
 from src.samplers.strict_fair import StrictFair
-from src.search_spaces.space import Input, SearchSpace
-from src.step import StepSettings
-from src.supernet.path import Path
-from src.window_memory import PROBE, free_bytes, saved_bytes
+from src.search_spaces.space import SearchSpace
+from src.supernet.path import ArchPath
+from src.training.step import StepSettings
+from src.training.window_memory import PROBE, free_bytes, saved_bytes
 
 PLAIN = "plain"
 BATCHES = 4
@@ -54,13 +55,13 @@ class Case(NamedTuple):
 def make_step(way: str, case: Case, device: torch.device) -> Callable[[], None]:
     """A function that takes one supernet step on the next mini-batch, its reading and augmentation included."""
     space: SearchSpace = instantiate(case.space)
-    given = space.reference._replace(image_size=case.image_size)
+    input_spec = space.reference._replace(image_size=case.image_size)
     torch.manual_seed(case.seed)
     allow_tf32(case.tf32)
-    net = space.build(*given).to(device)
-    small = given.image_size < 64
-    data = noise(given, BATCHES * case.batch_size, 1, case.seed, shift=4 if small else 0, flip=True)
-    _refuse_too_large(way, net, space, given, case, device)
+    net = space.build(*input_spec).to(device)
+    small = input_spec.image_size < 64
+    data = noise(input_spec, BATCHES * case.batch_size, 1, case.seed, shift=4 if small else 0, flip=True)
+    _refuse_too_large(way, net, space, input_spec, case, device)
     if way == PLAIN:
         pixels, labels, _ = data._parts["train"]
         pictures = Pictures(pixels, labels)
@@ -81,7 +82,7 @@ def _lone_step(way: str, net: nn.Module, space: SearchSpace, case: Case) -> Lone
     return LoneStep(net, sampler, lambda n: optimizer(n.parameters()), StepSettings(way=way))
 
 
-def evenly_dealt(sizes: Sequence[int], paths: int, seed: int) -> list[Path]:
+def evenly_dealt(sizes: Sequence[int], paths: int, seed: int) -> list[ArchPath]:
     """So many paths, among which no layer's choices differ by more than one in how often they occur."""
     generator = random.Random(seed)
     columns = [[choice % size for choice in range(paths)] for size in sizes]
@@ -97,7 +98,7 @@ def _take(step: LoneStep, batches: Iterator[Batch], device: torch.device, precis
 
 
 def _refuse_too_large(
-    way: str, net: nn.Module, space: SearchSpace, given: Input, case: Case, device: torch.device
+    way: str, net: nn.Module, space: SearchSpace, input_spec: InputSpec, case: Case, device: torch.device
 ) -> None:
     """Rather than be killed in the middle, and others with it.
 
@@ -106,7 +107,7 @@ def _refuse_too_large(
     """
     free = free_bytes(device)
     routes = evenly_dealt(space.sizes, case.paths or max(space.sizes), case.seed)
-    images = torch.zeros(PROBE, given.in_channels, given.image_size, given.image_size, device=device)
+    images = torch.zeros(PROBE, input_spec.in_channels, input_spec.image_size, input_spec.image_size, device=device)
     groups = [[route] for route in routes] if way in (PLAIN, "serial") else [routes]
     needed = max(saved_bytes(net, images, group) for group in groups) / PROBE * case.batch_size
     if free is not None and needed > free:

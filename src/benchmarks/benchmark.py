@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-
-from src.analysis.ranking import split_half, tau_b
-from src.errors import UsageError
-
-
-class Ceiling(NamedTuple):
-    """How well a benchmark agrees with itself: the tau that no ranking can be expected to exceed by much."""
-
-    value: float
-    """Kendall's tau, in [-1, 1]."""
-    kind: str
-    """What was held against what: `run against run` or `validation against test`."""
+from src.runtime.errors import UsageError
 
 
 class Benchmark(ABC):
@@ -50,20 +35,6 @@ class Benchmark(ABC):
         """The arch string of every row that repeats an earlier one; of such rows the last counts."""
         return []
 
-    def ceiling(self, archs: Sequence[str]) -> Ceiling | None:
-        """How well the truth of these networks agrees with itself; None where nothing can tell.
-
-        Runs tell best, as they differ by the seed alone. Networks of fewer than two runs are then left out, and of
-        the others as many runs are taken as all of them have.
-        """
-        distinct = list(dict.fromkeys(archs))
-        runs, validation, test = self.runs(), self.validation(), self.accuracies()
-        value = _runs_agree([runs.get(arch, []) for arch in distinct])
-        if not math.isnan(value):
-            return Ceiling(value, "run against run")
-        value = _sets_agree([(validation.get(arch, math.nan), test.get(arch, math.nan)) for arch in distinct])
-        return None if math.isnan(value) else Ceiling(value, "validation against test")
-
 
 def existing(path: str, option: str) -> Path:
     """The path of a benchmark file.
@@ -75,19 +46,3 @@ def existing(path: str, option: str) -> Path:
     if not found.is_file():
         raise UsageError(f"{option}={path}: there is no such benchmark file")
     return found
-
-
-def _runs_agree(runs: Sequence[Sequence[float]]) -> float:
-    """Mean tau between halves of the runs; nan with fewer than two networks of two runs, or where all are equal."""
-    known = [[value for value in values if not math.isnan(value)] for values in runs]
-    repeated = [values for values in known if len(values) > 1]
-    if len(repeated) < 2:
-        return math.nan
-    common = min(map(len, repeated))
-    return split_half([values[:common] for values in repeated])
-
-
-def _sets_agree(pairs: Sequence[tuple[float, float]]) -> float:
-    """Tau between validation and test accuracies; nan with fewer than two known pairs, or where all are equal."""
-    known = np.array([pair for pair in pairs if not any(map(math.isnan, pair))], dtype=float)
-    return tau_b(known[:, 0], known[:, 1]) if len(known) > 1 else math.nan

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from src.errors import UsageError
+from src.runtime.errors import UsageError
 
 
 def read_csv(path: Path, text: Sequence[str]) -> pd.DataFrame:

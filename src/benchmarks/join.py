@@ -15,7 +15,7 @@ import pandas as pd
 
 from src.benchmarks.benchmark import Benchmark
 from src.benchmarks.csv_table import check_columns, read_csv
-from src.errors import UsageError
+from src.runtime.errors import UsageError
 from src.search_spaces.nas_bench_201 import NasBench201
 from src.search_spaces.space import SearchSpace
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from src.benchmarks.table import Table
-from src.errors import unknown
+from src.runtime.errors import unknown
 
 COLUMNS = {"cifar10": "cifar10_test", "cifar100": "cifar100_test", "imagenet16": "imagenet16_120_test"}
 """The column of test accuracies, in percent, of each data set."""

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from src.benchmarks.benchmark import Benchmark, existing
-from src.errors import UsageError
+from src.runtime.errors import UsageError
 
 
 class NasBenchMacro(Benchmark):

@@ -15,8 +15,8 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from src.benchmarks.benchmark import Benchmark
-from src.errors import UsageError, unknown
-from src.progress import progress
+from src.runtime.errors import UsageError, unknown
+from src.runtime.progress import progress
 
 META = "meta.pickle.pbz2"
 EPOCHS = "200"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from src.devices import move
+from src.runtime.devices import move
 
 
 class Augment(Protocol):

@@ -11,7 +11,7 @@ import numpy as np
 
 from src.datasets.decode import Pixels, SquareReader, decode
 from src.datasets.folder import Files
-from src.errors import UsageError
+from src.runtime.errors import UsageError
 
 
 def decode_cached(files: Files, reader: SquareReader, folder: str | None) -> Pixels:

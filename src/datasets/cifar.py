@@ -18,7 +18,7 @@ from src.datasets.decode import fit, to_pixels
 from src.datasets.memory import MemoryDataset
 from src.datasets.options import check_image_options, check_switch
 from src.datasets.split import train_and_val
-from src.errors import UsageError, unknown
+from src.runtime.errors import UsageError, unknown
 
 
 class Cifar(MemoryDataset):

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from src.datasets.input_spec import InputSpec
 from src.datasets.split import Indices
-from src.datasets.stream import ALL, Share
-from src.devices import move
-from src.errors import UsageError
+from src.datasets.stream import ALL, DataShard
+from src.runtime.devices import move
+from src.runtime.errors import UsageError
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation per channel, of images in [0, 1]."""
@@ -69,6 +70,11 @@ class Dataset(ABC):
         """How many classes there are."""
         return len(self.classes)
 
+    @property
+    def input_spec(self) -> InputSpec:
+        """The input that networks on this data set are built for."""
+        return InputSpec(self.in_channels, self.num_classes, self.image_size)
+
     def size(self, part: str) -> int:
         """Images in a part."""
         return len(self.indices[part])
@@ -95,7 +101,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def train_loader(
-        self, batch_size: int, steps: int, seed: int, device: torch.device, share: Share = ALL
+        self, batch_size: int, steps: int, seed: int, device: torch.device, share: DataShard = ALL
     ) -> TrainLoader:
         """The augmented batches of a run of `steps` steps, or a share of each; all depends on `seed` alone."""
 

@@ -18,7 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from src.datasets.folder import Files
-from src.errors import UsageError
+from src.runtime.errors import UsageError
 
 Pixels = NDArray[np.uint8]
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from src.datasets.split import Indices, hold_out, train_and_val
-from src.errors import UsageError, unknown
+from src.runtime.errors import UsageError, unknown
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 """In any case; other files are passed over."""

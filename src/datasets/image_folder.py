@@ -14,7 +14,7 @@ from src.datasets.decode import SquareReader, square_reader
 from src.datasets.folder import LAYOUT, Parts, divide_folder
 from src.datasets.memory import MemoryDataset
 from src.datasets.options import check_image_options, check_number
-from src.errors import UsageError
+from src.runtime.errors import UsageError
 
 
 def image_folder(

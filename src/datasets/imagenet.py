@@ -15,7 +15,7 @@ from src.datasets.folder import Parts, check_same_classes, class_folders, list_i
 from src.datasets.options import check_image_size, check_number
 from src.datasets.split import hold_out_each
 from src.datasets.worker import IMAGENET, WorkerDataset
-from src.errors import UsageError, unknown
+from src.runtime.errors import UsageError, unknown
 
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "random")
 

@@ -14,9 +14,10 @@ from torch import Tensor
 from src.datasets.augment import Augment, ShiftFlip
 from src.datasets.dataset import Batch, Dataset, channel_statistics
 from src.datasets.loader import StreamLoader
+from src.datasets.orders import Shuffle
 from src.datasets.split import Indices
-from src.datasets.stream import ALL, Draw, Share, Shuffle, Stream
-from src.devices import move
+from src.datasets.stream import ALL, DataShard, Draw, Stream
+from src.runtime.devices import move
 
 
 class Resident(NamedTuple):
@@ -62,7 +63,7 @@ class MemoryDataset(Dataset):
         self._parts = {p: Resident(images[p], labels[p], torch.from_numpy(indices[p])) for p in indices}
 
     def train_loader(
-        self, batch_size: int, steps: int, seed: int, device: torch.device, share: Share = ALL
+        self, batch_size: int, steps: int, seed: int, device: torch.device, share: DataShard = ALL
     ) -> StreamLoader:
         """Augmented batches; no worker processes, since a batch costs less than handing it over would."""
         count = self.size("train")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from src.errors import UsageError
+from src.runtime.errors import UsageError
 
 
 def check_number(option: str, value: object, low: float = 0, whole: bool = True) -> None:

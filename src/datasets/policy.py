@@ -19,9 +19,9 @@ from src.datasets.augment import Augment
 from src.datasets.dataset import Dataset
 from src.datasets.decode import Pixels, Reader, to_pixels
 from src.datasets.memory import MemoryDataset
-from src.datasets.stream import mix
 from src.datasets.worker import WorkerDataset
-from src.errors import UsageError
+from src.runtime.errors import UsageError
+from src.runtime.seeds import mix
 
 LEAST_SIZE = 16
 """Images below this have so few pixels that shearing and turning them leaves nothing to see."""

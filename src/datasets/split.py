@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.datasets.options import check_number
-from src.errors import UsageError
+from src.runtime.errors import UsageError
 
 Indices = NDArray[np.int64]
 

@@ -6,44 +6,14 @@ N images, B images of a mini-batch.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from src.errors import UsageError
-
-
-class Order(Protocol):
-    """The order of a training epoch: swap it to draw images by importance instead of shuffling them."""
-
-    def draw(self, epoch: int) -> Tensor:
-        """Positions in the training part, (N,) int64, for one epoch counted from 0."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """All that the next `draw` depends on besides the epoch."""
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take a saved state back."""
-
-
-class Shuffle:
-    """Every image once an epoch, in an order that depends on the seed and the epoch alone."""
-
-    def __init__(self, count: int, seed: int) -> None:
-        self.count, self.seed = count, seed
-
-    def draw(self, epoch: int) -> Tensor:
-        """A uniform permutation (N,)."""
-        return torch.randperm(self.count, generator=torch.Generator().manual_seed(mix(self.seed, epoch)))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing: the seed comes from the configuration."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to take back."""
+from src.datasets.orders import Order
+from src.runtime.errors import UsageError
+from src.runtime.seeds import mix
 
 
 class Draw(NamedTuple):
@@ -59,7 +29,7 @@ class Draw(NamedTuple):
     """B"""
 
 
-class Share(NamedTuple):
+class DataShard(NamedTuple):
     """The part of each mini-batch that one of several processes loads."""
 
     rank: int = 0
@@ -71,13 +41,15 @@ class Share(NamedTuple):
         return slice(self.rank * each, (self.rank + 1) * each)
 
 
-ALL = Share()
+ALL = DataShard()
 
 
 class Stream:
     """The mini-batches of a whole run, `steps` of them, epoch after epoch; an incomplete last batch is left out."""
 
-    def __init__(self, order: Order, count: int, batch_size: int, steps: int, seed: int, share: Share = ALL) -> None:
+    def __init__(
+        self, order: Order, count: int, batch_size: int, steps: int, seed: int, share: DataShard = ALL
+    ) -> None:
         if batch_size > count:
             raise UsageError(f"batch_size={batch_size} is more than the {count} training images: use at most {count}")
         self.order, self.batch_size, self.steps, self.seed = order, batch_size, steps, seed
@@ -107,8 +79,3 @@ class Stream:
         """Go on where `state_dict` was taken."""
         self.start = state["step"]
         self.order.load_state_dict(state["order"])
-
-
-def mix(*parts: int) -> int:
-    """One 63-bit seed out of several numbers, by NumPy's SeedSequence: neighbours give unrelated streams."""
-    return int(np.random.SeedSequence([part % 2**64 for part in parts]).generate_state(1, np.uint64)[0] >> 1)

@@ -23,10 +23,12 @@ from src.datasets.decode import Pixels, Reader, cores, decode, decode_ahead
 from src.datasets.folder import Files, Parts
 from src.datasets.loader import StreamLoader
 from src.datasets.options import check_number
+from src.datasets.orders import Shuffle
 from src.datasets.split import Indices
-from src.datasets.stream import ALL, Share, Shuffle, Stream, mix
-from src.devices import move
-from src.errors import UsageError
+from src.datasets.stream import ALL, DataShard, Stream
+from src.runtime.devices import move
+from src.runtime.errors import UsageError
+from src.runtime.seeds import mix
 
 IMAGENET: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Of ImageNet's training images, as published with torchvision."""
@@ -78,7 +80,7 @@ class WorkerDataset(Dataset):
         self._kept: dict[str, Tensor] = {}  # part -> its first images, decoded
 
     def train_loader(
-        self, batch_size: int, steps: int, seed: int, device: torch.device, share: Share = ALL
+        self, batch_size: int, steps: int, seed: int, device: torch.device, share: DataShard = ALL
     ) -> StreamLoader:
         """Augmented batches, the same for any number of workers, which live as long as one iteration."""
         count = self.size("train")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from src.errors import UsageError
+from src.runtime.errors import UsageError
+from src.samplers.plan import Plan, Update
 from src.samplers.sampler import Sampler
-from src.supernet.path import Path, Plan, Update, format_path, parse_path
+from src.supernet.path import ArchPath, format_path, parse_path
 
 
 class Fixed(Sampler):
@@ -33,7 +34,7 @@ class Fixed(Sampler):
         """One update of all paths."""
         return [Update(tuple(self.paths))]
 
-    def _check(self, path: Path) -> Path:
+    def _check(self, path: ArchPath) -> ArchPath:
         if len(path) != len(self.sizes) or not all(0 <= c < m for c, m in zip(path, self.sizes, strict=False)):
             sizes = format_path(self.sizes)
             raise UsageError(f"sampler.paths: {format_path(path)} is no path of layers with {sizes} choices")

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from src.errors import UsageError, unknown
+from src.runtime.errors import UsageError, unknown
+from src.samplers.plan import Plan, Update
 from src.samplers.sampler import Sampler
-from src.supernet.path import Plan, Update
 
 COMBINE = ("mean", "sum")
 

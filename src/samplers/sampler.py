@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
-from src.datasets.stream import mix
-from src.record import Record
-from src.supernet.path import Path, Plan
+from src.runtime.seeds import mix
+from src.samplers.observation import Record
+from src.samplers.plan import Plan
+from src.supernet.path import ArchPath
 
 STREAM = 1  # keeps a sampler's draws apart from others that start from the same seed
 
@@ -48,7 +49,7 @@ class Sampler(ABC):
     def observe(self, record: Record) -> None:  # noqa: B027 - most samplers learn nothing
         """Look at what an update showed, after its optimizer step."""
 
-    def uniform_path(self) -> Path:
+    def uniform_path(self) -> ArchPath:
         """A path with each choice of each layer drawn with probability 1 / m, independently."""
         return tuple(int(torch.randint(size, (), generator=self.generator)) for size in self.sizes)
 

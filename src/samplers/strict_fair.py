@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from src.errors import unknown
+from src.runtime.errors import unknown
+from src.samplers.plan import Plan, Update
 from src.samplers.sampler import Sampler
-from src.supernet.path import Plan, Update
 
 IRREGULAR = ("deck", "pad")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from src.errors import UsageError
+from src.runtime.errors import UsageError
+from src.samplers.plan import Plan, Update
 from src.samplers.sampler import Sampler
-from src.supernet.path import Plan, Update
 
 
 class Uniform(Sampler):

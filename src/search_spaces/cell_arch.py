@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TypeAlias
 
-from src.errors import UsageError, unknown
-from src.supernet.cell import EDGES, NODES, incoming
-from src.supernet.path import Path
+from src.runtime.errors import UsageError, unknown
+from src.supernet.cells import EDGES, NODES, incoming
+from src.supernet.path import ArchPath
 
 Expression: TypeAlias = tuple[tuple[str, "Expression"], ...]
 """What a node sums up, sorted: (operation, what its source sums up); empty for a node of zeros."""
@@ -52,9 +52,9 @@ def expression(ops: Sequence[str]) -> Expression:
 
 
 @lru_cache(maxsize=4)
-def first_paths(options: tuple[str, ...]) -> dict[Expression, Path]:
+def first_paths(options: tuple[str, ...]) -> dict[Expression, ArchPath]:
     """For each function that cells of these operations compute, the first path to it in lexicographic order."""
-    found: dict[Expression, Path] = {}
+    found: dict[Expression, ArchPath] = {}
     for path in itertools.product(range(len(options)), repeat=len(EDGES)):
         found.setdefault(expression([options[choice] for choice in path]), path)
     return found

@@ -6,17 +6,18 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from src.search_spaces.space import Input, SequentialSpace
+from src.datasets.input_spec import InputSpec
+from src.search_spaces.space import SequentialSpace
 from src.search_spaces.stages import bracketed, check_sequence, check_size
 from src.supernet.ops import InvertedResidual, PoolBlock, classifier, conv_bn
-from src.supernet.path import Path
+from src.supernet.path import ArchPath
 
 
 class Mini(SequentialSpace):
     """3x3 stem, five blocks out of {3x3 average pool, MB k3 e1, MB k3 e3}, global pooling, a linear layer."""
 
     name = "mini"
-    reference = Input(in_channels=1, num_classes=10, image_size=8)
+    reference = InputSpec(in_channels=1, num_classes=10, image_size=8)
     ops = ("pool_3x3", "mb_k3_e1", "mb_k3_e3")
 
     def __init__(
@@ -28,9 +29,9 @@ class Mini(SequentialSpace):
         self.strides = check_sequence("strides", strides, layers, (1, 2))
         self.sizes = (len(self.ops),) * layers
 
-    def check_input(self, given: Input) -> None:
+    def check_input(self, input_spec: InputSpec) -> None:
         """Refuse images that the strides shrink to less than 2x2."""
-        check_size(self.name, given.image_size, self.strides, lambda s: f"search_space.strides={bracketed(s)}")
+        check_size(self.name, input_spec.image_size, self.strides, lambda s: f"search_space.strides={bracketed(s)}")
 
     def stem(self, in_channels: int) -> nn.Module:
         """3x3 convolution, BN, ReLU6 at full resolution."""
@@ -47,7 +48,7 @@ class Mini(SequentialSpace):
         """Global average pooling and a linear layer."""
         return classifier(self.channels[-1], None, num_classes)
 
-    def skips(self, path: Path) -> int:
+    def skips(self, path: ArchPath) -> int:
         """Layers that pool: they have no spatial weights."""
         return sum(choice == 0 for choice in path)
 

@@ -10,11 +10,12 @@ from types import MappingProxyType
 
 from torch import nn
 
-from src.errors import UsageError
-from src.search_spaces.space import Input, SequentialSpace
+from src.datasets.input_spec import InputSpec
+from src.runtime.errors import UsageError
+from src.search_spaces.space import SequentialSpace
 from src.search_spaces.stages import bracketed, check_sequence, check_size, identities_last, layer_shapes
 from src.supernet.ops import InvertedResidual, classifier, conv_bn
-from src.supernet.path import Path, parse_path
+from src.supernet.path import ArchPath, parse_path
 
 OPS = ((3, 3), (5, 3), (7, 3), (3, 6), (5, 6), (7, 6))
 """(k, e) of choices 0 to 5."""
@@ -31,7 +32,7 @@ class MobileNet(SequentialSpace):
     which are asked for by name and never chosen silently.
     """
 
-    reference = Input(in_channels=3, num_classes=1000, image_size=224)
+    reference = InputSpec(in_channels=3, num_classes=1000, image_size=224)
     depths: tuple[int, ...]
     has_identity = False
 
@@ -62,16 +63,16 @@ class MobileNet(SequentialSpace):
         names = [f"mb_k{kernel}_e{expansion}" for kernel, expansion in OPS]
         return [*names, "identity"] if self.has_identity and self.shapes[layer].is_kept else names
 
-    def check_input(self, given: Input) -> None:
+    def check_input(self, input_spec: InputSpec) -> None:
         """Refuse images whose last feature map would be smaller than 2x2, naming strides that work."""
-        check_size(self.name, given.image_size, (self.stem_stride, *self.strides), _as_settings)
+        check_size(self.name, input_spec.image_size, (self.stem_stride, *self.strides), _as_settings)
 
 
 def _as_settings(strides: tuple[int, ...]) -> str:
     return f"search_space.stem_stride={strides[0]} search_space.strides={bracketed(strides[1:])}"
 
 
-def _paths(**named: str) -> Mapping[str, Path]:
+def _paths(**named: str) -> Mapping[str, ArchPath]:
     return MappingProxyType({name: parse_path(text) for name, text in named.items()})
 
 
@@ -135,6 +136,6 @@ class Proxyless(MobileNetB):
     has_identity = True
     named = MappingProxyType({})
 
-    def canonical(self, path: Path) -> Path:
+    def canonical(self, path: ArchPath) -> ArchPath:
         """The identities of each stage moved to its end."""
         return identities_last(path, self.shapes, IDENTITY)

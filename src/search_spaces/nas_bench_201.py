@@ -12,14 +12,15 @@ from types import MappingProxyType
 
 from torch import nn
 
-from src.cost import Costs, CostTable, Part, measure, tabulate
-from src.errors import UsageError, unknown
+from src.datasets.input_spec import InputSpec
+from src.runtime.errors import UsageError, unknown
 from src.search_spaces.cell_arch import expression, first_paths, format_cell, live_edges, parse_cell
-from src.search_spaces.space import Input, SearchSpace
+from src.search_spaces.costs import Costs, CostTable, Part, measure, tabulate
+from src.search_spaces.space import SearchSpace
 from src.supernet.batch_norm import BatchNorm
-from src.supernet.cell import EDGES, Cell, CellNet, FixedCell, Reduction, Zero, relu_conv_bn
+from src.supernet.cells import EDGES, Cell, CellNet, FixedCell, Reduction, Zero, relu_conv_bn
 from src.supernet.choice import ChoiceBlock
-from src.supernet.path import Path
+from src.supernet.path import ArchPath
 
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 SUBSETS = {"all": OPS, "no_none": OPS[1:], "conv_only": OPS[2:4]}
@@ -33,7 +34,7 @@ class NasBench201(SearchSpace):
     """
 
     name = "nas_bench_201"
-    reference = Input(in_channels=3, num_classes=10, image_size=32)
+    reference = InputSpec(in_channels=3, num_classes=10, image_size=32)
     named = MappingProxyType({})
 
     def __init__(
@@ -73,12 +74,12 @@ class NasBench201(SearchSpace):
 
     def build(self, in_channels: int, num_classes: int, image_size: int) -> CellNet:
         """The supernet, with every operation on every edge of every cell."""
-        self.check_input(Input(in_channels, num_classes, image_size))
+        self.check_input(InputSpec(in_channels, num_classes, image_size))
         return CellNet(self._stem(in_channels), self._stages(self._cell), self._tail(num_classes))
 
-    def build_path(self, path: Path, in_channels: int, num_classes: int, image_size: int) -> nn.Sequential:
+    def build_path(self, path: ArchPath, in_channels: int, num_classes: int, image_size: int) -> nn.Sequential:
         """The stand-alone network of one cell, freshly initialised; convolutions that feed nothing are kept."""
-        self.check_input(Input(in_channels, num_classes, image_size))
+        self.check_input(InputSpec(in_channels, num_classes, image_size))
         cells = self._stages(partial(self._fixed_cell, self.check(path)))
         return nn.Sequential(self._stem(in_channels), nn.Sequential(*cells), self._tail(num_classes))
 
@@ -100,7 +101,7 @@ class NasBench201(SearchSpace):
     def _cell(self, channels: int) -> Cell:
         return Cell(ChoiceBlock(self._shared_op(c, channels) for c in range(size)) for size in self.sizes)
 
-    def _fixed_cell(self, path: Path, channels: int) -> FixedCell:
+    def _fixed_cell(self, path: ArchPath, channels: int) -> FixedCell:
         return FixedCell(self.op(choice, channels) for choice in path)
 
     def _stages(self, cell: Callable[[int], nn.Module]) -> list[nn.Module]:
@@ -126,20 +127,20 @@ class NasBench201(SearchSpace):
     def _norm(self, channels: int) -> BatchNorm:
         return BatchNorm(channels, affine=self.fixed_affine, track_running_stats=self.running_stats)
 
-    def costs(self, path: Path, given: Input | None = None) -> Costs:
+    def costs(self, path: ArchPath, input_spec: InputSpec | None = None) -> Costs:
         """Sums over the per-edge table of the input, which is built on first use."""
-        return self.cost_table(given or self.reference)(self.check(path))
+        return self.cost_table(input_spec or self.reference)(self.check(path))
 
     @lru_cache(maxsize=8)  # noqa: B019 - a space lives as long as its command
-    def cost_table(self, given: Input) -> CostTable:
+    def cost_table(self, input_spec: InputSpec) -> CostTable:
         """The costs of the fixed part, and of each choice of an edge in all 3N cells together."""
-        return tabulate(self.parts(given), self.sizes)
+        return tabulate(self.parts(input_spec), self.sizes)
 
-    def parts(self, given: Input) -> list[Part]:
+    def parts(self, input_spec: InputSpec) -> list[Part]:
         """The stem, the choices in each of the three stages, the reductions, the tail."""
-        self.check_input(given)
-        stem, edges = partial(self._stem, given.in_channels), tuple(range(len(EDGES)))
-        start = (given.in_channels, given.image_size, given.image_size)
+        self.check_input(input_spec)
+        stem, edges = partial(self._stem, input_spec.in_channels), tuple(range(len(EDGES)))
+        start = (input_spec.in_channels, input_spec.image_size, input_spec.image_size)
         costs, shape = measure(stem, start)
         found = [Part(stem, start, costs)]
         for stage, channels in enumerate(CHANNELS):
@@ -151,22 +152,22 @@ class NasBench201(SearchSpace):
             for choice in range(len(self.ops)):
                 op = partial(self.op, choice, channels)
                 found.append(Part(op, shape, measure(op, shape)[0], edges, choice, self.cells))
-        tail = partial(self._tail, given.num_classes)
+        tail = partial(self._tail, input_spec.num_classes)
         return [*found, Part(tail, shape, measure(tail, shape)[0])]
 
     def op_names(self, layer: int) -> list[str]:
         """The subset's operations, the same on every edge."""
         return list(self.ops)
 
-    def check_input(self, given: Input) -> None:
+    def check_input(self, input_spec: InputSpec) -> None:
         """Refuse images that cannot be halved twice down to 2x2 or more."""
-        if given.image_size < 8 or given.image_size % 4:
+        if input_spec.image_size < 8 or input_spec.image_size % 4:
             raise UsageError(
-                f"image_size={given.image_size} does not fit {self.name}, which halves images twice: "
+                f"image_size={input_spec.image_size} does not fit {self.name}, which halves images twice: "
                 "give a multiple of 4, 8 or more"
             )
 
-    def canonical(self, path: Path) -> Path:
+    def canonical(self, path: ArchPath) -> ArchPath:
         """The first path, in lexicographic order, that computes the same function: 4,930 of the 15,625 remain.
 
         A convolution of zeros counts as zero, exact but for the shift of an affine BN; costs may differ, as dead
@@ -177,18 +178,18 @@ class NasBench201(SearchSpace):
 
     working_name = "live_convolutions"
 
-    def working(self, path: Path) -> int:
+    def working(self, path: ArchPath) -> int:
         """Convolutions that the input reaches and that reach the output."""
         ops = self._names(path)
         return sum(op.startswith("nor_conv") and live for op, live in zip(ops, live_edges(ops), strict=True))
 
-    def subsets(self, paths: Sequence[Path]) -> dict[str, list[bool]]:
+    def subsets(self, paths: Sequence[ArchPath]) -> dict[str, list[bool]]:
         """`no none` and `convolutions only`, as far as the space holds more than them."""
         named = {"no none": SUBSETS["no_none"], "convolutions only": SUBSETS["conv_only"]}
         smaller = {name: ops for name, ops in named.items() if len(ops) < len(self.ops)}
         return {name: [set(self._names(path)) <= set(ops) for path in paths] for name, ops in smaller.items()}
 
-    def parse(self, text: object) -> Path:
+    def parse(self, text: object) -> ArchPath:
         """A path from the benchmark's arch string, from `2-0-2-1-3-0` or from a list.
 
         Raises:
@@ -198,11 +199,11 @@ class NasBench201(SearchSpace):
             return tuple(self.ops.index(op) for op in parse_cell(text, self.ops))
         return super().parse(text)
 
-    def format(self, path: Path) -> str:
+    def format(self, path: ArchPath) -> str:
         """The benchmark's arch string, `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`."""
         return format_cell(self._names(path))
 
-    def _names(self, path: Path) -> list[str]:
+    def _names(self, path: ArchPath) -> list[str]:
         return [self.ops[choice] for choice in self.check(path)]
 
 

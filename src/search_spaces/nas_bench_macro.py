@@ -10,10 +10,11 @@ from types import MappingProxyType
 
 from torch import nn
 
-from src.search_spaces.space import Input, SequentialSpace
+from src.datasets.input_spec import InputSpec
+from src.search_spaces.space import SequentialSpace
 from src.search_spaces.stages import bracketed, check_sequence, check_size, identities_last, layer_shapes
 from src.supernet.ops import InvertedResidual, classifier, conv_bn
-from src.supernet.path import Path
+from src.supernet.path import ArchPath
 
 IDENTITY = 0
 
@@ -25,7 +26,7 @@ class NasBenchMacro(SequentialSpace):
     """
 
     name = "nas_bench_macro"
-    reference = Input(in_channels=3, num_classes=10, image_size=32)
+    reference = InputSpec(in_channels=3, num_classes=10, image_size=32)
     named = MappingProxyType({})
     depths = (2, 3, 3)
 
@@ -55,21 +56,21 @@ class NasBenchMacro(SequentialSpace):
         """Choice 0 is named `conv_1x1` where it does work."""
         return ["identity" if self.shapes[layer].is_kept else "conv_1x1", "mb_k3_e3", "mb_k5_e6"]
 
-    def canonical(self, path: Path) -> Path:
+    def canonical(self, path: ArchPath) -> ArchPath:
         """The identities of each stage moved to its end, but for its first layer: 3,969 distinct networks."""
         return identities_last(path, self.shapes, IDENTITY)
 
-    def subsets(self, paths: Sequence[Path]) -> dict[str, list[bool]]:
+    def subsets(self, paths: Sequence[ArchPath]) -> dict[str, list[bool]]:
         """`no identity`, and `distinct networks`: the first path of each stand-alone network."""
-        found: dict[Path, Path] = {}
+        found: dict[ArchPath, ArchPath] = {}
         first = [found.setdefault(self.canonical(path), path) == path for path in paths]
         return {"no identity": [self.skips(path) == 0 for path in paths], "distinct networks": first}
 
-    def check_input(self, given: Input) -> None:
+    def check_input(self, input_spec: InputSpec) -> None:
         """Refuse images whose last feature map would be smaller than 2x2, naming strides that work."""
-        check_size(self.name, given.image_size, self.strides, lambda s: f"search_space.strides={bracketed(s)}")
+        check_size(self.name, input_spec.image_size, self.strides, lambda s: f"search_space.strides={bracketed(s)}")
 
-    def parse(self, text: object) -> Path:
+    def parse(self, text: object) -> ArchPath:
         """A path from `02012100`, also as a number, from `0-2-0-1-2-1-0-0` or from a list.
 
         Raises:
@@ -78,6 +79,6 @@ class NasBenchMacro(SequentialSpace):
         digits = str(text) if isinstance(text, str | int) else ""
         return super().parse([*digits] if digits.isdigit() else text)
 
-    def format(self, path: Path) -> str:
+    def format(self, path: ArchPath) -> str:
         """One digit for each layer, as in the benchmark's table."""
         return "".join(map(str, path))

@@ -11,27 +11,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from types import MappingProxyType
-from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from src.cost import Costs, CostTable, Part, measure, tabulate
-from src.errors import UsageError, unknown
+from src.datasets.input_spec import InputSpec
+from src.runtime.errors import UsageError, unknown
+from src.search_spaces.costs import Costs, CostTable, Part, measure, tabulate
 from src.supernet.choice import ChoiceBlock
-from src.supernet.net import Supernet
-from src.supernet.path import Path, format_path, parse_path
+from src.supernet.layerwise import Supernet
+from src.supernet.path import ArchPath, format_path, parse_path
 
 LISTED = 100_000
 """Spaces of more paths than this are sampled, never listed."""
-
-
-class Input(NamedTuple):
-    """What a network reads and tells apart: images (in_channels, image_size, image_size) of num_classes classes."""
-
-    in_channels: int
-    num_classes: int
-    image_size: int
 
 
 class SearchSpace(ABC):
@@ -40,9 +32,9 @@ class SearchSpace(ABC):
     name: str
     sizes: tuple[int, ...]
     """Choices of each layer, (L,)."""
-    reference: Input
+    reference: InputSpec
     """The input that published costs of the space are stated for."""
-    named: Mapping[str, Path]
+    named: Mapping[str, ArchPath]
     """Published networks by name."""
 
     @abstractmethod
@@ -50,26 +42,26 @@ class SearchSpace(ABC):
         """The supernet: `net(images, route) -> logits`."""
 
     @abstractmethod
-    def build_path(self, path: Path, in_channels: int, num_classes: int, image_size: int) -> nn.Module:
+    def build_path(self, path: ArchPath, in_channels: int, num_classes: int, image_size: int) -> nn.Module:
         """The stand-alone network of one path: `net(images) -> logits`."""
 
     @abstractmethod
-    def costs(self, path: Path, given: Input | None = None) -> Costs:
+    def costs(self, path: ArchPath, input_spec: InputSpec | None = None) -> Costs:
         """Parameters and multiply-adds of the stand-alone network at `given`, or at the reference input."""
 
     @abstractmethod
-    def parts(self, given: Input) -> list[Part]:
+    def parts(self, input_spec: InputSpec) -> list[Part]:
         """All modules that networks of the space are made of, for tables of whatever adds up over them."""
 
     @abstractmethod
-    def cost_table(self, given: Input) -> CostTable:
+    def cost_table(self, input_spec: InputSpec) -> CostTable:
         """Parameters and multiply-adds of each choice of each layer at one input."""
 
     @abstractmethod
     def op_names(self, layer: int) -> list[str]:
         """A short name for each choice of a layer, in the order of the choices."""
 
-    def check_input(self, given: Input) -> None:  # noqa: B027 - most spaces take any input
+    def check_input(self, input_spec: InputSpec) -> None:  # noqa: B027 - most spaces take any input
         """Refuse, by UsageError, images that the space's strides would shrink to nothing."""
 
     @property
@@ -77,7 +69,7 @@ class SearchSpace(ABC):
         """How many paths there are."""
         return math.prod(self.sizes)
 
-    def check(self, path: Path) -> Path:
+    def check(self, path: ArchPath) -> ArchPath:
         """The path itself, if it is one of this space.
 
         Raises:
@@ -95,11 +87,11 @@ class SearchSpace(ABC):
                 )
         return path
 
-    def sample(self, generator: torch.Generator) -> Path:
+    def sample(self, generator: torch.Generator) -> ArchPath:
         """A path drawn uniformly: in every layer each choice with probability 1 / m."""
         return tuple(int(torch.randint(size, (), generator=generator)) for size in self.sizes)
 
-    def all_paths(self, option: str) -> list[Path]:
+    def all_paths(self, option: str) -> list[ArchPath]:
         """All paths, as `option` asked for.
 
         Raises:
@@ -109,39 +101,39 @@ class SearchSpace(ABC):
             raise UsageError(f"{option}: {self.name} has {self.count:,} paths, more than {LISTED:,}: take a sample")
         return list(self.paths())
 
-    def paths(self) -> Iterator[Path]:
+    def paths(self) -> Iterator[ArchPath]:
         """All paths in lexicographic order, lazily."""
         return itertools.product(*(range(size) for size in self.sizes))
 
-    def sample_distinct(self, count: int, generator: torch.Generator) -> list[Path]:
+    def sample_distinct(self, count: int, generator: torch.Generator) -> list[ArchPath]:
         """`count` different paths in the order drawn, or all of the space if it holds no more than that."""
         if count >= self.count:
             return list(self.paths())
-        found: dict[Path, None] = {}
+        found: dict[ArchPath, None] = {}
         while len(found) < count:  # fast while count is well below the size, which the callers see to
             found[self.sample(generator)] = None
         return list(found)
 
-    def canonical(self, path: Path) -> Path:
+    def canonical(self, path: ArchPath) -> ArchPath:
         """One path for all that are the same stand-alone network; without such symmetries the path itself."""
         return path
 
-    def skips(self, path: Path) -> int:
+    def skips(self, path: ArchPath) -> int:
         """How many layers of the path do no work (identity, skip, zero): for the counting baselines."""
         return sum(self.op_names(i)[c] in ("identity", "skip_connect", "none") for i, c in enumerate(path))
 
     working_name = "working_layers"
     """What `working` counts, as tables name it."""
 
-    def working(self, path: Path) -> int:
+    def working(self, path: ArchPath) -> int:
         """How much of a path does work, for the counting baselines: layers that are no identity."""
         return len(self.sizes) - self.skips(path)
 
-    def subsets(self, paths: Sequence[Path]) -> dict[str, list[bool]]:
+    def subsets(self, paths: Sequence[ArchPath]) -> dict[str, list[bool]]:
         """Parts of the space that rankings are also judged on: for each, which of the distinct `paths` are in it."""
         return {}
 
-    def parse(self, text: object) -> Path:
+    def parse(self, text: object) -> ArchPath:
         """A path from a published name, from `2-0-2`, or from the space's own arch string.
 
         Raises:
@@ -153,7 +145,7 @@ class SearchSpace(ABC):
             raise unknown(f"architecture of {self.name}", text, [*self.named, "a path like 2-0-2"])
         return self.check(parse_path(text))
 
-    def format(self, path: Path) -> str:
+    def format(self, path: ArchPath) -> str:
         """The arch string by which tables name the network; `parse` reads it back."""
         return format_path(path)
 
@@ -161,7 +153,7 @@ class SearchSpace(ABC):
 class SequentialSpace(SearchSpace):
     """A space of L layers in a row: subclasses say what the stem, each operation and the tail are."""
 
-    named: Mapping[str, Path] = MappingProxyType({})
+    named: Mapping[str, ArchPath] = MappingProxyType({})
 
     @abstractmethod
     def stem(self, in_channels: int) -> nn.Module:
@@ -177,29 +169,29 @@ class SequentialSpace(SearchSpace):
 
     def build(self, in_channels: int, num_classes: int, image_size: int) -> Supernet:
         """The supernet, with every choice of every layer."""
-        self.check_input(Input(in_channels, num_classes, image_size))
+        self.check_input(InputSpec(in_channels, num_classes, image_size))
         layers = [ChoiceBlock(self.op(i, c) for c in range(m)) for i, m in enumerate(self.sizes)]
         return Supernet(self.stem(in_channels), layers, self.tail(num_classes))
 
-    def build_path(self, path: Path, in_channels: int, num_classes: int, image_size: int) -> nn.Sequential:
+    def build_path(self, path: ArchPath, in_channels: int, num_classes: int, image_size: int) -> nn.Sequential:
         """The stand-alone network of one path, freshly initialised."""
-        self.check_input(Input(in_channels, num_classes, image_size))
+        self.check_input(InputSpec(in_channels, num_classes, image_size))
         ops = [self.op(i, c) for i, c in enumerate(self.check(path))]
         return nn.Sequential(self.stem(in_channels), nn.Sequential(*ops), self.tail(num_classes))
 
-    def costs(self, path: Path, given: Input | None = None) -> Costs:
+    def costs(self, path: ArchPath, input_spec: InputSpec | None = None) -> Costs:
         """Sums over the per-choice table of the input, which is built on first use."""
-        return self.cost_table(given or self.reference)(self.check(path))
+        return self.cost_table(input_spec or self.reference)(self.check(path))
 
     @lru_cache(maxsize=8)  # noqa: B019 - a space lives as long as its command
-    def cost_table(self, given: Input) -> CostTable:
+    def cost_table(self, input_spec: InputSpec) -> CostTable:
         """The per-choice costs at one input."""
-        return tabulate(self.parts(given), self.sizes)
+        return tabulate(self.parts(input_spec), self.sizes)
 
-    def parts(self, given: Input) -> list[Part]:
+    def parts(self, input_spec: InputSpec) -> list[Part]:
         """The stem, every choice of every layer, the tail."""
-        self.check_input(given)
-        shape: tuple[int, ...] = (given.in_channels, given.image_size, given.image_size)
+        self.check_input(input_spec)
+        shape: tuple[int, ...] = (input_spec.in_channels, input_spec.image_size, input_spec.image_size)
         found = []
 
         def add(build: Callable[[], nn.Module], layers: tuple[int, ...] = (), choice: int = 0) -> tuple[int, ...]:
@@ -207,9 +199,9 @@ class SequentialSpace(SearchSpace):
             found.append(Part(build, shape, costs, layers, choice))
             return after
 
-        shape = add(partial(self.stem, given.in_channels))
+        shape = add(partial(self.stem, input_spec.in_channels))
         for layer, size in enumerate(self.sizes):
             after = [add(partial(self.op, layer, choice), (layer,), choice) for choice in range(size)]
             shape = after[0]
-        add(partial(self.tail, given.num_classes))
+        add(partial(self.tail, input_spec.num_classes))
         return found

@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from src.errors import UsageError
-from src.supernet.path import Path
+from src.runtime.errors import UsageError
+from src.supernet.path import ArchPath
 
 LEAST_SIZE = 2
 """Smallest last feature map, in px a side: below it spatial kernels see nothing but padding."""
@@ -42,7 +42,7 @@ def layer_shapes(
     return tuple(shapes)
 
 
-def identities_last(path: Path, shapes: Sequence[LayerShape], identity: int) -> Path:
+def identities_last(path: ArchPath, shapes: Sequence[LayerShape], identity: int) -> ArchPath:
     """The same stand-alone network: in each run of layers that keep the shape, identities moved to the end.
 
     To a path of the supernet their place matters, since the others then use other layers' weights.

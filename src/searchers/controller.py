@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from src.errors import UsageError
+from src.runtime.errors import UsageError
 from src.searchers.mutation import Mutation
-from src.supernet.path import Path
+from src.supernet.path import ArchPath
 
 
 @dataclass(frozen=True)
@@ -100,13 +100,13 @@ class Controller(Mutation):
         """Of the order of mini-batches."""
 
     @torch.no_grad()
-    def probabilities(self, path: Path, layer: int) -> NDArray[np.float64]:
+    def probabilities(self, path: ArchPath, layer: int) -> NDArray[np.float64]:
         """(m,) of a layer after the choices before it."""
         log_probabilities, _ = self.policy(torch.tensor([path]))
         return _normalised(log_probabilities[0, layer, : self.sizes[layer]])
 
     @torch.no_grad()
-    def sample(self, count: int, rng: np.random.Generator) -> list[Path]:
+    def sample(self, count: int, rng: np.random.Generator) -> list[ArchPath]:
         """Whole paths."""
         paths = torch.zeros(count, len(self.sizes), dtype=torch.long)
         for layer, size in enumerate(self.sizes):
@@ -115,7 +115,7 @@ class Controller(Mutation):
                 paths[i, layer] = int(rng.choice(size, p=_normalised(row)))
         return [tuple(path) for path in paths.tolist()]
 
-    def learn(self, paths: Sequence[Path], drawn: NDArray[np.bool_], rewards: NDArray[np.float64]) -> None:
+    def learn(self, paths: Sequence[ArchPath], drawn: NDArray[np.bool_], rewards: NDArray[np.float64]) -> None:
         """A PPO update on paths whose layers where `drawn` (n, L) came from this policy; rewards (n,).
 
         Layers that came from elsewhere are what the policy found, not what it did: they do not count.

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from src.errors import UsageError
+from src.runtime.errors import UsageError
 from src.searchers.controller import Controller, ppo_settings
-from src.searchers.searcher import Searcher, Task
-from src.supernet.path import Path
+from src.searchers.searcher import Searcher, SearchProblem
+from src.supernet.path import ArchPath
 
 
 class MnasNetRl(Searcher):
@@ -22,14 +22,14 @@ class MnasNetRl(Searcher):
 
     def __init__(
         self,
-        task: Task,
+        problem: SearchProblem,
         population: int = 64,
         target: float | None = None,
         exponent: float = -0.07,
         ppo: dict[str, Any] | None = None,
     ) -> None:
         """The cost is the first objective that can be computed; `target` None: half way between its bounds."""
-        super().__init__(task, population)
+        super().__init__(problem, population)
         if target is not None and (isinstance(target, bool) or not isinstance(target, int | float) or target <= 0):
             raise UsageError(f"searcher.target={target}: give a number above 0, in the units of the cost")
         if isinstance(exponent, bool) or not isinstance(exponent, int | float) or exponent > 0:
@@ -38,16 +38,16 @@ class MnasNetRl(Searcher):
         self.cost = next((i for i, o in enumerate(self.objectives.all) if not o.is_learnt), None)
         bounds = self.objectives.all[self.cost] if self.cost is not None else None
         self.target = target or ((bounds.low + bounds.high) / 2 if bounds else 1.0)
-        self.controller = Controller(self.sizes, ppo_settings(ppo), task.seed)
-        self.made: list[Path] = []
+        self.controller = Controller(self.sizes, ppo_settings(ppo), problem.seed)
+        self.made: list[ArchPath] = []
         """As the policy drew the asked paths, before the limits."""
 
-    def ask(self) -> list[Path]:
+    def ask(self) -> list[ArchPath]:
         """A population from the policy, paths that were told before among them."""
         self.made = self.controller.sample(self.population, self.rng)
         return [self.feasible.near(path, self.rng) for path in self.made]
 
-    def learn(self, paths: Sequence[Path], values: NDArray[np.float64]) -> None:
+    def learn(self, paths: Sequence[ArchPath], values: NDArray[np.float64]) -> None:
         """A PPO update; layers that a limit changed do not count as the policy's."""
         drawn = np.array(paths) == np.array(self.made[: len(paths)])
         self.controller.learn(paths, drawn, self.reward(values))

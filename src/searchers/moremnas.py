@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from src.errors import UsageError
+from src.runtime.errors import UsageError
 from src.searchers.controller import Controller, ppo_settings
 from src.searchers.mutation import Mutation, Prior, Roulette, Uniform
 from src.searchers.nsga2 import Nsga2
-from src.searchers.searcher import Task, probability
-from src.supernet.path import Path
+from src.searchers.searcher import SearchProblem, probability
+from src.supernet.path import ArchPath
 
 
 class MoreMnas(Nsga2):
@@ -29,7 +29,7 @@ class MoreMnas(Nsga2):
 
     def __init__(
         self,
-        task: Task,
+        problem: SearchProblem,
         population: int = 64,
         mutation_ratio: float = 0.8,
         layer_probability: float = 0.1,
@@ -40,7 +40,7 @@ class MoreMnas(Nsga2):
         ppo: dict[str, Any] | None = None,
     ) -> None:
         """`controller` is p_M, the share of the reinforced branch that is the controller's; the rest is roulette."""
-        super().__init__(task, population, mutation_ratio, layer_probability)
+        super().__init__(problem, population, mutation_ratio, layer_probability)
         shares = {"random": random, "reinforced": reinforced, "prior": prior}
         for key, value in (shares | {"controller": controller}).items():
             probability(key, value)
@@ -48,10 +48,10 @@ class MoreMnas(Nsga2):
             named = ", ".join(f"searcher.{key}={value}" for key, value in shares.items())
             raise UsageError(f"{named}: the three must add up to 1")
         self.shares = [random, reinforced * controller, reinforced * (1 - controller), prior]
-        self.controller = Controller(self.sizes, ppo_settings(ppo), task.seed)
-        self.drawn: dict[Path, NDArray[np.bool_]] = {}
+        self.controller = Controller(self.sizes, ppo_settings(ppo), problem.seed)
+        self.drawn: dict[ArchPath, NDArray[np.bool_]] = {}
         """For each asked path the layers (L,) whose choice is the controller's."""
-        self._made: tuple[Path, list[int]] | None = None
+        self._made: tuple[ArchPath, list[int]] | None = None
         """The controller's mutation of the child at hand: what it drew, and which layers."""
 
     def mutation(self) -> Mutation:
@@ -66,12 +66,12 @@ class MoreMnas(Nsga2):
             return self.controller
         return Roulette(self.objectives.costs[costs[int(self.rng.integers(len(costs)))]])
 
-    def ask(self) -> list[Path]:
+    def ask(self) -> list[ArchPath]:
         """As NSGA-II; what the controller drew is remembered."""
         self.drawn = {}
         return super().ask()
 
-    def _child(self) -> Path:
+    def _child(self) -> ArchPath:
         """As NSGA-II's, noting the controller's layers, unless a limit changed them."""
         self._made = None
         child = super()._child()
@@ -82,13 +82,13 @@ class MoreMnas(Nsga2):
             self.drawn.setdefault(child, drawn)
         return child
 
-    def _mutate(self, mutation: Mutation, path: Path, layers: Sequence[int]) -> Path:
+    def _mutate(self, mutation: Mutation, path: ArchPath, layers: Sequence[int]) -> ArchPath:
         made = mutation(path, layers, self.rng)
         if mutation is self.controller:
             self._made = made, list(layers)
         return made
 
-    def learn(self, paths: Sequence[Path], values: NDArray[np.float64]) -> None:
+    def learn(self, paths: Sequence[ArchPath], values: NDArray[np.float64]) -> None:
         """The survivors, and the controller: its reward is what must be learnt, the accuracy."""
         super().learn(paths, values)
         mine = [i for i, path in enumerate(paths) if path in self.drawn and self.drawn[path].any()]

@@ -11,18 +11,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from src.limits import Additive
-from src.supernet.path import Path
+from src.searchers.limits import Additive
+from src.supernet.path import ArchPath
 
 
 class Mutation(ABC):
     """A distribution over the choices of a layer, given the rest of the path."""
 
     @abstractmethod
-    def probabilities(self, path: Path, layer: int) -> NDArray[np.float64]:
+    def probabilities(self, path: ArchPath, layer: int) -> NDArray[np.float64]:
         """(m,), positive or 0; the sum is 1."""
 
-    def __call__(self, path: Path, layers: Sequence[int], rng: np.random.Generator) -> Path:
+    def __call__(self, path: ArchPath, layers: Sequence[int], rng: np.random.Generator) -> ArchPath:
         """The path with these layers drawn one after another, in order."""
         for layer in sorted(layers):
             weights = self.probabilities(path, layer)
@@ -36,7 +36,7 @@ class Uniform(Mutation):
     def __init__(self, sizes: Sequence[int]) -> None:
         self.sizes = sizes
 
-    def probabilities(self, path: Path, layer: int) -> NDArray[np.float64]:
+    def probabilities(self, path: ArchPath, layer: int) -> NDArray[np.float64]:
         """1 / m."""
         return np.full(self.sizes[layer], 1 / self.sizes[layer])
 
@@ -50,7 +50,7 @@ class Roulette(Mutation):
     def __init__(self, cost: Additive) -> None:
         self.cost = cost
 
-    def probabilities(self, path: Path, layer: int) -> NDArray[np.float64]:
+    def probabilities(self, path: ArchPath, layer: int) -> NDArray[np.float64]:
         """Uniform where all choices cost the same."""
         costs = np.array(self.cost.choices[layer], dtype=np.float64)
         savings = costs.max() - costs
@@ -61,10 +61,10 @@ class Roulette(Mutation):
 class Prior(Mutation):
     """The prior regulator: choices as often as the elite has them."""
 
-    def __init__(self, sizes: Sequence[int], elite: Sequence[Path]) -> None:
+    def __init__(self, sizes: Sequence[int], elite: Sequence[ArchPath]) -> None:
         self.counts = [np.bincount([path[layer] for path in elite], minlength=m) for layer, m in enumerate(sizes)]
 
-    def probabilities(self, path: Path, layer: int) -> NDArray[np.float64]:
+    def probabilities(self, path: ArchPath, layer: int) -> NDArray[np.float64]:
         """Frequencies with one added to each count, so that none is ever lost."""
         weights = self.counts[layer] + 1.0
         return weights / weights.sum()

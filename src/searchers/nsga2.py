@@ -15,21 +15,21 @@ from pymoo.core.problem import Problem
 from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
 
 from src.searchers.mutation import Mutation, Uniform
-from src.searchers.searcher import Searcher, Task, probability
-from src.supernet.path import Path
+from src.searchers.searcher import Searcher, SearchProblem, probability
+from src.supernet.path import ArchPath
 
 
 class Nsga2(Searcher):
     """Binary tournament on (rank, crowding), uniform crossover, then a mutation for a share of the children."""
 
     def __init__(
-        self, task: Task, population: int = 64, mutation_ratio: float = 0.8, layer_probability: float = 0.1
+        self, problem: SearchProblem, population: int = 64, mutation_ratio: float = 0.8, layer_probability: float = 0.1
     ) -> None:
         """`mutation_ratio`: chance that a child is mutated at all; `layer_probability`: that a layer of it is then."""
-        super().__init__(task, population)
+        super().__init__(problem, population)
         self.mutation_ratio = probability("mutation_ratio", mutation_ratio)
         self.layer_probability = probability("layer_probability", layer_probability)
-        self.paths: list[Path] = []
+        self.paths: list[ArchPath] = []
         """The N survivors."""
         self.values = np.zeros((0, len(self.objectives.all)))
         self.rank, self.crowding = np.zeros(0), np.zeros(0)
@@ -38,7 +38,7 @@ class Nsga2(Searcher):
         """How the layers of the next child are drawn anew: here uniformly."""
         return Uniform(self.sizes)
 
-    def ask(self) -> list[Path]:
+    def ask(self) -> list[ArchPath]:
         """Random paths first, then children, and random paths where the children are none new."""
         if not self.paths:
             return self.random(self.population)
@@ -46,13 +46,13 @@ class Nsga2(Searcher):
         fresh = [path for path in self.random(self.population - len(children)) if path not in children]
         return [*children, *fresh]
 
-    def learn(self, paths: Sequence[Path], values: NDArray[np.float64]) -> None:
+    def learn(self, paths: Sequence[ArchPath], values: NDArray[np.float64]) -> None:
         """Parents and children together: the first N by rank, then by crowding, survive."""
         known = dict.fromkeys(self.paths)
         new = [i for i, path in enumerate(paths) if path not in known]
         self._survive([*self.paths, *(paths[i] for i in new)], np.concatenate([self.values, values[new]]))
 
-    def _survive(self, paths: Sequence[Path], values: NDArray[np.float64]) -> None:
+    def _survive(self, paths: Sequence[ArchPath], values: NDArray[np.float64]) -> None:
         everyone = Population.new(X=np.arange(len(paths))[:, None], F=values)
         problem = Problem(n_var=1, n_obj=values.shape[1])
         chosen = RankAndCrowding().do(problem, everyone, n_survive=self.population, random_state=self.rng)
@@ -60,21 +60,21 @@ class Nsga2(Searcher):
         self.paths, self.values = [paths[row] for row in rows], values[rows]
         self.rank, self.crowding = chosen.get("rank").astype(float), chosen.get("crowding").astype(float)
 
-    def _child(self) -> Path:
+    def _child(self) -> ArchPath:
         one, other = self.paths[self._winner()], self.paths[self._winner()]
         child = tuple(a if take else b for a, b, take in zip(one, other, self.rng.random(len(one)) < 0.5, strict=True))
         if self.rng.random() < self.mutation_ratio:
             child = self._mutated(child)
         return self.feasible.near(child, self.rng)
 
-    def _mutated(self, path: Path) -> Path:
+    def _mutated(self, path: ArchPath) -> ArchPath:
         """One layer at least is drawn anew."""
         changed = np.flatnonzero(self.rng.random(len(path)) < self.layer_probability)
         if not len(changed):
             changed = self.rng.integers(len(path), size=1)
         return self._mutate(self.mutation(), path, [int(layer) for layer in changed])
 
-    def _mutate(self, mutation: Mutation, path: Path, layers: Sequence[int]) -> Path:
+    def _mutate(self, mutation: Mutation, path: ArchPath, layers: Sequence[int]) -> ArchPath:
         return mutation(path, layers, self.rng)
 
     def _winner(self) -> int:

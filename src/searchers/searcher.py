@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from src.errors import UsageError
-from src.limits import FeasiblePaths
-from src.objectives import Objectives
-from src.supernet.path import Path
+from src.runtime.errors import UsageError
+from src.searchers.limits import FeasiblePaths
+from src.searchers.objectives import Objectives
+from src.supernet.path import ArchPath
 
 LOOKED_UP = 100_000
 """In a space of no more paths than this the last new ones are looked up, not waited for."""
@@ -27,7 +27,7 @@ TRIES = 20
 
 
 @dataclass(frozen=True)
-class Task:
+class SearchProblem:
     """What is searched, and for what."""
 
     feasible: FeasiblePaths
@@ -44,32 +44,32 @@ class Task:
 class Searcher(ABC):
     """Ask and tell, generation by generation; its state is all that a bit-identical continuation needs."""
 
-    def __init__(self, task: Task, population: int) -> None:
+    def __init__(self, problem: SearchProblem, population: int) -> None:
         """`population`: paths of a generation."""
         if type(population) is not int or population < 2:
             raise UsageError(f"searcher.population={population}: give a whole number of 2 or more")
-        self.feasible, self.objectives, self.sizes = task.feasible, task.objectives, task.sizes
+        self.feasible, self.objectives, self.sizes = problem.feasible, problem.objectives, problem.sizes
         self.population = population
-        self.rng = np.random.default_rng([task.seed, 1])
-        self.seen: set[Path] = set()
+        self.rng = np.random.default_rng([problem.seed, 1])
+        self.seen: set[ArchPath] = set()
         """Every path that was told; a searcher asks for one of them again only if its method needs to."""
 
     @abstractmethod
-    def ask(self) -> list[Path]:
+    def ask(self) -> list[ArchPath]:
         """The next paths to be scored, all within the limits; none if the searcher finds nothing new."""
 
     @abstractmethod
-    def learn(self, paths: Sequence[Path], values: NDArray[np.float64]) -> None:
+    def learn(self, paths: Sequence[ArchPath], values: NDArray[np.float64]) -> None:
         """Take in what the asked paths reach: values (n, K), all to be minimised."""
 
-    def tell(self, paths: Sequence[Path], values: NDArray[np.float64]) -> None:
+    def tell(self, paths: Sequence[ArchPath], values: NDArray[np.float64]) -> None:
         """What the asked paths, or the first of them, reach: values (n, K), all to be minimised."""
         self.seen.update(paths)
         self.learn(paths, values)
 
-    def new(self, count: int, draw: Callable[[], Path]) -> list[Path]:
+    def new(self, count: int, draw: Callable[[], ArchPath]) -> list[ArchPath]:
         """Up to `count` different paths that were never told, as `draw` gives them."""
-        found: dict[Path, None] = {}
+        found: dict[ArchPath, None] = {}
         for _ in range(TRIES * count):
             if len(found) == count:
                 break
@@ -78,7 +78,7 @@ class Searcher(ABC):
                 found[path] = None
         return list(found)
 
-    def random(self, count: int) -> list[Path]:
+    def random(self, count: int) -> list[ArchPath]:
         """`count` new paths, uniform over those within the limits; fewer where no more are left or found."""
         found = self.new(count, lambda: self.feasible.sample(self.rng))
         if len(found) == count or math.prod(self.sizes) > LOOKED_UP:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from src.errors import UsageError
-from src.searchers.searcher import Searcher, Task, probability
-from src.supernet.path import Path
+from src.runtime.errors import UsageError
+from src.searchers.searcher import Searcher, SearchProblem, probability
+from src.supernet.path import ArchPath
 
 
 class SposEvolution(Searcher):
@@ -21,7 +21,7 @@ class SposEvolution(Searcher):
 
     def __init__(
         self,
-        task: Task,
+        problem: SearchProblem,
         population: int = 50,
         parents: int = 10,
         crossover: int | None = None,
@@ -32,7 +32,7 @@ class SposEvolution(Searcher):
 
         None: half of the population each.
         """
-        super().__init__(task, population)
+        super().__init__(problem, population)
         crossover = population // 2 if crossover is None else crossover
         mutation = population - population // 2 if mutation is None else mutation
         for key, value in (("parents", parents), ("crossover", crossover), ("mutation", mutation)):
@@ -45,10 +45,10 @@ class SposEvolution(Searcher):
             )
         self.parents, self.crossover, self.mutation = parents, crossover, mutation
         self.layer_probability = probability("layer_probability", layer_probability)
-        self.best: list[tuple[float, Path]] = []
+        self.best: list[tuple[float, ArchPath]] = []
         """(minimised value, path) of the parents, the best first."""
 
-    def ask(self) -> list[Path]:
+    def ask(self) -> list[ArchPath]:
         """Random paths first; then mutated ones, crossed ones, and random ones where these find nothing new."""
         if not self.best:
             return self.random(self.population)
@@ -57,25 +57,25 @@ class SposEvolution(Searcher):
         fresh = [path for path in self.random(self.population) if path not in distinct]
         return [*distinct, *fresh][: self.population]
 
-    def learn(self, paths: Sequence[Path], values: NDArray[np.float64]) -> None:
+    def learn(self, paths: Sequence[ArchPath], values: NDArray[np.float64]) -> None:
         """Keep the best; of equal ones those found first."""
         column = values[:, self.objectives.learnt]
         known = {path for _, path in self.best}
         told = [(float(v), path) for v, path in zip(column, paths, strict=True) if path not in known]
         self.best = sorted([*self.best, *told], key=lambda entry: entry[0])[: self.parents]
 
-    def _mutated(self) -> Path:
+    def _mutated(self) -> ArchPath:
         parent = self._parent()
         changed = self.rng.random(len(parent)) < self.layer_probability
         child = (int(self.rng.integers(m)) if c else p for p, m, c in zip(parent, self.sizes, changed, strict=True))
         return self.feasible.near(tuple(child), self.rng)
 
-    def _crossed(self) -> Path:
+    def _crossed(self) -> ArchPath:
         one, other = self._parent(), self._parent()
         child = (a if take else b for a, b, take in zip(one, other, self.rng.random(len(one)) < 0.5, strict=True))
         return self.feasible.near(tuple(child), self.rng)
 
-    def _parent(self) -> Path:
+    def _parent(self) -> ArchPath:
         return self.best[int(self.rng.integers(len(self.best)))][1]
 
     def state_dict(self) -> dict[str, Any]:

@@ -14,14 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from src.errors import UsageError
-from src.objectives import Objectives
-from src.run_folder import append_rows, cut_back
-from src.supernet.path import Path as SupernetPath
-from src.supernet.path import format_path, parse_path
+from src.runtime.errors import UsageError
+from src.runtime.run_folder import ARCHIVE, append_rows, cut_back
+from src.searchers.objectives import Objectives
+from src.supernet.path import ArchPath, format_path, parse_path
 
-ARCHIVE, FRONT, SELECTED, GENERATIONS = "archive.csv", "front.csv", "selected.csv", "generations.csv"
-TRUE_FRONT = "true_front.csv"
 COLUMNS = ("generation", "path", "arch", "accuracy", "loss", "params", "macs", "latency", "truth")
 GENERATION_COLUMNS = (
     "generation",
@@ -41,15 +38,15 @@ class Archive:
 
     def __init__(self, folder: Path, objectives: Objectives) -> None:
         self.file, self.objectives = folder / ARCHIVE, objectives
-        self.rows: dict[SupernetPath, Row] = {}
+        self.rows: dict[ArchPath, Row] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __contains__(self, path: SupernetPath) -> bool:
+    def __contains__(self, path: ArchPath) -> bool:
         return path in self.rows
 
-    def add(self, generation: int, scored: Sequence[tuple[SupernetPath, Row]]) -> None:
+    def add(self, generation: int, scored: Sequence[tuple[ArchPath, Row]]) -> None:
         """Append networks to the file, then keep them."""
         rows = [(path, {"generation": generation, "path": format_path(path), **row}) for path, row in scored]
         append_rows(self.file, COLUMNS, [row for _, row in rows])
@@ -57,7 +54,7 @@ class Archive:
             os.fsync(written.fileno())  # the checkpoint that comes after it is synced too
         self.rows.update(rows)
 
-    def values(self, paths: Sequence[SupernetPath] | None = None) -> NDArray[np.float64]:
+    def values(self, paths: Sequence[ArchPath] | None = None) -> NDArray[np.float64]:
         """Minimised values (n, K) of some networks, or of all."""
         rows = list(self.rows.values()) if paths is None else [self.rows[path] for path in paths]
         if not rows:

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from src.checkpoint import AtomicCheckpointIO, checkpoint_path, read_checkpoint
-from src.errors import UsageError
-from src.objectives import front, hypervolume
-from src.progress import progress
-from src.run_folder import append_rows, cut_back
+from src.analysis.pareto import front, hypervolume
+from src.runtime.checkpoint import AtomicCheckpointIO, checkpoint_path, read_checkpoint
+from src.runtime.errors import UsageError
+from src.runtime.interrupts import Stop
+from src.runtime.progress import progress
+from src.runtime.run_folder import GENERATIONS, append_rows, cut_back
 from src.searchers.searcher import Searcher
-from src.searching.archive import GENERATION_COLUMNS, GENERATIONS, Archive, Row
-from src.searching.sources import Source
+from src.searching.archive import GENERATION_COLUMNS, Archive, Row
+from src.searching.sources import ScoreProvider
 from src.searching.true_front import TrueFront
-from src.signals import Stop
-from src.supernet.path import Path as SupernetPath
+from src.supernet.path import ArchPath
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Search:
     """The parts of a search and where it stands."""
 
     folder: Path
-    source: Source
+    source: ScoreProvider
     searcher: Searcher
     archive: Archive
     budget: SearchBudget
@@ -89,9 +89,9 @@ class Search:
         self._log(len(new))
         self.save()
 
-    def _affordable(self, asked: Sequence[SupernetPath]) -> list[SupernetPath]:
+    def _affordable(self, asked: Sequence[ArchPath]) -> list[ArchPath]:
         """The first of the asked paths, as many as the budget has room for."""
-        room, new, told = self.budget.models - len(self.archive), set[SupernetPath](), list[SupernetPath]()
+        room, new, told = self.budget.models - len(self.archive), set[ArchPath](), list[ArchPath]()
         for path in asked:
             if path not in self.archive:
                 new.add(path)
@@ -100,7 +100,7 @@ class Search:
             told.append(path)
         return told
 
-    def _scored(self, paths: Sequence[SupernetPath], tick: Callable[[], object]) -> list[tuple[SupernetPath, Row]]:
+    def _scored(self, paths: Sequence[ArchPath], tick: Callable[[], object]) -> list[tuple[ArchPath, Row]]:
         """(path, row) in the order asked for."""
         found = {}
         for path, accuracy, loss in self.source.scores(paths):
@@ -108,10 +108,14 @@ class Search:
             tick()
         return [(path, self._costs(path) | found[path]) for path in paths]
 
-    def _costs(self, path: SupernetPath) -> dict[str, Any]:
+    def _costs(self, path: ArchPath) -> dict[str, Any]:
         space, arch = self.source.space, self.source.space.format(path)
         latency = self.searcher.objectives.costs.get("latency")
-        costs = {"arch": arch, **space.costs(path, self.source.given)._asdict(), "truth": self.source.truth.get(arch)}
+        costs = {
+            "arch": arch,
+            **space.costs(path, self.source.input_spec)._asdict(),
+            "truth": self.source.truth.get(arch),
+        }
         return costs | {"latency": latency(path) if latency else None}
 
     def _log(self, new: int) -> None:

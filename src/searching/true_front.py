@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from src.limits import FeasiblePaths
-from src.objectives import Objectives, front, hypervolume
+from src.analysis.pareto import between, front, hypervolume
 from src.search_spaces.space import SearchSpace
-from src.supernet.path import Path
+from src.searchers.limits import FeasiblePaths
+from src.searchers.objectives import Objectives
+from src.supernet.path import ArchPath
 
 
 class TrueFront:
@@ -34,7 +35,7 @@ class TrueFront:
         self.paths = [paths[i] for i in front(values)]
         self.hypervolume = hypervolume(self._scaled(self._values(self.paths)))
 
-    def share(self, paths: Sequence[Path]) -> float | None:
+    def share(self, paths: Sequence[ArchPath]) -> float | None:
         """Hypervolume of these networks by their truth over that of the true front; 1 if they hold it.
 
         None if nothing can be said: the true front is a single corner, or none of the networks is known.
@@ -57,7 +58,7 @@ class TrueFront:
         """What shares are of, as plain values: the bounds of the minimised objectives, and the whole hypervolume."""
         return {"low": self.low.tolist(), "high": self.high.tolist(), "hypervolume": self.hypervolume}
 
-    def _values(self, paths: Sequence[Path]) -> NDArray[np.float64]:
+    def _values(self, paths: Sequence[ArchPath]) -> NDArray[np.float64]:
         """Minimised (n, K)."""
         columns = [
             [-self.truth[self.space.format(path)] for path in paths]
@@ -69,8 +70,3 @@ class TrueFront:
 
     def _scaled(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         return between(values, self.low, self.high)
-
-
-def between(values: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values (n, K) with `low` at 0 and `high` at 1; an objective of one value only counts as its best."""
-    return (values - low) / np.where(high > low, high - low, 1.0)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
-from src.errors import UsageError
+from src.runtime.errors import UsageError
 
 
 class BatchNorm(nn.BatchNorm2d):

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from src.devices import move
-from src.supernet.path import Entry, Path, Route
+from src.runtime.devices import move
+from src.supernet.path import ArchPath, Entry, Route
 
 
 class ChoiceBlock(nn.Module):
@@ -90,7 +90,7 @@ class ChoiceBlock(nn.Module):
         assert isinstance(chosen, nn.ModuleList)
         return chosen[choice]
 
-    def operation_on(self, path: Path, layer: int) -> nn.Module:
+    def operation_on(self, path: ArchPath, layer: int) -> nn.Module:
         """The module that a path runs in this block, which is that of `layer`."""
         return self.operation(path[layer], [path[earlier] for earlier in self.before])
 
@@ -129,7 +129,7 @@ class Routing(NamedTuple):
     """(L, m, m): path k's choice as a vector."""
 
 
-def routing_of(paths: Sequence[Path], device: torch.device, dtype: torch.dtype) -> Routing:
+def routing_of(paths: Sequence[ArchPath], device: torch.device, dtype: torch.dtype) -> Routing:
     """Of m paths, in each layer of which every choice occurs once."""
     choices = torch.tensor(paths).t().contiguous()
     one_hot = F.one_hot(choices, len(paths)).to(dtype)

@@ -13,12 +13,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from src.budget import Budget
-from src.devices import move
-from src.errors import UsageError, unknown
-from src.supernet.cell import CellNet
+from src.runtime.devices import move
+from src.runtime.errors import UsageError, unknown
+from src.supernet.cells import CellNet
 from src.supernet.choice import ChoiceBlock
-from src.supernet.net import Supernet
+from src.supernet.layerwise import Supernet
 from src.supernet.path import Entry
 
 PREDECESSORS = ("previous", "true")
@@ -133,8 +132,8 @@ class InterChoice:
         """What a block of `channels` input channels gets; `sizes` of the earlier layers and its own."""
         return None
 
-    def split_step(self, budget: Budget) -> int | None:
-        """The supernet step before which the weights are split; None: never."""
+    def split_step(self, steps: int, epoch_steps: int) -> int | None:
+        """The supernet step, of `steps` in all, before which the weights are split; None: never."""
         return None
 
     def _before(self, net: Supernet | CellNet, layer: int) -> tuple[int, ...]:
@@ -201,18 +200,18 @@ class Split(InterChoice):
             raise UsageError("inter_choice=split needs inter_choice.epoch or inter_choice.fraction")
         self.epoch, self.fraction = epoch, fraction
 
-    def split_step(self, budget: Budget) -> int:
+    def split_step(self, steps: int, epoch_steps: int) -> int:
         """Rounded to the nearest step; at or beyond the end there is no split.
 
         Raises:
             UsageError: an epoch that the run never reaches.
         """
         if self.epoch is None:
-            return round((self.fraction or 0) * budget.steps)
-        step = round(self.epoch * budget.epoch_steps)
-        if step >= budget.steps:
+            return round((self.fraction or 0) * steps)
+        step = round(self.epoch * epoch_steps)
+        if step >= steps:
             raise UsageError(
-                f"inter_choice.epoch={self.epoch:g}: the run has {budget.epochs:g} epochs, so give less, or "
+                f"inter_choice.epoch={self.epoch:g}: the run has {steps / epoch_steps:g} epochs, so give less, or "
                 "inter_choice.fraction of them"
             )
         return step

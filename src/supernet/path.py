@@ -6,14 +6,13 @@ L layers, m choices of a layer.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from src.errors import UsageError
+from src.runtime.errors import UsageError
 
-Path = tuple[int, ...]
+ArchPath = tuple[int, ...]
 """One choice per layer, each in [0, m)."""
 
 Entry = int | torch.Tensor
@@ -21,18 +20,6 @@ Entry = int | torch.Tensor
 
 Route = tuple[Entry, ...]
 """One entry per layer. A path is a route of ints."""
-
-
-@dataclass(frozen=True)
-class Update:
-    """The routes whose gradients are summed before one optimizer step, taken at lr * lr_scale."""
-
-    routes: tuple[Route, ...]
-    lr_scale: float = 1.0
-
-
-Plan = list[Update]
-"""One supernet step: all the updates made on one mini-batch, in order."""
 
 
 def format_path(path: Iterable[int]) -> str:
@@ -51,7 +38,7 @@ def format_route(route: Route) -> str:
     return "-".join(entries)
 
 
-def parse_path(text: object) -> Path:
+def parse_path(text: object) -> ArchPath:
     """A path from `2-0-2`, from a list of ints, or from one int (a space of one layer).
 
     Raises:

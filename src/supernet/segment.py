@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from src.supernet.path import Path
+from src.supernet.path import ArchPath
 
 State = Any
 """What a segment hands to the next: a tensor or a tuple of tensors. The first takes images, the last gives logits.
@@ -21,9 +21,9 @@ class Segment(NamedTuple):
 
     depth: int
     """How many of a path's first choices decide what the segment hands on."""
-    run: Callable[[State, Path], State]
+    run: Callable[[State, ArchPath], State]
     """(state, path) -> state; of the path it reads the first `depth` choices alone."""
-    modules: Callable[[Path], list[nn.Module]]
+    modules: Callable[[ArchPath], list[nn.Module]]
     """What it runs on a path, for the batch norms in it."""
     is_block: bool = False
     """Whether it runs one choice block (of one cell)."""

@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from src.analysis.figures import save
-from src.analysis.similarity import channel_similarity, channel_similarity_to_first, choice_similarity
-from src.analysis.similarity_figures import (
+from src.analysis.report.figures import save
+from src.analysis.report.similarity_figures import (
     channel_matrices,
     channel_matrices_to_first,
     choice_matrices,
     choice_matrix,
 )
+from src.analysis.similarity import channel_similarity, channel_similarity_to_first, choice_similarity
 
 MEASURES: list[Callable[[Tensor], Tensor]] = [
     lambda features: choice_similarity(features)[0],

@@ -21,11 +21,11 @@ from src.benches.timing import Spread, noise
 from src.benches.turns import best_ratio, over
 from src.benches.way_process import Turn, _timed
 from src.benches.ways import Case, evenly_dealt, make_step
-from src.command import CONF, launch
+from src.datasets.input_spec import InputSpec
+from src.runtime.launch import CONF, launch
 from src.search_spaces.mini import Mini
-from src.search_spaces.space import Input
 
-SPACE, GIVEN = Mini(), Input(1, 10, 8)
+SPACE, GIVEN = Mini(), InputSpec(1, 10, 8)
 MINI = {"_target_": "src.search_spaces.mini.Mini"}
 
 

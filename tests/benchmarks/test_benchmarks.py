@@ -14,7 +14,8 @@ from src.analysis.ranking import kendall, split_half
 from src.benchmarks.nas_bench_201 import NasBench201
 from src.benchmarks.nas_bench_macro import NasBenchMacro
 from src.benchmarks.table import Table
-from src.errors import UsageError
+from src.ranking.ceiling import noise_ceiling
+from src.runtime.errors import UsageError
 from src.search_spaces.mini import Mini
 
 
@@ -102,7 +103,7 @@ def test_the_201_table_holds_three_data_sets(data: str, mean: float, best: float
     values = 100 * pd.Series(benchmark.accuracies())
     assert (round(values.mean(), 2), round(values.max(), 2)) == (mean, best)
     assert benchmark.validation() == {}
-    assert benchmark.ceiling(list(values.index)) is None
+    assert noise_ceiling(benchmark, list(values.index)) is None
 
 
 def test_an_unknown_data_set_is_refused() -> None:
@@ -112,11 +113,14 @@ def test_an_unknown_data_set_is_refused() -> None:
 
 def test_ceilings_of_the_public_tables(shared_data: Path) -> None:
     macro = NasBenchMacro(str(shared_data / "nas-bench-macro_cifar10.json"))
-    ceiling = macro.ceiling(list(macro.accuracies()))
+    ceiling = noise_ceiling(macro, list(macro.accuracies()))
     assert ceiling is not None
     assert ceiling == (pytest.approx(0.8964, abs=1e-4), "run against run")
     cells = NasBench201(str(shared_data / "nas_bench_201.csv"))
-    assert cells.ceiling(list(cells.accuracies())) == (pytest.approx(0.8919, abs=1e-4), "validation against test")
+    assert noise_ceiling(cells, list(cells.accuracies())) == (
+        pytest.approx(0.8919, abs=1e-4),
+        "validation against test",
+    )
 
 
 def test_parameters_of_macro_are_counts(shared_data: Path) -> None:
@@ -140,13 +144,13 @@ def test_ceilings_of_scarce_tables(text: str, ceiling: tuple[float, str] | None,
     path = written(tmp_path / "t.csv", "arch,val,run_0,run_1\n" + text)
     table = Table("t", path, accuracy="val", validation="val", run_prefix="run_")
     archs = [*table.accuracies()]
-    assert table.ceiling([*archs, *archs, "unheard of"]) == ceiling
+    assert noise_ceiling(table, [*archs, *archs, "unheard of"]) == ceiling
 
 
 def test_half_of_the_networks_may_have_more_runs_than_the_others(tmp_path: Path) -> None:
     rows = ["00,1,1,1,1", "01,2,2,2,9", "02,3,3,3,", "03,4,4,4,"]
     path = written(tmp_path / "t.csv", "\n".join(["arch,accuracy,run_0,run_1,run_2", *rows]))
-    assert Table("t", path, run_prefix="run_").ceiling(["00", "01", "02", "03"]) == (1.0, "run against run")
+    assert noise_ceiling(Table("t", path, run_prefix="run_"), ["00", "01", "02", "03"]) == (1.0, "run against run")
 
 
 def test_the_ground_truth_of_mini_can_be_trusted_and_is_more_than_a_count_of_parameters() -> None:
@@ -157,7 +161,7 @@ def test_the_ground_truth_of_mini_can_be_trusted_and_is_more_than_a_count_of_par
     params = [space.costs(space.parse(arch)).params for arch in truth]
     by_params = kendall(params, list(truth.values()), resamples=10).value
     assert table.params() == dict(zip(truth, params, strict=True))
-    assert table.ceiling(list(truth)) == (repeated, "run against run")
+    assert noise_ceiling(table, list(truth)) == (repeated, "run against run")
     assert repeated >= 0.75
     assert by_params <= 0.55
     assert by_params <= repeated - 0.15

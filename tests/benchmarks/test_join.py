@@ -12,7 +12,7 @@ import pytest
 from src.benchmarks.join import match, read_predictions
 from src.benchmarks.nas_bench_201 import NasBench201 as Cells
 from src.benchmarks.table import Table
-from src.errors import UsageError
+from src.runtime.errors import UsageError
 from src.search_spaces.mini import Mini
 from src.search_spaces.nas_bench_201 import NasBench201
 from src.search_spaces.nas_bench_macro import NasBenchMacro

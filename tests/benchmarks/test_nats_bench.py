@@ -10,7 +10,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from src.benchmarks.nats_bench import NatsBench
-from src.errors import UsageError
+from src.ranking.ceiling import noise_ceiling
+from src.runtime.errors import UsageError
 from src.search_spaces.nas_bench_201 import NasBench201
 from tests.benchmarks.nats_files import Trainings, write_nats
 
@@ -57,9 +58,9 @@ def test_other_data_sets_have_test_and_validation_apart(data: str, below: float,
 
 
 def test_the_ceiling_takes_networks_of_two_runs_and_more(folder: str) -> None:
-    ceiling = NatsBench(folder).ceiling(ARCHS)
+    ceiling = noise_ceiling(NatsBench(folder), ARCHS)
     assert ceiling == (1.0, "run against run")
-    alone = NatsBench(folder).ceiling([ARCHS[0], ARCHS[2]])
+    alone = noise_ceiling(NatsBench(folder), [ARCHS[0], ARCHS[2]])
     assert alone == (1.0, "validation against test")
 
 

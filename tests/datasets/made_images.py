@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.errors import UsageError
+from src.runtime.errors import UsageError
 
 CLASSES = ("cat", "dog", "owl")
 

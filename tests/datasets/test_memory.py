@@ -10,7 +10,8 @@ from src.datasets.augment import ShiftFlip
 from src.datasets.dataset import Batch, channel_statistics
 from src.datasets.digits import Digits
 from src.datasets.memory import MemoryDataset
-from src.datasets.stream import Stream, mix
+from src.datasets.stream import Stream
+from src.runtime.seeds import mix
 from tests.datasets.made_images import refusal
 
 CPU = torch.device("cpu")

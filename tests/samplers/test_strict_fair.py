@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from src.errors import UsageError
+from src.runtime.errors import UsageError
 from src.samplers.sampler import Sampler
 from src.samplers.strict_fair import StrictFair
-from src.tally import Counts
+from src.training.counts import Counts
 
 IRREGULAR = (3, 2, 4, 3)
 

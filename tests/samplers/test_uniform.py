@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from src.errors import UsageError
+from src.runtime.errors import UsageError
 from src.samplers.fixed import Fixed
 from src.samplers.one_shot import OneShot
 from src.samplers.uniform import Uniform
-from src.tally import Counts
+from src.training.counts import Counts
 
 
 def test_spos_counts_have_the_mean_and_variance_of_equation_1() -> None:

@@ -1,22 +1,23 @@
 """Every space, with an input that is small enough for a real forward."""
 
+from src.datasets.input_spec import InputSpec
 from src.search_spaces.mini import Mini
 from src.search_spaces.mobilenet import MobileNetA, MobileNetB, Proxyless
 from src.search_spaces.nas_bench_201 import NasBench201
 from src.search_spaces.nas_bench_macro import NasBenchMacro
-from src.search_spaces.space import Input, SearchSpace
+from src.search_spaces.space import SearchSpace
 
-SPACES: dict[str, tuple[SearchSpace, Input]] = {
-    "mini": (Mini(), Input(1, 10, 8)),
-    "mini at odd sizes": (Mini(strides=(2, 1, 2, 1, 1)), Input(3, 7, 11)),
-    "mobilenet_a": (MobileNetA(), Input(3, 10, 64)),
-    "mobilenet_b": (MobileNetB(stem_stride=1, strides=(1, 2, 2, 1, 2, 1)), Input(3, 10, 31)),
-    "proxyless": (Proxyless(), Input(3, 10, 48)),
-    "nas_bench_201": (NasBench201(), Input(3, 10, 16)),
+SPACES: dict[str, tuple[SearchSpace, InputSpec]] = {
+    "mini": (Mini(), InputSpec(1, 10, 8)),
+    "mini at odd sizes": (Mini(strides=(2, 1, 2, 1, 1)), InputSpec(3, 7, 11)),
+    "mobilenet_a": (MobileNetA(), InputSpec(3, 10, 64)),
+    "mobilenet_b": (MobileNetB(stem_stride=1, strides=(1, 2, 2, 1, 2, 1)), InputSpec(3, 10, 31)),
+    "proxyless": (Proxyless(), InputSpec(3, 10, 48)),
+    "nas_bench_201": (NasBench201(), InputSpec(3, 10, 16)),
     "nas_bench_201 of PA&DA": (
         NasBench201(affine=False, fixed_affine=False, running_stats=False, conv_bias=True),
-        Input(1, 100, 12),
+        InputSpec(1, 100, 12),
     ),
-    "nas_bench_201 conv_only": (NasBench201(subset="conv_only", cells=1), Input(3, 10, 8)),
-    "nas_bench_macro": (NasBenchMacro(), Input(3, 10, 32)),
+    "nas_bench_201 conv_only": (NasBench201(subset="conv_only", cells=1), InputSpec(3, 10, 8)),
+    "nas_bench_macro": (NasBenchMacro(), InputSpec(3, 10, 32)),
 }

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from src.errors import UsageError
+from src.runtime.errors import UsageError
 from src.search_spaces.cell_arch import expression, first_paths, format_cell, parse_cell
 from src.search_spaces.nas_bench_201 import OPS, SUBSETS
-from src.supernet.cell import run_graph
+from src.supernet.cells import run_graph
 
 # Stand-ins for the operations: numbers differ where functions do, and zero stays zero.
 STAND_INS = {

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from src.description import describe
-from src.errors import UsageError
+from src.datasets.input_spec import InputSpec
+from src.runtime.errors import UsageError
 from src.search_spaces.mobilenet import MobileNet, MobileNetA, MobileNetB, Proxyless
-from src.search_spaces.space import Input
+from src.search_spaces.summary import describe
 
 # Inter-choice weights, table 4: the supernet of FairNAS (b) at 100 classes.
 TABLE_4 = [
@@ -20,7 +20,7 @@ TABLE_4 = [
 
 
 def test_supernet_b_layer_by_layer() -> None:
-    found = describe(MobileNetB(), Input(3, 100, 224), [])["supernet"]
+    found = describe(MobileNetB(), InputSpec(3, 100, 224), [])["supernet"]
     assert found["params"] == 14_839_700
     assert [part["params"] for part in found["parts"]] == TABLE_4
     assert [part["part"] for part in found["parts"]] == ["stem", *(f"layer {i}" for i in range(19)), "tail"]
@@ -83,17 +83,17 @@ def test_small_images_are_refused_with_settings_that_work(size: int) -> None:
     settings = dict(word.split("=") for word in str(refused.value).split() if word.startswith("search_space."))
     strides = [int(s) for s in settings["search_space.strides"].strip("[]").split(",")]
     space = MobileNetA(stem_stride=int(settings["search_space.stem_stride"]), strides=strides)
-    space.check_input(Input(3, 10, size))
+    space.check_input(InputSpec(3, 10, size))
 
 
 def test_the_line_for_32_px() -> None:
     with pytest.raises(UsageError, match=r"set search_space.stem_stride=1 search_space.strides=\[1,2,2,1,2,1\]$"):
-        MobileNetB().costs((0,) * 19, Input(3, 10, 32))
+        MobileNetB().costs((0,) * 19, InputSpec(3, 10, 32))
 
 
 def test_one_pixel_fits_nothing() -> None:
     with pytest.raises(UsageError, match="image_size=1 is too small for mobilenet_b: give 2 or more"):
-        MobileNetB().check_input(Input(3, 10, 1))
+        MobileNetB().check_input(InputSpec(3, 10, 1))
 
 
 @pytest.mark.parametrize("settings", [{"stem_stride": 3}, {"strides": (2, 2)}, {"strides": (2, 2, 2, 1, 2, 4)}])

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from src.description import describe
-from src.errors import UsageError
+from src.datasets.input_spec import InputSpec
+from src.runtime.errors import UsageError
 from src.search_spaces.nas_bench_201 import NasBench201
-from src.search_spaces.space import Input
+from src.search_spaces.summary import describe
 
 INTER_CHOICE = {"cells": 2, "affine": False, "linear_transformer": True}
 PLAIN_SKIP = {"cells": 2, "affine": False}
@@ -139,4 +139,4 @@ def test_wrong_settings_are_refused(settings: dict[str, object], line: str) -> N
 @pytest.mark.parametrize("size", [4, 6, 30])
 def test_sizes_that_cannot_be_halved_twice_are_refused(size: int) -> None:
     with pytest.raises(UsageError, match="give a multiple of 4, 8 or more"):
-        NasBench201().check_input(Input(3, 10, size))
+        NasBench201().check_input(InputSpec(3, 10, size))

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from src.errors import UsageError
+from src.datasets.input_spec import InputSpec
+from src.runtime.errors import UsageError
 from src.search_spaces.nas_bench_macro import NasBenchMacro
-from src.search_spaces.space import Input
 
 
 @pytest.fixture(scope="module")
@@ -71,5 +71,5 @@ def test_wrong_strings_are_refused(space: NasBenchMacro, text: object) -> None:
 def test_small_images_are_refused_with_strides_that_work() -> None:
     with pytest.raises(UsageError, match=r"set search_space.strides=\[1,1,2\]$"):
         NasBenchMacro().build(1, 10, 8)
-    NasBenchMacro(strides=(1, 1, 2)).check_input(Input(1, 10, 8))
-    NasBenchMacro().check_input(Input(3, 10, 16))
+    NasBenchMacro(strides=(1, 1, 2)).check_input(InputSpec(1, 10, 8))
+    NasBenchMacro().check_input(InputSpec(3, 10, 16))

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from src.errors import UsageError
+from src.runtime.errors import UsageError
 from src.search_spaces.space import SearchSpace
 from src.supernet.batch_norm import BatchNorm, set_ghost_batch
-from src.supernet.cell import FixedCell, Reduction
-from src.supernet.path import Path, format_path
+from src.supernet.cells import FixedCell, Reduction
+from src.supernet.path import ArchPath, format_path
 from tests.search_spaces.examples import SPACES
 
 
@@ -20,27 +20,27 @@ def space(request: pytest.FixtureRequest) -> SearchSpace:
 @pytest.fixture
 def supernet(space: SearchSpace) -> nn.Module:
     torch.manual_seed(0)
-    net = space.build(*given(space)).train()
+    net = space.build(*input_spec(space)).train()
     with torch.no_grad():
         for path in sampled(space):
             net(images(space), path)  # moves the statistics away from 0 and 1
     return net.eval()
 
 
-def given(space: SearchSpace) -> tuple[int, int, int]:
+def input_spec(space: SearchSpace) -> tuple[int, int, int]:
     return next(found for candidate, found in SPACES.values() if candidate is space)
 
 
 def images(space: SearchSpace) -> Tensor:
-    in_channels, _, image_size = given(space)
+    in_channels, _, image_size = input_spec(space)
     return torch.randn(2, in_channels, image_size, image_size, generator=torch.Generator().manual_seed(1))
 
 
-def sampled(space: SearchSpace, count: int = 3) -> list[Path]:
+def sampled(space: SearchSpace, count: int = 3) -> list[ArchPath]:
     return space.sample_distinct(count, torch.Generator().manual_seed(2))
 
 
-def copy_weights(supernet: nn.Module, alone: nn.Module, path: Path) -> None:
+def copy_weights(supernet: nn.Module, alone: nn.Module, path: ArchPath) -> None:
     """Give a stand-alone network the weights and statistics of its path."""
     shared = [iter(supernet.choice_modules(layer, choice)) for layer, choice in enumerate(path)]  # type: ignore[operator]
     stem, body, tail = alone.children()
@@ -59,7 +59,7 @@ def copy_weights(supernet: nn.Module, alone: nn.Module, path: Path) -> None:
 @torch.no_grad()
 def test_a_path_of_the_supernet_is_its_stand_alone_network(space: SearchSpace, supernet: nn.Module) -> None:
     for path in sampled(space):
-        alone = space.build_path(path, *given(space)).eval()
+        alone = space.build_path(path, *input_spec(space)).eval()
         copy_weights(supernet, alone, path)
         assert torch.equal(supernet(images(space), path), alone(images(space)))
 

@@ -1,6 +1,6 @@
 import pytest
 
-from src.errors import UsageError
+from src.runtime.errors import UsageError
 from src.search_spaces.stages import LayerShape, check_sequence, final_size, layer_shapes, suited
 
 MOBILE = (2, 2, 2, 2, 1, 2, 1)

@@ -73,8 +73,8 @@ def test_advantages_are_those_of_a_reward_at_the_end() -> None:
 
 
 def test_the_reward_of_mnasnet() -> None:
-    searcher = toy.make("mnasnet_rl", toy.task(), target=4.0)
+    searcher = toy.make("mnasnet_rl", toy.problem(), target=4.0)
     assert isinstance(searcher, MnasNetRl)
     values = np.array([[-0.8, 4.0], [-0.8, 8.0]])
     np.testing.assert_allclose(searcher.reward(values), [0.8, 0.8 * 2**-0.07])
-    assert toy.make("mnasnet_rl", toy.task()).target == pytest.approx((toy.MACS.low + toy.MACS.high) / 2)  # type: ignore[attr-defined]
+    assert toy.make("mnasnet_rl", toy.problem()).target == pytest.approx((toy.MACS.low + toy.MACS.high) / 2)  # type: ignore[attr-defined]

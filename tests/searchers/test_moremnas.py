@@ -3,15 +3,15 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from src.limits import Additive
 from src.searchers.controller import Controller
+from src.searchers.limits import Additive
 from src.searchers.moremnas import MoreMnas
 from src.searchers.mutation import Mutation, Prior, Roulette, Uniform
 from tests.searchers import toy
 
 
 def test_branches_come_as_often_as_the_paper_says() -> None:
-    searcher = toy.make("moremnas", toy.task())
+    searcher = toy.make("moremnas", toy.problem())
     assert isinstance(searcher, MoreMnas)
     toy.generation(searcher)
     draws = 4000
@@ -22,13 +22,13 @@ def test_branches_come_as_often_as_the_paper_says() -> None:
 
 
 def test_nsga2_rl_mutates_by_the_controller_alone() -> None:
-    searcher = toy.make("nsga2_rl", toy.task())
+    searcher = toy.make("nsga2_rl", toy.problem())
     assert isinstance(searcher, MoreMnas)
     assert {type(searcher.mutation()) for _ in range(200)} == {Controller}
 
 
 def test_the_controller_learns_from_what_it_drew_alone() -> None:
-    searcher = toy.make("nsga2_rl", toy.task(), mutation_ratio=0.0)
+    searcher = toy.make("nsga2_rl", toy.problem(), mutation_ratio=0.0)
     assert isinstance(searcher, MoreMnas)
     before = {name: value.clone() for name, value in searcher.controller.policy.state_dict().items()}
     for _ in range(3):
@@ -37,7 +37,7 @@ def test_the_controller_learns_from_what_it_drew_alone() -> None:
 
 
 def test_what_a_limit_changed_is_not_the_controllers() -> None:
-    searcher = toy.make("nsga2_rl", toy.task(most=6.0), mutation_ratio=1.0, layer_probability=1.0)
+    searcher = toy.make("nsga2_rl", toy.problem(most=6.0), mutation_ratio=1.0, layer_probability=1.0)
     assert isinstance(searcher, MoreMnas)
     toy.generation(searcher)
     children = searcher.ask()

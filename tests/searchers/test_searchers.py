@@ -7,39 +7,39 @@ from typing import Any
 import numpy as np
 import pytest
 
-from src.errors import UsageError
-from src.objectives import hypervolume
-from src.supernet.path import Path
+from src.analysis.pareto import hypervolume
+from src.runtime.errors import UsageError
+from src.supernet.path import ArchPath
 from tests.searchers import toy
 
 
 @pytest.mark.parametrize("name", toy.NAMES)
 def test_asks_within_the_limits_alone(name: str) -> None:
-    searcher = toy.make(name, toy.task(most=7.0), population=16)
+    searcher = toy.make(name, toy.problem(most=7.0), population=16)
     for _ in range(5):
         assert all(toy.MACS(path) <= 7 for path in toy.generation(searcher))
 
 
 @pytest.mark.parametrize("name", [name for name in toy.NAMES if name != "mnasnet_rl"])
 def test_asks_for_every_path_once_at_most(name: str) -> None:
-    searcher = toy.make(name, toy.task(), population=16)
+    searcher = toy.make(name, toy.problem(), population=16)
     asked = [path for _ in range(12) for path in toy.generation(searcher)]
     assert len(asked) == len(set(asked)) > 100
 
 
 @pytest.mark.parametrize("name", toy.NAMES)
 def test_goes_on_from_its_state_as_if_nothing_had_happened(name: str) -> None:
-    searcher = toy.make(name, toy.task(), population=16)
+    searcher = toy.make(name, toy.problem(), population=16)
     for _ in range(3):
         toy.generation(searcher)
-    again = toy.make(name, toy.task(), population=16)
+    again = toy.make(name, toy.problem(), population=16)
     again.load_state_dict(searcher.state_dict())
     assert [toy.generation(again) for _ in range(3)] == [toy.generation(searcher) for _ in range(3)]
 
 
 @pytest.mark.parametrize("name", toy.NAMES)
 def test_seeds_differ_and_repeat(name: str) -> None:
-    asked = [toy.make(name, toy.task(seed), population=16).ask() for seed in (0, 0, 1)]
+    asked = [toy.make(name, toy.problem(seed), population=16).ask() for seed in (0, 0, 1)]
     assert asked[0] == asked[1] != asked[2]
 
 
@@ -51,20 +51,20 @@ def test_finds_more_of_a_known_front_than_random_search(name: str) -> None:
 
 
 def test_spos_evolution_finds_the_most_accurate_path_within_its_limit() -> None:
-    searcher = toy.make("spos_evolution", toy.task(most=8.0))
+    searcher = toy.make("spos_evolution", toy.problem(most=8.0))
     asked = [path for _ in range(14) for path in toy.generation(searcher)]
     best = max(toy.accuracy(path) for path in toy.every_path() if toy.MACS(path) <= 8)
     assert max(map(toy.accuracy, asked)) == best
 
 
 def test_a_space_that_is_used_up_is_asked_nothing_more() -> None:
-    searcher = toy.make("random_search", toy.task(most=2.0))
+    searcher = toy.make("random_search", toy.problem(most=2.0))
     assert len(toy.generation(searcher)) == 8  # the cheapest path, and one step in one of seven layers
     assert toy.generation(searcher) == []
 
 
 def test_random_search_comes_to_every_path_in_the_end() -> None:
-    searcher = toy.make("random_search", toy.task(most=4.0), population=50)
+    searcher = toy.make("random_search", toy.problem(most=4.0), population=50)
     asked = [path for _ in range(4) for path in toy.generation(searcher)]
     assert len(asked) == len(set(asked)) == sum(toy.MACS(path) <= 4 for path in toy.every_path())
 
@@ -75,8 +75,8 @@ def share_of_the_front(name: str, models: int) -> float:
 
 
 def _share(name: str, models: int, seed: int) -> float:
-    searcher = toy.make(name, toy.task(seed), population=40)
-    seen: list[Path] = []
+    searcher = toy.make(name, toy.problem(seed), population=40)
+    seen: list[ArchPath] = []
     while len(seen) < models:
         seen += toy.generation(searcher)
     true = toy.true_front()
@@ -104,4 +104,4 @@ def _share(name: str, models: int, seed: int) -> float:
 )
 def test_bad_settings_are_refused(name: str, changes: dict[str, Any], line: str) -> None:
     with pytest.raises(UsageError, match=line):
-        toy.make(name, toy.task(), **changes)
+        toy.make(name, toy.problem(), **changes)

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from src.errors import UsageError
-from src.objectives import front
-from src.run_folder import append_rows
-from src.search_spaces.space import Input
-from src.searching.archive import ARCHIVE, COLUMNS, GENERATIONS, Archive
+from src.analysis.pareto import front
+from src.datasets.input_spec import InputSpec
+from src.runtime.errors import UsageError
+from src.runtime.interrupts import Stop
+from src.runtime.run_folder import ARCHIVE, GENERATIONS, append_rows
+from src.searching.archive import COLUMNS, Archive
 from src.searching.loop import Search, SearchBudget
-from src.searching.sources import Source
-from src.signals import Stop
-from src.supernet.path import Path as SupernetPath
+from src.searching.sources import ScoreProvider
+from src.supernet.path import ArchPath
 from tests.searchers import toy
 from tests.searching.toy_space import ToySpace
 
@@ -32,10 +32,10 @@ class Scorer:
     """Knows the toy's accuracies, counts what it is asked, and may die in the middle of a generation."""
 
     def __init__(self, dies_after: int | None = None) -> None:
-        self.asked: list[SupernetPath] = []
+        self.asked: list[ArchPath] = []
         self.dies_after = dies_after
 
-    def __call__(self, paths: Sequence[SupernetPath]) -> Iterable[tuple[SupernetPath, float, float]]:
+    def __call__(self, paths: Sequence[ArchPath]) -> Iterable[tuple[ArchPath, float, float]]:
         for path in reversed(paths):
             self.asked.append(path)
             if len(self.asked) == self.dies_after:
@@ -47,9 +47,11 @@ def make_search(
     name: str, folder: Path, scorer: Scorer, budget: SearchBudget = BUDGET, most: float | None = None
 ) -> Search:
     folder.mkdir(exist_ok=True)
-    task = toy.task(most=most)
-    source = Source(ToySpace(), Input(1, 10, 8), scorer, {}, {})
-    search = Search(folder, source, toy.make(name, task, population=16), Archive(folder, task.objectives), budget, None)
+    problem = toy.problem(most=most)
+    source = ScoreProvider(ToySpace(), InputSpec(1, 10, 8), scorer, {}, {})
+    search = Search(
+        folder, source, toy.make(name, problem, population=16), Archive(folder, problem.objectives), budget, None
+    )
     search.take_back("last")
     return search
 
@@ -114,7 +116,7 @@ def test_a_signal_ends_it_after_a_generation(tmp_path: Path) -> None:
     stop = Stop()
 
     class Signalling(Scorer):
-        def __call__(self, paths: Sequence[SupernetPath]) -> Iterable[tuple[SupernetPath, float, float]]:
+        def __call__(self, paths: Sequence[ArchPath]) -> Iterable[tuple[ArchPath, float, float]]:
             stop.asked = True
             return super().__call__(paths)
 

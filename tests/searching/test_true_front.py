@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from src.limits import FeasiblePaths, Limit
-from src.objectives import make_objectives
+from src.searchers.limits import FeasiblePaths, Limit
+from src.searchers.objectives import make_objectives
 from src.searching.true_front import TrueFront
 from tests.searchers import toy
 from tests.searching.toy_space import ToySpace
@@ -49,6 +49,6 @@ def test_the_truth_stands_in_for_the_loss() -> None:
 
 def test_unknown_networks_say_nothing() -> None:
     known = TrueFront(
-        SPACE, {"0-0-0-0-0-0-0": 0.3, "1-0-0-0-0-0-0": 0.4}, FeasiblePaths(toy.SIZES), toy.task().objectives
+        SPACE, {"0-0-0-0-0-0-0": 0.3, "1-0-0-0-0-0-0": 0.4}, FeasiblePaths(toy.SIZES), toy.problem().objectives
     )
     assert known.share([(3, 2, 3, 3, 2, 3, 3)]) is None

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 from torch import nn
 
-from src.cost import Costs, CostTable, Part
-from src.search_spaces.space import Input, SearchSpace
-from src.supernet.path import Path
+from src.datasets.input_spec import InputSpec
+from src.search_spaces.costs import Costs, CostTable, Part
+from src.search_spaces.space import SearchSpace
+from src.supernet.path import ArchPath
 from tests.searchers import toy
 
 
 class ToySpace(SearchSpace):
-    name, sizes, reference, named = "toy", toy.SIZES, Input(1, 10, 8), {}
+    name, sizes, reference, named = "toy", toy.SIZES, InputSpec(1, 10, 8), {}
 
     def build(self, in_channels: int, num_classes: int, image_size: int) -> nn.Module:
         raise NotImplementedError
 
-    def build_path(self, path: Path, in_channels: int, num_classes: int, image_size: int) -> nn.Module:
+    def build_path(self, path: ArchPath, in_channels: int, num_classes: int, image_size: int) -> nn.Module:
         raise NotImplementedError
 
-    def parts(self, given: Input) -> list[Part]:
+    def parts(self, input_spec: InputSpec) -> list[Part]:
         raise NotImplementedError
 
-    def cost_table(self, given: Input) -> CostTable:
+    def cost_table(self, input_spec: InputSpec) -> CostTable:
         return CostTable(Costs(0, 1), tuple(tuple(Costs(1, int(c)) for c in layer) for layer in toy.MACS.choices))
 
-    def costs(self, path: Path, given: Input | None = None) -> Costs:
+    def costs(self, path: ArchPath, input_spec: InputSpec | None = None) -> Costs:
         return self.cost_table(self.reference)(path)
 
     def op_names(self, layer: int) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from src.run_folder import PROTOCOLS
+from src.runtime.run_folder import PROTOCOLS
 from src.search_spaces.mini import Mini
 from src.supernet.batch_norm import BatchNorm, set_ghost_batch, statistics
 

@@ -11,13 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from src.budget import Budget
-from src.errors import UsageError
-from src.optimizer import extend, parameter_groups
+from src.datasets.input_spec import InputSpec
+from src.runtime.errors import UsageError
 from src.search_spaces.mini import Mini
 from src.search_spaces.mobilenet import Proxyless
 from src.search_spaces.nas_bench_201 import NasBench201
-from src.search_spaces.space import Input, SearchSpace
+from src.search_spaces.space import SearchSpace
 from src.supernet.batch_norm import BatchNorm
 from src.supernet.inter_choice import (
     Attention,
@@ -34,26 +33,27 @@ from src.supernet.inter_choice import (
     tables,
 )
 from src.supernet.path import Route
+from src.training.optimizer import extend, parameter_groups
 from tests.search_spaces.examples import SPACES
 
 CELLS = NasBench201(cells=1)
-SMALL: dict[str, tuple[SearchSpace, Input]] = {
-    "mini": (Mini(), Input(1, 10, 8)),
-    "proxyless": (Proxyless(channels=(4, 4, 6, 6, 8, 8)), Input(3, 10, 48)),
-    "nas_bench_201": (CELLS, Input(3, 10, 8)),
+SMALL: dict[str, tuple[SearchSpace, InputSpec]] = {
+    "mini": (Mini(), InputSpec(1, 10, 8)),
+    "proxyless": (Proxyless(channels=(4, 4, 6, 6, 8, 8)), InputSpec(3, 10, 48)),
+    "nas_bench_201": (CELLS, InputSpec(3, 10, 8)),
 }
 
 
-def make(space: SearchSpace, given: Input, inter_choice: InterChoice) -> nn.Module:
+def make(space: SearchSpace, input_spec: InputSpec, inter_choice: InterChoice) -> nn.Module:
     torch.manual_seed(0)
-    net = space.build(*given).double()
-    inter_choice.attach(net, images(given)[:2])
+    net = space.build(*input_spec).double()
+    inter_choice.attach(net, images(input_spec)[:2])
     return net.double()
 
 
-def images(given: Input, count: int = 6) -> torch.Tensor:
+def images(input_spec: InputSpec, count: int = 6) -> torch.Tensor:
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(count, given.in_channels, *[given.image_size] * 2, generator=generator).double()
+    return torch.randn(count, input_spec.in_channels, *[input_spec.image_size] * 2, generator=generator).double()
 
 
 def routes(space: SearchSpace) -> list[Route]:
@@ -78,10 +78,10 @@ def fill(net: nn.Module) -> None:
     ids=lambda kind: repr(vars(kind)),
 )
 def test_zero_tables_change_nothing(name: str, kind: InterChoice) -> None:
-    space, given = SMALL[name]
-    plain, net = make(space, given, InterChoice()), make(space, given, kind)
+    space, input_spec = SMALL[name]
+    plain, net = make(space, input_spec, InterChoice()), make(space, input_spec, kind)
     for route in routes(space):
-        assert torch.equal(plain(images(given), route), net(images(given), route))
+        assert torch.equal(plain(images(input_spec), route), net(images(input_spec), route))
 
 
 @pytest.mark.parametrize(("name", "path"), [("mini", (0, 1, 2, 0, 1)), ("nas_bench_201", (3, 3, 1, 2, 3, 3))])
@@ -95,12 +95,12 @@ def test_filled_tables_change_outputs(name: str, path: Route, kind: InterChoice)
 @pytest.mark.parametrize("name", ["mobilenet_b", "proxyless", "nas_bench_macro"])
 def test_batch_norm_takes_every_bias_out_of_inverted_residuals(name: str) -> None:
     """A constant per channel, through a 1x1 convolution and a batch norm, is gone; what a residual carries on, too."""
-    space, given = SPACES[name]
-    plain, net = make(space, given, InterChoice()), make(space, given, Bias(1))
+    space, input_spec = SPACES[name]
+    plain, net = make(space, input_spec, InterChoice()), make(space, input_spec, Bias(1))
     fill(net)
     path, *_ = routes(space)
-    torch.testing.assert_close(plain(images(given), path), net(images(given), path), rtol=0, atol=1e-9)
-    net(images(given), path).square().sum().backward()
+    torch.testing.assert_close(plain(images(input_spec), path), net(images(input_spec), path), rtol=0, atol=1e-9)
+    net(images(input_spec), path).square().sum().backward()
     assert all(table.grad is None or table.grad.abs().max() < 1e-9 for table in tables(net))
 
 
@@ -109,38 +109,38 @@ def test_batch_norm_takes_every_bias_out_of_inverted_residuals(name: str) -> Non
 def test_a_split_changes_no_output(name: str, predecessors: str) -> None:
     if name.startswith("mobilenet") and predecessors == "true":
         pytest.skip("in a row, both are the same")
-    space, given = SPACES[name]
-    net = make(space, given, Split(predecessors=predecessors))
+    space, input_spec = SPACES[name]
+    net = make(space, input_spec, Split(predecessors=predecessors))
     trained = copy.deepcopy(net)
     split_weights(net)
     assert is_split(net)
     assert not is_split(trained)
     path, *_ = routes(space)
     for mode in (True, False):
-        assert torch.equal(trained.train(mode)(images(given), path), net.train(mode)(images(given), path))
+        assert torch.equal(trained.train(mode)(images(input_spec), path), net.train(mode)(images(input_spec), path))
 
 
 @pytest.mark.parametrize("name", ["mini", "nas_bench_201"])
 def test_a_split_changes_no_weighted_output(name: str) -> None:
-    space, given = SMALL[name]
-    net = make(space, given, Split())
+    space, input_spec = SMALL[name]
+    net = make(space, input_spec, Split())
     *_, weighted = routes(space)
-    before = copy.deepcopy(net).eval()(images(given), weighted)
+    before = copy.deepcopy(net).eval()(images(input_spec), weighted)
     split_weights(net)
-    torch.testing.assert_close(net.eval()(images(given), weighted), before)
+    torch.testing.assert_close(net.eval()(images(input_spec), weighted), before)
 
 
 @pytest.mark.parametrize("kind", [Bias(2), SharedBias(2), Attention(1, hidden=True), Split()])
 def test_weights_on_one_choice_are_that_choice(kind: InterChoice) -> None:
-    space, given = SMALL["mini"]
-    net = make(space, given, kind)
+    space, input_spec = SMALL["mini"]
+    net = make(space, input_spec, kind)
     fill(net)
     if isinstance(kind, Split):
         split_weights(net)
         drift(net)
     path = (2, 0, 1, 2, 1)
     weighted = tuple(torch.eye(3).double()[choice] for choice in path)
-    torch.testing.assert_close(net.eval()(images(given), weighted), net(images(given), path))
+    torch.testing.assert_close(net.eval()(images(input_spec), weighted), net(images(input_spec), path))
 
 
 def drift(net: nn.Module) -> None:
@@ -162,9 +162,9 @@ def test_bias_tables_have_the_shapes_and_numbers_of_the_formula(depth: int) -> N
 
 
 def test_a_cell_has_a_table_for_each_edge_of_each_cell() -> None:
-    net = make(NasBench201(cells=2), Input(3, 10, 8), Bias(1))
+    net = make(NasBench201(cells=2), InputSpec(3, 10, 8), Bias(1))
     assert [tuple(table.shape) for table in tables(net)] == [(5, 5, c) for c in (16, 32, 64) for _ in range(2 * 5)]
-    true = make(NasBench201(cells=2), Input(3, 10, 8), Bias(1, "true"))
+    true = make(NasBench201(cells=2), InputSpec(3, 10, 8), Bias(1, "true"))
     assert [tuple(table.shape) for table in tables(true)][:3] == [(5, 5, 16), (5, 5, 16), (5, 5, 5, 16)]
 
 
@@ -179,8 +179,8 @@ def test_shared_bias_and_attention_have_the_numbers_of_the_formula() -> None:
 
 @pytest.mark.parametrize(("name", "predecessors"), [*itertools.product(SMALL, ["previous", "true"])])
 def test_a_split_has_the_parameters_of_the_formula(name: str, predecessors: str) -> None:
-    space, given = SMALL[name]
-    net = make(space, given, Split(predecessors=predecessors))
+    space, input_spec = SMALL[name]
+    net = make(space, input_spec, Split(predecessors=predecessors))
     before = count(net)
     added = sum(
         (math.prod(block.before_sizes) - 1) * count(block)
@@ -235,11 +235,11 @@ def any_gradient(module: nn.Module) -> bool:
 
 
 def test_copies_take_over_statistics_and_momentum() -> None:
-    given = SMALL["mini"][1]
+    input_spec = SMALL["mini"][1]
     net = make(*SMALL["mini"], Split())
     optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
     for path in ((1, 1, 1, 1, 1), (2, 2, 2, 2, 2)):
-        net(images(given), path).sum().backward()
+        net(images(input_spec), path).sum().backward()
     optimizer.step()
     pairs = split_weights(net)
     extend(optimizer, pairs)
@@ -301,12 +301,11 @@ def test_rows_that_no_route_looked_up_stay_where_they_are(make_optimizer: type[t
 
 
 def test_the_split_comes_after_an_epoch_or_a_share_of_the_budget() -> None:
-    budget = Budget(steps=100, epoch_steps=10, passes_per_step=1)
-    assert Split(fraction=0.7).split_step(budget) == 70
-    assert Split(epoch=2.5).split_step(budget) == 25
-    assert Bias().split_step(budget) is None
+    assert Split(fraction=0.7).split_step(100, 10) == 70
+    assert Split(epoch=2.5).split_step(100, 10) == 25
+    assert Bias().split_step(100, 10) is None
     with pytest.raises(UsageError, match="10 epochs"):
-        Split(epoch=10).split_step(budget)
+        Split(epoch=10).split_step(100, 10)
 
 
 @pytest.mark.parametrize(

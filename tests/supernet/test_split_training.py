@@ -11,13 +11,13 @@ import torch
 from torch import distributed, multiprocessing, nn
 from torch.nn import functional as F
 
-from src.optimizer import extend, parameter_groups
 from src.samplers.strict_fair import StrictFair
 from src.search_spaces.mini import Mini
-from src.step import StepSettings, SupernetStep
 from src.supernet.inter_choice import Split, copied_parameters, split_weights
-from src.supernet.path import Path as SupernetPath
-from tests.test_step import Loader, batches
+from src.supernet.path import ArchPath
+from src.training.optimizer import extend, parameter_groups
+from src.training.step import StepSettings, SupernetStep
+from tests.training.test_step import Loader, batches
 
 SPACE = Mini()
 
@@ -33,7 +33,7 @@ def sgd(net: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.SGD(parameter_groups(net, 1e-2, True, None), 0.05, momentum=0.9)
 
 
-def fit(net: nn.Module, steps: int, split_step: int, **settings: object) -> list[list[SupernetPath]]:
+def fit(net: nn.Module, steps: int, split_step: int, **settings: object) -> list[list[ArchPath]]:
     """Train by the real step; returns the paths of each step."""
     step = SupernetStep(net, StrictFair(SPACE.sizes), StepSettings(**settings), sgd, lambda _: 0.05, split_step)  # type: ignore[arg-type]
     planned = [StrictFair(SPACE.sizes)]

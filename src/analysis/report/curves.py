@@ -1,0 +1,79 @@
+"""The numbers behind the figures: what the runs of one method show together, mean over seeds. No drawing here.
+
+Accuracies are fractions in [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from src.analysis.fairness import equal_count_probability, worst_spread
+from src.analysis.report.runs import Run
+
+CURVE = ["step", "passes", "mean", "low", "high", "seeds"]
+
+
+def accuracy_curve(runs: Sequence[Run]) -> pd.DataFrame:
+    """Mean one-shot accuracy of a fixed set of paths over training: columns CURVE, a row per recorded step.
+
+    `mean` is over seeds; `low` and `high` lie one standard deviation over paths away (its mean over seeds), the
+    shades of FairNAS Figure 1. `seeds` is how many runs have got that far.
+    """
+    rows = [run.metrics.dropna(subset=["supernet/accuracy_mean"]) for run in runs]
+    steps = pd.concat(rows).astype(float).groupby("step") if any(map(len, rows)) else None
+    if steps is None:
+        return pd.DataFrame(columns=CURVE, dtype=float)
+    mean, spread = steps["supernet/accuracy_mean"].mean(), steps["supernet/accuracy_std"].mean()
+    passes = steps["train/backward_passes"].mean()
+    columns = {
+        "passes": passes,
+        "mean": mean,
+        "low": (mean - spread).clip(0, 1),
+        "high": (mean + spread).clip(0, 1),
+        "seeds": steps.size(),
+    }
+    return pd.DataFrame(columns).reset_index()[CURVE]
+
+
+def spread_curve(runs: Sequence[Run]) -> pd.DataFrame:
+    """Count spread of the least even layer over training: columns CURVE; low and high are the extremes over seeds."""
+    tables = [run_spread(run) for run in runs]
+    if not any(map(len, tables)):
+        return pd.DataFrame(columns=CURVE, dtype=float)
+    steps = pd.concat(tables).groupby("step")["spread"]
+    columns = {"mean": steps.mean(), "low": steps.min(), "high": steps.max(), "seeds": steps.size()}
+    return pd.DataFrame(columns).reset_index().reindex(columns=CURVE)
+
+
+def run_spread(run: Run) -> pd.DataFrame:
+    """One run's count spread, columns step, spread: from counts.csv, or from metrics.csv where that is missing."""
+    if len(run.counts):
+        return worst_spread(run.counts)
+    logged = run.metrics[["step", "fairness/count_spread"]].dropna().astype(float)
+    return logged.rename(columns={"fairness/count_spread": "spread"})
+
+
+def protocol_scores(run: Run, bn: str) -> pd.DataFrame:
+    """The run's rows of scores.csv under one batch-norm protocol."""
+    return run.scores[run.scores["bn"] == bn]
+
+
+def pooled_accuracies(runs: Sequence[Run], bn: str) -> list[float]:
+    """One-shot accuracies of all scored paths, the seeds' one after another."""
+    return [float(value) for run in runs for value in protocol_scores(run, bn)["accuracy"].dropna()]
+
+
+def scatter_points(runs: Sequence[Run], bn: str) -> pd.DataFrame:
+    """One row per architecture with a known truth: columns arch, accuracy (one-shot, mean over seeds), truth."""
+    tables = [table for run in runs if len(table := protocol_scores(run, bn).dropna(subset=["truth", "accuracy"]))]
+    if not tables:
+        return pd.DataFrame(columns=["arch", "accuracy", "truth"])
+    return pd.concat(tables).groupby("arch")[["accuracy", "truth"]].mean().reset_index()
+
+
+def lemma_curve(m: int, until: int = 120) -> pd.DataFrame:
+    """Lemma 1 for m choices: columns n (multiples of m up to `until`), f."""
+    n = list(range(m, until + 1, m))
+    return pd.DataFrame({"n": n, "f": [equal_count_probability(m, trials) for trials in n]})

@@ -1,0 +1,79 @@
+"""What the method of a run is called: its sampler, those of its settings that were varied, its inter-choice weights.
+
+`spos`, `strict_fair (irregular=pad)`, `spos, bias D=2`, `spos, split at 70 %`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from src.analysis.report.runs import Run
+
+WORDED = ("_target_", "depth", "fraction", "epoch")
+"""Keys of the section inter_choice that `kind` and `weights` speak of; others are named only where they vary."""
+
+_NAME = re.compile(r"(?P<sampler>[^ ,]+)(?P<settings> \(.*\))?(?:, (?P<weights>[^()]+))?")
+
+
+class Parts(NamedTuple):
+    """A method's name taken apart: `strict_fair`, ` (irregular=pad)`, `bias D=2`; the last two may be empty."""
+
+    sampler: str
+    settings: str
+    weights: str
+
+
+def parts(method: str) -> Parts:
+    """The inverse of `name`; a text that is no such name is all sampler."""
+    found = _NAME.fullmatch(method)
+    return Parts(*(part or "" for part in found.groups())) if found else Parts(method, "", "")
+
+
+def name(run: Run, settings: Sequence[str], weights: str) -> str:
+    """`settings` are `key=value` texts of the sampler, `weights` is "" where the runs do not differ in them."""
+    varied = f" ({', '.join(settings)})" if settings else ""
+    return run.sampler + varied + (f", {weights}" if weights else "")
+
+
+def without_weights(method: str) -> str:
+    """The same sampler, with the same settings, in a plain supernet: `spos` for `spos, bias D=2`."""
+    return "".join(parts(method)[:2])
+
+
+def kind(run: Run) -> str:
+    """`bias`, `shared bias`, `attention` or `split`; "" without inter-choice weights, as in runs older than these."""
+    return "" if run.inter_choice == "none" else re.sub(r"(_\d+)+$", "", run.inter_choice).replace("_", " ")
+
+
+def weights(run: Run) -> str:
+    """`bias D=2`, `split at 70 %`, `split at epoch 125`: from the values, so that option names do not matter."""
+    section = run.config.get("inter_choice") or {}
+    if kind(run) != "split":
+        return f"{kind(run)} D={section['depth']}" if kind(run) and section.get("depth") else kind(run)
+    if section.get("epoch") is not None:
+        return f"split at epoch {section['epoch']:g}"
+    return f"split at {100 * section['fraction']:g} %" if section.get("fraction") is not None else "split"
+
+
+def all_weights(runs: Iterable[Run]) -> dict[Run, str]:
+    """`weights` of each run, with the other settings of its section on which the runs of its kind differ."""
+    kinds: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        kinds[kind(run)].append(run)
+    return {
+        run: " ".join([weights(run), *_differing(_others(run), list(map(_others, members)))])
+        for members in kinds.values()
+        for run in members
+    }
+
+
+def _others(run: Run) -> dict[str, Any]:
+    section = (run.config.get("inter_choice") or {}) if kind(run) else {}
+    return {key: value for key, value in section.items() if key not in WORDED}
+
+
+def _differing(own: Mapping[str, Any], all_of_kind: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [f"{k}={own[k]}" for k in own if len({repr(section.get(k)) for section in all_of_kind}) > 1]

@@ -1,0 +1,79 @@
+"""The report of searches: table.csv (a row per search), table.md, figures and one page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from src.analysis.report import page
+from src.analysis.report.figures import save
+from src.analysis.report.search_figures import fronts_figure, shares_figure
+from src.analysis.report.searches import LABELS, SearchRun, budgets_of, compared, long_table
+from src.analysis.report.wording import markdown
+from src.runtime.run_folder import replace_file
+
+ABOUT = (
+    "Share of the true front's hypervolume that the front of a search dominates, measured by the truth, in percent; "
+    "means over seeds ± half of a 95 % t interval. Gain: percentage points over random search, paired by seed. "
+    "Networks are distinct ones that were scored; a searcher that proposes nothing new any more ends earlier."
+)
+TITLES = {
+    "shares": "Share of the true front against networks scored: means and 95 % intervals over seeds",
+    "fronts": "Fronts found with the first seed, by true accuracy, without the steep quarter at their lower end",
+}
+EVALUATORS = {
+    "truth": "Searchers see the benchmark's accuracies",
+    "scores": "Searchers see a supernet's scores; the truth judges what they find",
+    "supernet": "Searchers see a supernet's scores, made as they search; the truth judges what they find",
+}
+
+
+def write(runs: Sequence[SearchRun], commits: Mapping[str, int], out: Path) -> dict[str, Any]:
+    """The whole report; returns what it says as plain JSON values."""
+    out.mkdir(parents=True, exist_ok=True)
+    budgets = budgets_of(runs)
+    table = long_table(runs, budgets)
+    found = compared(table, budgets)
+    replace_file(out / "table.csv", table.to_csv(index=False, lineterminator="\n", float_format="%.6f"))
+    shown = {name: cells(found[found.evaluator == name], budgets) for name in found.evaluator.unique().tolist()}
+    text = [f"## {EVALUATORS[name]}\n\n{markdown(part)}\n" for name, part in shown.items()]
+    replace_file(out / "table.md", f"{ABOUT}\n\n" + "\n".join(text))
+    figures = {f"shares_{name}": shares_figure(_of(runs, name)) for name in shown}
+    figures |= {f"fronts_{name}": fronts_figure(_of(runs, name)) for name in shown}
+    drawn = [save(figure, out / "figures" / f"{name}.png") for name, figure in figures.items()]
+    body = [page.paragraph(ABOUT)]
+    for name, part in shown.items():
+        body += [page.heading(EVALUATORS[name]), page.table(part)]
+        body += [
+            page.card(TITLES[p.stem.split("_")[0]], page.picture(p, p.stem))
+            for p in drawn
+            if p.stem.endswith(f"_{name}")
+        ]
+    title = f"Searchers on {runs[0].result['search_space']}"
+    replace_file(out / "report.html", page.document(title, body, charts=False))
+    return {
+        "command": "report",
+        "runs": {"finished": len(runs)},
+        "commits": dict(commits),
+        "page": (out / "report.html").as_posix(),
+        "figures": [path.as_posix() for path in drawn],
+        "comparisons": {name: part.to_dict("records") for name, part in shown.items()},
+    }
+
+
+def _of(runs: Sequence[SearchRun], evaluator: str) -> list[SearchRun]:
+    return [run for run in runs if run.evaluator == evaluator]
+
+
+def cells(found: pd.DataFrame, budgets: Sequence[int]) -> pd.DataFrame:
+    """The comparison as texts."""
+    table = pd.DataFrame({"searcher": [LABELS.get(name, name) for name in found.searcher]})
+    table["seeds"] = found.seeds.to_numpy()
+    table["networks"] = [f"{value:,.0f}" for value in found.models]
+    for models in budgets:
+        table[f"% at {models:,}"] = [str(value) for value in found[f"at_{models}"]]
+    table["gain"] = ["" if value is None or pd.isna(value) else str(value) for value in found.gain]
+    return table

@@ -1,0 +1,221 @@
+"""Searches read back from their folders, and how searchers compare at equal numbers of networks scored.
+
+S seeds. Shares are of the true front's hypervolume, which a benchmark knows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from src.analysis.pareto import between, front, hypervolume
+from src.analysis.report.runs import read_config
+from src.runtime.errors import UsageError
+from src.runtime.run_folder import ARCHIVE, CONFIG, FRONT, GENERATIONS, RESULT, SOURCE, TRUE_FRONT, read_json
+from src.searchers.objectives import LEARNT
+
+BASELINE = "random_search"
+SIGNS = {"accuracy": -1}
+"""Of objectives as they are minimised."""
+LABELS = {
+    "moremnas": "MoreMNAS",
+    "nsga2": "NSGA-II",
+    "nsga2_rl": "NSGA-II, RL mutator",
+    "spos_evolution": "SPOS evolution",
+    "mnasnet_rl": "MnasNet RL",
+    "random_search": "random search",
+}
+COLOURS = dict(zip(LABELS, ("#0072B2", "#009E73", "#56B4E9", "#D55E00", "#CC79A7", "#7F7F7F"), strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class SearchRun:
+    """A finished search."""
+
+    folder: Path
+    searcher: str
+    evaluator: str
+    seed: int
+    result: dict[str, Any]
+    kind: str
+    """What must be the same for seeds of one searcher: its settings, the budget, who scored."""
+
+    @property
+    def generations(self) -> pd.DataFrame:
+        """generations.csv."""
+        return pd.read_csv(self.folder / GENERATIONS)
+
+    @property
+    def archive(self) -> pd.DataFrame:
+        """archive.csv."""
+        return pd.read_csv(self.folder / ARCHIVE, dtype={"arch": str})
+
+    @property
+    def front(self) -> pd.DataFrame:
+        """front.csv."""
+        return pd.read_csv(self.folder / FRONT, dtype={"arch": str})
+
+    @property
+    def true_front(self) -> pd.DataFrame:
+        """true_front.csv."""
+        return pd.read_csv(self.folder / TRUE_FRONT, dtype={"arch": str})
+
+    def share_at(self, models: int) -> float:
+        """By the first so many networks in the order in which they were scored; nan if there are fewer."""
+        archive = self._archive
+        if len(archive) < models:
+            return math.nan
+        names, scale = self.result["objectives"], self.result["true_front"]
+        seen = archive.iloc[:models]
+        chosen = seen.iloc[front(np.stack([SIGNS.get(n, 1) * seen[n].to_numpy(float) for n in names], 1))]
+        columns = [-chosen.truth if name in LEARNT else chosen[name] for name in names]
+        values = np.stack([column.to_numpy(float) for column in columns], 1)
+        scaled = between(values, np.array(scale["low"]), np.array(scale["high"]))
+        return hypervolume(scaled) / float(scale["hypervolume"])
+
+    @cached_property
+    def _archive(self) -> pd.DataFrame:
+        return self.archive
+
+
+def holds_only_searches(root: Path) -> bool:
+    """Whether there are searches below a folder, and no training runs."""
+    choices = [read_config(path).get("choices") or {} for path in root.rglob(CONFIG)]
+    return any("searcher" in each for each in choices) and not any("sampler" in each for each in choices)
+
+
+def find_searches(root: Path) -> list[SearchRun]:
+    """All finished searches below `root` whose true front is known.
+
+    Raises:
+        UsageError: there are none, they are of several spaces or objectives, or seeds of one searcher are not alike.
+    """
+    found = [run for path in sorted(root.rglob(CONFIG)) if (run := _load(path.parent)) is not None]
+    if not found:
+        raise UsageError(f"runs={root} holds no finished search of a space whose truth a benchmark knows")
+    for key in ("search_space", "objectives", "limit"):
+        kinds = {str(run.result[key]) for run in found}
+        if len(kinds) > 1:
+            raise UsageError(f"runs={root} mixes searches of {' and '.join(sorted(kinds))}: compare one kind at a time")
+    known: dict[tuple[str, str, int], SearchRun] = {}
+    for run in found:
+        twin = known.setdefault((run.searcher, run.evaluator, run.seed), run)
+        if twin is not run:
+            raise UsageError(
+                f"{twin.folder} and {run.folder} have one searcher, evaluator and seed: compare one of them"
+            )
+    for run in found:
+        other = next((o for o in found if (o.searcher, o.evaluator) == (run.searcher, run.evaluator)), run)
+        if other.kind != run.kind:
+            raise UsageError(
+                f"{other.folder} and {run.folder} are of one searcher under other settings, budgets or scores: "
+                "compare them apart"
+            )
+    return found
+
+
+def _load(folder: Path) -> SearchRun | None:
+    config, result = read_config(folder / CONFIG), read_json(folder / RESULT)
+    if "searcher" not in (config.get("choices") or {}) or not result or result.get("true_hypervolume") is None:
+        return None
+    for name in (ARCHIVE, FRONT, GENERATIONS, TRUE_FRONT):
+        if not (folder / name).is_file() or not (folder / name).stat().st_size:
+            raise UsageError(f"{folder} is damaged: its {name} is missing or empty; make the search again")
+    kind = {key: config.get(key) for key in ("searcher", "budget", "bn", "images", "calibration_images", "batch_size")}
+    kind |= {"source": read_json(folder / SOURCE)}
+    return SearchRun(folder, result["searcher"], result["evaluator"], int(result["seed"]), result, str(kind))
+
+
+def check_commits(runs: Sequence[SearchRun], mix: bool) -> dict[str, int]:
+    """How many searches were begun at each commit.
+
+    Raises:
+        UsageError: at several, and `mix` is false.
+    """
+    found = dict(Counter(str(run.result["commit"]) for run in runs))
+    if len(found) > 1 and not mix:
+        raise UsageError(f"the searches are of {len(found)} commits: make them again at one, or add mix_commits=true")
+    return found
+
+
+def budgets_of(runs: Sequence[SearchRun]) -> list[int]:
+    """Numbers of networks at which to compare: a quarter, a half and all of what the longest scored."""
+    most = max(run.result["models"] for run in runs)
+    return [math.ceil(most / 4), math.ceil(most / 2), most]
+
+
+def long_table(runs: Iterable[SearchRun], budgets: Sequence[int]) -> pd.DataFrame:
+    """A row per search."""
+    rows = [
+        {
+            "evaluator": run.evaluator,
+            "searcher": run.searcher,
+            "seed": run.seed,
+            "models": run.result["models"],
+            **{f"share_at_{models}": run.share_at(min(models, run.result["models"])) for models in budgets},
+            "front": run.result["front"],
+            "seconds": run.result["wall_seconds"],
+            "commit": run.result["commit"],
+        }
+        for run in runs
+    ]
+    return pd.DataFrame(rows).sort_values(["evaluator", "searcher", "seed"], ignore_index=True)
+
+
+def compared(table: pd.DataFrame, budgets: Sequence[int]) -> pd.DataFrame:
+    """A row per evaluator and searcher: mean shares with 95 % t intervals over seeds, and the gain over random search.
+
+    The gain is at the whole budget, paired by seed.
+    """
+    rows = []
+    for (evaluator, searcher), part in table.groupby(["evaluator", "searcher"], sort=False):
+        row: dict[str, Any] = {"evaluator": evaluator, "searcher": searcher, "seeds": len(part)}
+        row["models"] = float(part.models.mean())
+        for models in budgets:
+            row[f"at_{models}"] = Interval.of(part[f"share_at_{models}"])
+        row["gain"] = _gain(table[table.evaluator == evaluator], part, f"share_at_{budgets[-1]}")
+        rows.append(row)
+    found = pd.DataFrame(rows)
+    order = {name: i for i, name in enumerate(LABELS)}
+    return found.sort_values(["evaluator", "searcher"], key=lambda column: column.map(lambda v: order.get(v, v)))
+
+
+def _gain(everyone: pd.DataFrame, part: pd.DataFrame, column: str) -> Interval | None:
+    base = everyone[everyone.searcher == BASELINE].set_index("seed")[column]
+    own = part.set_index("seed")[column]
+    common = own.index.intersection(base.index)
+    if part.searcher.iloc[0] == BASELINE or not len(common):
+        return None
+    return Interval.of(own[common] - base[common])
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over seeds with its 95 % t interval; nan bounds for one seed."""
+
+    mean: float
+    low: float
+    high: float
+
+    @staticmethod
+    def of(values: Iterable[float]) -> Interval:
+        """Of the seeds' values."""
+        known = np.asarray(list(values), dtype=float)
+        half = math.nan
+        if len(known) > 1:
+            half = float(stats.t.ppf(0.975, len(known) - 1) * known.std(ddof=1) / math.sqrt(len(known)))
+        return Interval(float(known.mean()), float(known.mean()) - half, float(known.mean()) + half)
+
+    def __str__(self) -> str:
+        """In percent, with half of the interval's width."""
+        half = 100 * (self.high - self.mean)
+        return f"{100 * self.mean:.1f}" + ("" if math.isnan(half) else f" ± {half:.1f}")

@@ -1,0 +1,93 @@
+"""Names and colours of the methods, the same in every table, figure and page.
+
+The colours are Okabe and Ito's, which people with the common colour blindnesses can tell apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from src.analysis.report.methods import parts
+
+LABELS = {
+    "strict_fair": "Strict fairness",
+    "spos": "SPOS",
+    "ef": "EF",
+    "ef_scaled": "EF at lr/k",
+    "one_shot": "One-Shot",
+    "fixed": "Fixed path",
+}
+COLOURS = {
+    "strict_fair": "#0072B2",
+    "spos": "#D55E00",
+    "ef": "#009E73",
+    "ef_scaled": "#56B4E9",
+    "one_shot": "#CC79A7",
+    "fixed": "#7F7F7F",
+}
+WEIGHTS = {  # purples where something is added to an op's input, greens where its weights are copied
+    "bias": ("#AB8FDB", "#7E57C2", "#43268A"),
+    "shared bias": ("#C2569B", "#8E2A6B"),
+    "attention": ("#E69F00", "#A66F00"),
+    "split": ("#68BD97", "#1B9E77", "#005A43"),
+}
+SPARE = ("#E69F00", "#882255", "#44AA99", "#332288", "#999933", "#AA4499")
+LEMMA_COLOURS = ("#0072B2", "#D55E00", "#009E73")
+INK, GREY, GRID = "#1F2933", "#6B7785", "#E3E8EE"
+
+PROTOCOLS = {
+    "recalibrate": "batch-norm statistics recalibrated for every path",
+    "running": "the supernet's running batch-norm statistics as they are",
+    "batch": "batch-norm statistics of the batch at hand",
+    "adapt": "batch-norm statistics adapted by a few forward passes",
+}
+
+
+BASELINES = {
+    "params": "counting parameters",
+    "macs": "counting multiply-adds",
+    "working_layers": "counting working layers",
+    "ceiling": "noise ceiling",
+}
+
+
+def order(methods: Iterable[str]) -> list[str]:
+    """Methods as tables list them: known samplers first, strict fairness at the top, plain supernets before others."""
+    return sorted(methods, key=_rank)
+
+
+def _rank(method: str) -> tuple[int, str, str, int, list[int], str]:
+    """By sampler, its settings, kind of weights, and numbers in them by value: epoch 75 comes before epoch 125."""
+    sampler, settings, weights = parts(method)
+    known, kinds = list(LABELS), ["", *WEIGHTS]
+    place = known.index(sampler) if sampler in known else len(known)
+    kind = kinds.index(_kind(method)) if _kind(method) in kinds else len(kinds)
+    return place, sampler, settings, kind, [int(digits) for digits in re.findall(r"\d+", weights)], method
+
+
+def label(method: str) -> str:
+    """What a reader sees: `Strict fairness (irregular=pad)` for `strict_fair (irregular=pad)`."""
+    sampler = parts(method).sampler
+    return LABELS.get(sampler, sampler) + method.removeprefix(sampler)
+
+
+def baseline_label(name: str) -> str:
+    """`counting parameters` for `params`."""
+    return BASELINES.get(name, f"counting {name}".replace("_", " "))
+
+
+def colours(methods: Iterable[str]) -> dict[str, str]:
+    """A colour per method: a known sampler's own, a shade for each kind of weights, spare ones for newcomers.
+
+    Shades and spare colours go by the order of `methods`: give all of a comparison, even those without data.
+    """
+    shades = {kind: iter(each) for kind, each in WEIGHTS.items()}
+    spare = iter(SPARE * 10)
+    return {m: COLOURS.get(m) or next(shades.get(_kind(m), spare), None) or next(spare) for m in order(set(methods))}
+
+
+def _kind(method: str) -> str:
+    """`bias` of `spos, bias D=2`; weights of no known kind as they are called."""
+    weights = parts(method).weights
+    return next((kind for kind in WEIGHTS if weights.startswith(kind)), weights)

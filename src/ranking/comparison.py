@@ -1,0 +1,193 @@
+"""What scores are worth: held against a benchmark, beside what counting reaches and how well the truth repeats itself.
+
+n architectures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from src.analysis.improvement import improvement_curve, tau_of_best
+from src.analysis.report.figures import save, scatter
+from src.analysis.report.improvement_figures import improvement_and_tau, improvement_figure
+from src.analysis.report.selection import Selection, thinned
+from src.analysis.report.style import baseline_label
+from src.analysis.subsets import assess, truth_subsets
+from src.benchmarks.benchmark import Benchmark
+from src.benchmarks.join import Match, match, spellings
+from src.datasets.input_spec import InputSpec
+from src.ranking.ceiling import noise_ceiling
+from src.search_spaces.space import SearchSpace
+from src.supernet.path import ArchPath
+
+COUNTS = ("params", "macs")
+OWN_PARAMS = "params_by_benchmark"
+"""The benchmark's own counts, listed where they differ from ours."""
+
+
+class Comparison:
+    """Predictions of one space's networks beside a benchmark's truth."""
+
+    def __init__(
+        self, space: SearchSpace, benchmark: Benchmark, archs: Sequence[str], input_spec: InputSpec | None = None
+    ) -> None:
+        """`archs`, as the space formats them, once each; costs are those at `given`, or at the reference input.
+
+        Raises:
+            UsageError: the benchmark knows none of them.
+        """
+        self.space, self.benchmark = space, benchmark
+        self.match: Match = match(archs, space, benchmark)
+        paths = [space.parse(arch) for arch in archs]
+        costs = [space.costs(path, input_spec) for path in paths]
+        self.facts = pd.DataFrame({"arch": archs, "truth": self.match.truth})
+        self.facts["params"], self.facts["macs"] = zip(*costs, strict=True)
+        self.facts[space.working_name] = [space.working(path) for path in paths]
+        self.baselines = [*COUNTS, space.working_name, *self._own_params()]
+        self.subsets = self._subsets(paths)
+
+    def judge(self, scores: pd.DataFrame, seed: int, with_subsets: bool = True) -> dict[str, Any]:
+        """{score: {subset: ranking.summary}} of a table with the columns arch, accuracy and perhaps loss."""
+        table = self.facts.merge(scores[["arch", *self.scores_in(scores)]], on="arch", how="left", validate="1:1")
+        subsets = self.subsets if with_subsets else {"all": self.subsets["all"]}
+        return {score: assess(table, subsets, score, self.baselines, seed) for score in self.scores_in(scores)}
+
+    @staticmethod
+    def scores_in(scores: pd.DataFrame) -> list[str]:
+        """By what the networks can be ordered."""
+        return [name for name in ("accuracy", "loss") if name in scores and scores[name].notna().all()]
+
+    def ceilings(self) -> dict[str, Any]:
+        """The noise ceiling of each subset, {value, kind} or None."""
+        input_spec = spellings(self.space, self.benchmark.accuracies())
+        archs = self.facts.arch.map(lambda arch: input_spec.get(arch, arch))
+        found = {name: noise_ceiling(self.benchmark, list(archs[mask])) for name, mask in self.subsets.items()}
+        return {name: ceiling._asdict() if ceiling else None for name, ceiling in found.items()}
+
+    def gap(self, scores: pd.DataFrame) -> dict[str, float]:
+        """Ranges of one-shot and stand-alone accuracy over the known networks, and lambda (FairNAS section 4.5)."""
+        table = self.facts.merge(scores[["arch", "accuracy"]], on="arch").dropna(subset=["truth"])
+        one_shot, alone = (float(np.ptp(table[name].to_numpy(float))) for name in ("accuracy", "truth"))
+        return {"one_shot_range": one_shot, "alone_range": alone, "gap": abs(one_shot - alone)}
+
+    def figures(self, scores: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
+        """Improvement curves, tau of the best, and one-shot accuracy against the truth; improvement.csv."""
+        tables = {name: self._known(table) for name, table in scores.items()}
+        if min(map(len, tables.values())) <= 10:
+            return []
+        selection = self._selection(tables)
+        curves = pd.concat([curve.assign(prediction=name) for name, curve in self._curves(tables).items()])
+        folder.mkdir(parents=True, exist_ok=True)
+        curves.round(6).to_csv(folder / "improvement.csv", index=False, lineterminator="\n")
+        drawn = {
+            "improvement": improvement_figure(selection),
+            "improvement_to_one": improvement_figure(selection, least=1),
+            "improvement_and_tau": improvement_and_tau(selection),
+            "one_shot_against_truth": scatter(tables),
+        }
+        return [save(figure, folder / f"{name}.png") for name, figure in drawn.items()]
+
+    def _selection(self, tables: Mapping[str, pd.DataFrame]) -> Selection:
+        kept, best = {}, {}
+        for name, curve in self._curves(tables).items():
+            curve = thinned(curve)
+            same = {
+                f"{column}{end}": curve[of]
+                for column, of in (("", "mean"), ("improvement_", "improvement"))
+                for end in ("low", "high")
+            }
+            kept[name] = curve.assign(**same, seeds=1)
+            taus = tau_of_best(tables[name].accuracy, tables[name].truth)
+            best[name] = taus.assign(tau_low=taus.tau, tau_high=taus.tau, seeds=1)
+        facts = self.facts.dropna(subset=["truth"])
+        counted = {name: thinned(improvement_curve(facts[name], facts.truth)) for name in COUNTS}
+        return Selection(kept, best, counted, (float(facts.truth.mean()), float(facts.truth.max())))
+
+    @staticmethod
+    def _curves(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+        return {name: improvement_curve(table.accuracy, table.truth) for name, table in tables.items()}
+
+    def _known(self, scores: pd.DataFrame) -> pd.DataFrame:
+        return self.facts[["arch", "truth"]].merge(scores[["arch", "accuracy"]], on="arch").dropna()
+
+    def _own_params(self) -> list[str]:
+        own = self.benchmark.params()
+        named = {name: own[arch] for name, arch in spellings(self.space, own).items()}
+        counts = [named.get(arch, np.nan) for arch in self.facts.arch]
+        known = ~np.isnan(counts) & self.facts.truth.notna()
+        if not own or np.array_equal(np.round(counts)[known], self.facts.params.to_numpy(float)[known]):
+            return []
+        self.facts[OWN_PARAMS] = counts
+        return [OWN_PARAMS]
+
+    def _subsets(self, paths: Sequence[ArchPath]) -> dict[str, NDArray[np.bool_]]:
+        """The space's own, then those by truth; each with a known truth, and none that is the whole."""
+        by_truth = truth_subsets(self.facts.truth, self.benchmark.bar)
+        known = by_truth.pop("all")
+        found = {name: np.array(mask) & known for name, mask in self.space.subsets(paths).items()} | by_truth
+        return {"all": known} | {name: mask for name, mask in found.items() if 3 <= mask.sum() < known.sum()}
+
+
+def show(title: str, rankings: Mapping[str, Mapping[str, Any]], ceilings: Mapping[str, Any]) -> None:
+    """One table: for each subset every prediction's figures, then the counting baselines and the ceiling.
+
+    `rankings` is {protocol or file: {score: {subset: summary}}}. Intervals of rho and r are in result.json.
+    """
+    table = Table(title=title, caption=CAPTION, caption_justify="left", box=box.SIMPLE_HEAD)
+    table.show_edge, table.pad_edge, table.collapse_padding = False, False, True
+    table.add_column("\nordered by", no_wrap=True)
+    for name in ("Kendall's tau\n[95 %]", "\nrho", "\nr", "of top\n10", "best\nrank", "at ten\nleft"):
+        table.add_column(name, justify="right", no_wrap=True)
+    every = [(f"{score} ({by})", subsets) for by, scores in rankings.items() for score, subsets in scores.items()]
+    first = every[0][1]
+    for subset in first:
+        table.add_row(f"[bold]{subset}: {first[subset]['n']:,} networks[/bold]", *[""] * 6)
+        for name, subsets in every:
+            table.add_row(f" {name}", *_cells(subsets[subset]))
+        _add_baselines(table, first[subset], ceilings.get(subset))
+        table.add_section()
+    Console(width=max(Console().width, WIDTH)).print(table)
+
+
+WIDTH = 98
+"""Columns of a terminal that the table takes; where there are fewer, or none, its lines wrap."""
+CAPTION = (
+    "of top 10: share of the truly ten best among the predicted ten; best rank: true rank of the best of those; "
+    "at ten left: improvement of their mean, 0 the mean of all, 1 the best"
+)
+
+
+def _cells(found: Mapping[str, Any]) -> list[str]:
+    if "tau" not in found:
+        return [""] * 6
+    ten = next((top for top in found["top"] if top["name"] == "10"), {"precision": None, "best_rank": None})
+    rho, r = (_number(found[name]["value"], ".2f") for name in ("spearman", "pearson"))
+    ten_cells = [_number(ten["precision"], ".0%"), _number(ten["best_rank"], ".0f")]
+    return [_estimate(found["tau"]), rho, r, *ten_cells, _number(found["improvement_at_10"], ".2f")]
+
+
+def _add_baselines(table: Table, found: Mapping[str, Any], ceiling: Mapping[str, Any] | None) -> None:
+    for name, estimate in found.get("baselines", {}).items():
+        at_ten = _number(found["baselines_at_10"].get(name), ".2f")
+        table.add_row(f" {baseline_label(name)}", _estimate(estimate), "", "", "", "", at_ten)
+    if ceiling:
+        table.add_row(f" {ceiling['kind']}", f"{ceiling['value']:.3f}" + " " * 15, "", "", "", "", "")
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else f"{value:{form}}"
+
+
+def _estimate(estimate: Mapping[str, float | None]) -> str:
+    if estimate["value"] is None:
+        return "–"
+    return f"{estimate['value']:.3f} [{_number(estimate['low'], '5.2f')}, {_number(estimate['high'], '5.2f')}]"

@@ -1,0 +1,60 @@
+"""Loggers beside a run's own CSV files: W&B, under one id for as long as the run lasts."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from src.runtime.errors import UsageError
+from src.runtime.run_folder import replace_file
+
+WANDB_ID = "wandb_id"
+"""File of a run folder: the id under which W&B knows the run."""
+
+
+def make_loggers(wandb: DictConfig | None, folder: Path, names: Sequence[str]) -> list[Any]:
+    """Lightning's WandbLogger with these settings, or nothing if they are None.
+
+    `names` are its tags, and the first two of them its group, where the settings say nothing else.
+    """
+    if wandb is None:
+        return []
+    from pytorch_lightning.loggers import WandbLogger
+
+    stored = folder / WANDB_ID
+    run_id = (stored.read_text() if stored.exists() else "") or secrets.token_hex(4)
+    settings: Any = OmegaConf.to_container(wandb, resolve=True)
+    settings["group"] = settings.get("group") or "-".join(names[:2])
+    settings["tags"] = settings.get("tags") or list(names)
+    if settings.get("offline"):
+        os.environ.setdefault("WANDB_SILENT", "true")  # its summary would push the table off the screen
+    return [WandbLogger(name=folder.name, save_dir=str(folder), id=run_id, resume="allow", **settings)]
+
+
+def open_loggers(loggers: Iterable[Any], config: Any, folder: Path) -> None:
+    """Start them with the run's plain configuration, under the id of the run if it goes on.
+
+    Raises:
+        UsageError: W&B refuses, for want of an account say.
+    """
+    for logger in loggers:
+        try:
+            logger.log_hyperparams(config)
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] not in ("wandb", "pydantic_core"):
+                raise
+            raise UsageError(f"W&B: {error}: use logger=wandb (offline), logger=csv, or wandb login") from None
+        replace_file(folder / WANDB_ID, str(logger.version))
+
+
+def finish_loggers(loggers: Iterable[Any]) -> None:
+    """End the run for W&B, or the next job of a sweep would go on with it."""
+    if list(loggers):
+        import wandb
+
+        wandb.finish()

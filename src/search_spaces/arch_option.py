@@ -1,0 +1,70 @@
+"""Architectures as a user names them: a published name, a path, an arch string, or a row of a file."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from src.runtime.errors import UsageError
+from src.search_spaces.space import SearchSpace
+from src.supernet.path import ArchPath
+
+
+def read_arch(text: object, space: SearchSpace, pick: int | None = None) -> ArchPath:
+    """The path that `arch=` names: as the space reads it, or row `pick` (counted from 0) of a file of architectures.
+
+    Raises:
+        UsageError: neither of them, a file of another space, no row named where it has several, or one it has not.
+    """
+    file = Path(str(text))
+    try:
+        path = space.parse(text)
+    except UsageError as error:
+        if not _means_file(file):
+            raise UsageError(f"arch={text}: {error}; a file of architectures will do too") from None
+    else:
+        if pick:  # 0 stands in the configurations of runs from when it was the default
+            raise UsageError(f"pick={pick} chooses a row of a file, and arch={text} is one architecture: leave it out")
+        return path
+    listed = listed_archs(file, space, "arch")
+    is_missing = pick is None and len(listed) > 1  # row 0 of a front is the cheapest network, which few mean
+    row = pick or 0
+    if is_missing or not 0 <= row < len(listed):
+        given = "pick=<row> is missing" if is_missing else f"pick={pick}"
+        raise UsageError(f"{given}: {file} lists {len(listed)}, counted from 0, so use 0 to {len(listed) - 1}")
+    return listed[row]
+
+
+def listed_archs(file: Path, space: SearchSpace, option: str) -> list[ArchPath]:
+    """The paths of a CSV with a column arch or path, or of a text with one architecture a line, in the file's order.
+
+    Raises:
+        UsageError: no such file, no text, nothing in it, or a line that is no path of the space; `option` named it.
+    """
+    if not file.is_file():
+        raise UsageError(f"{option}={file}: there is no such file")
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeError:
+        raise UsageError(f"{option}={file} is no text file") from None
+    header = next(csv.reader(lines[:1]), [])
+    column = next((name for name in ("arch", "path") if name in header), None)
+    listed = [row[column] for row in csv.DictReader(lines)] if column else [line.strip() for line in lines]
+    found = [_parsed(space, text, f"{file}, line {i}") for i, text in enumerate(listed, 2 if column else 1) if text]
+    if not found:
+        raise UsageError(
+            f"{option}={file} names no architecture: write one a line, or a CSV with a column arch or path"
+        )
+    return found
+
+
+def _means_file(file: Path) -> bool:
+    """It exists, or is written like a file's name."""
+    return file.is_file() or len(file.parts) > 1 or file.suffix in (".csv", ".txt")
+
+
+def _parsed(space: SearchSpace, text: str, where: str) -> ArchPath:
+    try:
+        return space.parse(text)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None

@@ -1,0 +1,124 @@
+"""What a search space holds: its choices, its size, its supernet layer by layer, and the costs of paths.
+
+L layers, m choices of a layer.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, ListConfig
+from rich.table import Table
+from torch import nn
+
+from src.datasets.input_spec import InputSpec
+from src.runtime import validate as settings
+from src.search_spaces.space import SearchSpace
+from src.supernet.path import format_path
+
+
+def run(cfg: DictConfig) -> dict[str, Any]:
+    """Describe cfg.search_space at the given input; what is null follows the space's reference input."""
+    for key in InputSpec._fields:
+        settings.number(cfg, key, low=1, whole=True, optional=True)
+    space: SearchSpace = instantiate(cfg.search_space)
+    asked = {key: cfg[key] for key in InputSpec._fields if cfg[key] is not None}
+    return describe(space, space.reference._replace(**asked), _listed(cfg.path))
+
+
+def describe(space: SearchSpace, input_spec: InputSpec, paths: Sequence[object]) -> dict[str, Any]:
+    """Plain values for result.json; each path is whatever `space.parse` reads."""
+    return {
+        "search_space": space.name,
+        "input": input_spec._asdict(),
+        "layers": [space.op_names(layer) for layer in range(len(space.sizes))],
+        "architectures": {"count": space.count, "form": size_form(space.sizes)},
+        "supernet": _supernet(space, input_spec),
+        "paths": [_path(space, input_spec, path) for path in paths],
+    }
+
+
+def size_form(sizes: Sequence[int]) -> str:
+    """The product of the sizes by powers, smallest base first: `6^6 x 7^15`."""
+    return " x ".join(f"{m}^{len(list(layers))}" for m, layers in itertools.groupby(sorted(sizes)))
+
+
+def parts(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The modules of a net one below the top, with lists spread out: stem, layer 0, layer 1, ..., tail."""
+    for name, child in net.named_children():
+        if isinstance(child, nn.ModuleList):
+            yield from ((f"{name.removesuffix('s')} {i}", module) for i, module in enumerate(child))
+        else:
+            yield name, child
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """The result for a terminal: choices, supernet parameters, and the paths if there are any."""
+    found = [_choice_table(result), _supernet_table(result)]
+    return [*found, _path_table(result)] if result["paths"] else found
+
+
+def _listed(path: object) -> list[object]:
+    """The paths of a configuration value: none, one (a list of ints is one), or a list of them."""
+    if path is None:
+        return []
+    if isinstance(path, ListConfig | list) and not all(isinstance(entry, int) for entry in path):
+        return list(path)
+    return [path]
+
+
+def _supernet(space: SearchSpace, input_spec: InputSpec) -> dict[str, Any]:
+    with torch.device("meta"):  # no memory is used for weights
+        net = space.build(*input_spec)
+    return {
+        "params": _count(net),
+        "parts": [{"part": name, "params": _count(module)} for name, module in parts(net)],
+    }
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _path(space: SearchSpace, input_spec: InputSpec, text: object) -> dict[str, Any]:
+    path = space.parse(text)
+    params, macs = space.costs(path, input_spec)
+    return {"path": format_path(path), "arch": space.format(path), "params": params, "macs": macs}
+
+
+def _choice_table(result: dict[str, Any]) -> Table:
+    architectures = result["architectures"]
+    table = Table(title=f"{result['search_space']}: {architectures['form']} = {architectures['count']:,} architectures")
+    table.add_column("layer", justify="right")
+    table.add_column("choices", overflow="fold")
+    for layer, names in enumerate(result["layers"]):
+        table.add_row(str(layer), ", ".join(f"{i} {name}" for i, name in enumerate(names)))
+    return table
+
+
+def _supernet_table(result: dict[str, Any]) -> Table:
+    input_spec, supernet = result["input"], result["supernet"]
+    pixels = f"{input_spec['in_channels']}x{input_spec['image_size']}x{input_spec['image_size']}"
+    table = Table(title=f"supernet for {pixels} images of {input_spec['num_classes']} classes", show_footer=True)
+    table.add_column("part", "sum")
+    table.add_column("parameters", f"{supernet['params']:,}", justify="right")
+    for row in supernet["parts"]:
+        table.add_row(row["part"], f"{row['params']:,}")
+    return table
+
+
+def _path_table(result: dict[str, Any]) -> Table:
+    table = Table(title="stand-alone networks")
+    has_arch = any(row["arch"] != row["path"] for row in result["paths"])
+    for name in ["path", *["arch"] * has_arch]:
+        table.add_column(name, overflow="fold")
+    for name in ["parameters", "multiply-adds"]:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in result["paths"]:
+        names = [row["path"], *[row["arch"]] * has_arch]
+        table.add_row(*names, f"{row['params']:,}", f"{row['macs']:,}")
+    return table

@@ -1,0 +1,187 @@
+"""Hard limits on what a network may cost, met by construction: paths are drawn from those within the limits alone.
+
+L layers, m choices of a layer, R steps into which the room below a limit is divided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.runtime.errors import UsageError
+from src.supernet.path import ArchPath
+
+STEPS = 2000
+"""R: costs are rounded down to a step, so no allowed path is lost; the few others that this lets in are drawn again."""
+TRIES = 1000
+"""Draws until a set of limits is held to leave nothing."""
+Kept = Sequence[int | None]
+"""A path in which some layers, None, are still to be drawn."""
+
+
+@dataclass(frozen=True)
+class Additive:
+    """A cost that is a sum: of the fixed part (stem and tail), and of one number for each layer's choice."""
+
+    name: str
+    fixed: float
+    choices: tuple[tuple[float, ...], ...]
+
+    def __call__(self, path: ArchPath) -> float:
+        """What one path costs."""
+        return self.fixed + sum(layer[choice] for layer, choice in zip(self.choices, path, strict=True))
+
+    def by_choice(self) -> dict[str, float]:
+        """Every number by `layer-choice`, and the fixed one."""
+        numbers = {f"{i}-{c}": cost for i, layer in enumerate(self.choices) for c, cost in enumerate(layer)}
+        return {"fixed": self.fixed, **numbers}
+
+    @property
+    def low(self) -> float:
+        """Of the cheapest path."""
+        return self.fixed + sum(map(min, self.choices))
+
+    @property
+    def high(self) -> float:
+        """Of the dearest path."""
+        return self.fixed + sum(map(max, self.choices))
+
+
+@dataclass(frozen=True)
+class Limit:
+    """`cost(path) <= most`."""
+
+    cost: Additive
+    most: float
+
+    def __post_init__(self) -> None:
+        if self.most < self.cost.low - self._rounding:
+            raise UsageError(
+                f"limit.{self.cost.name}={self.most:.10g} is below every network of the space, which lie between "
+                f"{self.cost.low:.10g} and {self.cost.high:.10g}"
+            )
+
+    @property
+    def _rounding(self) -> float:
+        """What sums in another order may differ by."""
+        return 1e-9 * abs(self.most)
+
+    def allows(self, path: ArchPath) -> bool:
+        """Whether the path is within the limit."""
+        return self.cost(path) <= self.most + self._rounding
+
+    def slack(self, least: float) -> float:
+        """What is left beyond the fixed part and the cheapest choices, which cost `least`; below 0: too little."""
+        left = self.most - self.cost.fixed - least
+        return 0.0 if -self._rounding <= left < 0 else left
+
+
+class FeasiblePaths:
+    """The paths within all limits.
+
+    Without limits, or with one, `sample` is uniform over them; with several it is nearly so only where they go
+    together, as multiply-adds and parameters do.
+    """
+
+    def __init__(self, sizes: Sequence[int], limits: Sequence[Limit] = ()) -> None:
+        """`sizes` (L,): choices of each layer.
+
+        Raises:
+            UsageError: each limit can be met, but no path was found that meets them all.
+        """
+        self.sizes, self.limits = tuple(sizes), tuple(limits)
+        if len(limits) > 1 and self.complete([None] * len(self.sizes), np.random.default_rng(0)) is None:
+            named = " and ".join(f"limit.{limit.cost.name}={limit.most:.10g}" for limit in limits)
+            alone = ", ".join(f"{limit.cost.name} {limit.cost.low:.10g} to {limit.cost.high:.10g}" for limit in limits)
+            raise UsageError(f"{named} leave no network together that {TRIES} draws find; alone {alone}: loosen one")
+
+    def allows(self, path: ArchPath) -> bool:
+        """Whether a path is within all limits."""
+        return all(limit.allows(path) for limit in self.limits)
+
+    def sample(self, rng: np.random.Generator) -> ArchPath:
+        """A random path within the limits."""
+        while (found := self.complete([None] * len(self.sizes), rng)) is None:
+            pass  # __init__ found one in as many draws as a call makes
+        return found
+
+    def complete(self, kept: Kept, rng: np.random.Generator) -> ArchPath | None:
+        """Draw the layers that are None, uniformly among the ways to stay within the limits; None if there is none."""
+        if not self.limits:
+            return tuple(int(rng.integers(m)) if c is None else c for c, m in zip(kept, self.sizes, strict=True))
+        rooms = [_Room(limit, kept) for limit in self.limits]
+        if any(room.slack < 0 for room in rooms):
+            return None
+        for _ in range(TRIES if None in kept else 1):
+            path = _draw(kept, rooms, rng)
+            if path is not None and self.allows(path):
+                return path
+        return None
+
+    def near(self, path: ArchPath, rng: np.random.Generator) -> ArchPath:
+        """The path if it is within the limits; else with layers drawn anew, in random order, as few as it takes."""
+        if self.allows(path):
+            return path
+        kept: list[int | None] = list(path)
+        for layer in rng.permutation(len(path)):
+            kept[layer] = None
+            found = self.complete(kept, rng)
+            if found is not None:
+                return found
+        return self.sample(rng)
+
+
+class _Room:
+    """In how many ways the layers from each one on can stay below one limit, by the steps of room that are left."""
+
+    def __init__(self, limit: Limit, kept: Kept) -> None:
+        options = [
+            np.array(costs if choice is None else [costs[choice]])
+            for costs, choice in zip(limit.cost.choices, kept, strict=True)
+        ]
+        least = sum(float(costs.min()) for costs in options)
+        self.slack = limit.slack(least)
+        step = max(self.slack, 0) / STEPS
+        self.steps = [_in_steps(costs - costs.min(), step) for costs in options]
+        """(m,) for each layer: what a choice takes beyond the cheapest, in steps."""
+        self.ways: list[NDArray[np.float64]] = [np.ones(STEPS + 1)]
+        for taken in reversed(self.steps):
+            after = self.ways[0]
+            self.ways.insert(0, sum((_shifted(after, int(n)) for n in taken), np.zeros(STEPS + 1)))
+
+    def weights(self, layer: int, left: int) -> NDArray[np.float64]:
+        """(m,): ways to go on after each choice of a layer, with `left` steps of room before it."""
+        rest = left - self.steps[layer]
+        return np.where(rest >= 0, self.ways[layer + 1][np.maximum(rest, 0)], 0.0)
+
+
+def _draw(kept: Kept, rooms: Sequence[_Room], rng: np.random.Generator) -> ArchPath | None:
+    """One path layer by layer, each choice with probability proportional to the ways it leaves."""
+    left = [STEPS] * len(rooms)
+    path = []
+    for layer, choice in enumerate(kept):
+        weights = np.min([room.weights(layer, n) for room, n in zip(rooms, left, strict=True)], axis=0)
+        if weights.sum() <= 0:
+            return None
+        drawn = int(rng.choice(len(weights), p=weights / weights.sum()))
+        left = [n - int(room.steps[layer][drawn]) for room, n in zip(rooms, left, strict=True)]
+        path.append(drawn if choice is None else choice)
+    return tuple(path)
+
+
+def _in_steps(extra: NDArray[np.float64], step: float) -> NDArray[np.int64]:
+    """Rounded down; what is out of reach counts as more than there is room for."""
+    if step == 0:
+        return np.where(extra > 0, STEPS + 1, 0)
+    return np.minimum(extra / step, STEPS + 1).astype(np.int64)
+
+
+def _shifted(ways: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
+    """The ways that remain after so many steps of room are used."""
+    found = np.zeros_like(ways)
+    if steps < len(ways):
+        found[steps:] = ways[: len(ways) - steps]
+    return found

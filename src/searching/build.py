@@ -1,0 +1,155 @@
+"""A search put together from its configuration: what is wrong is found here, before anything is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from src.benchmarks.benchmark import Benchmark
+from src.benchmarks.configured import benchmark_from, known_benchmark
+from src.datasets.input_spec import InputSpec
+from src.ranking.score_table import ScoringProcesses, TableScores, read_scores
+from src.runtime.errors import UsageError
+from src.runtime.lightning import quiet
+from src.runtime.loggers import make_loggers
+from src.search_spaces.space import LISTED, SearchSpace
+from src.searchers.limits import Additive, FeasiblePaths, Limit
+from src.searchers.objectives import COMPUTED, make_objectives
+from src.searchers.searcher import Searcher, SearchProblem
+from src.searching.archive import Archive
+from src.searching.config_checks import evaluator_of
+from src.searching.latency import Stopwatch, check_once, measure_table, read_table
+from src.searching.loop import Search, SearchBudget
+from src.searching.sources import ScoreProvider, SupernetScores, check_source, digest, truth_of
+from src.searching.true_front import TrueFront
+from src.supernet.batch_norm import check_protocol
+from src.supernet.evaluator import Evaluator
+from src.training.trained_supernet import load_trained_supernet, read_config
+
+LATENCY = "latency.csv"
+"""The table of a run folder, if the search measured one."""
+
+
+def assemble(cfg: DictConfig, folder: Path, source: ScoreProvider) -> Search:
+    """Everything a search needs, with the state of its checkpoint if it has one; the folder is this process's own.
+
+    Raises:
+        UsageError: anything that is wrong with an objective, a limit, the searcher, or what the folder holds.
+    """
+    names, most = list(cfg.objectives), {name: v for name in COMPUTED if (v := cfg.limit[name]) is not None}
+    costs = _costs(source, {*names, *most}, cfg, folder)
+    if "latency" in costs:
+        about = {**source.about, "latency": digest(costs["latency"].by_choice())}
+        source = replace(source, about=about)
+    check_source(folder, source.about)
+    objectives = make_objectives(names, costs, most, source.input_spec.num_classes)
+    feasible = FeasiblePaths(source.space.sizes, [Limit(costs[name], value) for name, value in most.items()])
+    searcher = _searcher(cfg.searcher, SearchProblem(feasible, objectives, cfg.seed))
+    true_front = None
+    if len(source.truth) == source.space.count <= LISTED:
+        true_front = TrueFront(source.space, source.truth, feasible, objectives)
+    budget = SearchBudget(cfg.budget.models, cfg.budget.generations)
+    loggers = make_loggers(cfg.logger.wandb, folder, [cfg.choices.searcher, source.space.name, "search"])
+    search = Search(folder, source, searcher, Archive(folder, objectives), budget, true_front, loggers)
+    search.take_back(cfg.checkpoint)
+    return search
+
+
+def _searcher(settings: DictConfig, problem: SearchProblem) -> Searcher:
+    try:
+        return instantiate(settings, _partial_=True)(problem)
+    except TypeError as error:
+        raise UsageError(f"searcher: {error}: see the keys in conf/searcher") from None
+
+
+def find_source(cfg: DictConfig) -> ScoreProvider:
+    """Who scores, of which space.
+
+    Raises:
+        UsageError: anything that is wrong with the run or the tables.
+    """
+    quiet()
+    evaluator = evaluator_of(cfg)
+    if evaluator == "supernet":
+        return _supernet(cfg)
+    if "search_space" not in cfg:
+        raise UsageError(f"evaluator={evaluator}: say of which space: search_space=nas_bench_macro, ...")
+    space: SearchSpace = instantiate(cfg.search_space)
+    benchmark = benchmark_from(cfg.benchmark, space) if cfg.benchmark.get("path") else None
+    truth = truth_of(space, benchmark)
+    if evaluator == "truth":
+        if not truth:
+            raise UsageError(
+                "evaluator=truth needs a benchmark: benchmark=mini, or nas_bench_macro with benchmark.path="
+            )
+        scores = TableScores(space, truth, {}, f"benchmark={cfg.choices.benchmark}")
+    else:
+        scores = read_scores(Path(cfg.scores), space, cfg.bn)
+    if "loss" in cfg.objectives and not scores.loss:
+        raise UsageError(f"objective loss: {scores.name} holds accuracies alone: use accuracy")
+    about = {"evaluator": evaluator, "table": digest(scores.loss if "loss" in cfg.objectives else scores.accuracy)}
+    return ScoreProvider(space, space.reference, scores, truth, about)
+
+
+def _supernet(cfg: DictConfig) -> ScoreProvider:
+    read_config(Path(cfg.run))
+    trained = load_trained_supernet(cfg.run, ScoringProcesses().device(cfg.device), cfg.supernet_checkpoint)
+    check_protocol(trained.net, cfg.bn)
+    device = next(trained.net.parameters()).device
+    sizes = (cfg.images, cfg.calibration_images, cfg.batch_size)
+    evaluator = Evaluator(trained.net, trained.dataset, device, cfg.bn, *sizes)
+    truth = truth_of(trained.space, _benchmark(cfg, trained.cfg, trained.dataset, trained.space))
+    about = {"evaluator": "supernet", "steps": trained.steps, "weights": trained.digest, "images": evaluator.images}
+    return ScoreProvider(trained.space, trained.input_spec, SupernetScores(evaluator), truth, about)
+
+
+def _benchmark(cfg: DictConfig, run: DictConfig, dataset: Any, space: SearchSpace) -> Benchmark | None:
+    """The one asked for, or the run's own."""
+    return benchmark_from(cfg.benchmark, space) if cfg.benchmark.get("path") else known_benchmark(run, dataset, space)
+
+
+def _costs(source: ScoreProvider, wanted: set[str], cfg: DictConfig, folder: Path) -> dict[str, Additive]:
+    """The tables of parameters and multiply-adds, and of latency if it is wanted."""
+    table = source.space.cost_table(source.input_spec)
+    costs = {
+        name: Additive(
+            name,
+            getattr(table.fixed, name),
+            tuple(tuple(getattr(choice, name) for choice in layer) for layer in table.choices),
+        )
+        for name in ("macs", "params")
+    }
+    if "latency" in wanted:
+        costs["latency"] = _latency(source.space, source.input_spec, cfg.latency, folder, cfg.seed)
+    return costs
+
+
+def _latency(space: SearchSpace, input_spec: InputSpec, settings: DictConfig, folder: Path, seed: int) -> Additive:
+    """The table brought along, or this run's own, measured once; how near it is to whole networks is printed."""
+    if settings.table is not None:
+        return read_table(space, Path(settings.table), input_spec)
+    stopwatch = Stopwatch(settings.backend, settings.threads, settings.batch_size)
+    file = folder / LATENCY
+    table = read_table(space, file, input_spec) if file.exists() else measure_table(space, input_spec, stopwatch, file)
+    if settings.check:
+        _say_how_near(check_once(space, input_spec, table, stopwatch, _sample(space, settings.check, seed), file))
+    return table
+
+
+def _sample(space: SearchSpace, count: int, seed: int) -> Sequence[tuple[int, ...]]:
+    feasible, rng = FeasiblePaths(space.sizes), np.random.default_rng(seed)
+    return [feasible.sample(rng) for _ in range(count)]
+
+
+def _say_how_near(found: dict[str, Any]) -> None:
+    mean, size, most = (100 * found[key] for key in ("mean_error", "mean_absolute_error", "largest_error"))
+    print(
+        f"latency table against {found['networks']} whole networks timed here: error {mean:+.1f} % on average, "
+        f"{size:.1f} % in size, {most:.1f} % at most; Kendall's tau {found['tau']:.2f}"
+    )

@@ -1,0 +1,178 @@
+"""A search carried through, and what it found: the front, a few networks of it, figures, result.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+from src.analysis.pareto import front
+from src.analysis.report.figures import save
+from src.analysis.report.search_figures import front_figure, hypervolume_figure
+from src.analysis.spaced import evenly_spaced
+from src.ranking.score_table import ScoringProcesses
+from src.runtime.errors import UsageError
+from src.runtime.interrupts import finishing
+from src.runtime.launch import Interrupted
+from src.runtime.loggers import finish_loggers, open_loggers
+from src.runtime.provenance import store_provenance
+from src.runtime.resume import store
+from src.runtime.run_folder import (
+    FRONT,
+    GENERATIONS,
+    LOCK,
+    PROVENANCE,
+    RESULT,
+    SELECTED,
+    SOURCE,
+    TRUE_FRONT,
+    claim,
+    read_json,
+    replace_file,
+    write_json,
+)
+from src.searching.archive import COLUMNS
+from src.searching.loop import Search
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """The folder is this process's own for the length of the block; a refusal leaves none that it made itself.
+
+    Raises:
+        UsageError: another process has it.
+    """
+    with claim(folder):
+        try:
+            yield
+        except UsageError:
+            if [path.name for path in folder.iterdir()] == [LOCK]:
+                (folder / LOCK).unlink()
+            raise
+
+
+@contextmanager
+def begin(cfg: DictConfig, search: Search) -> Iterator[None]:
+    """What the search is stands in its folder; its loggers are open for the length of the block."""
+    folder = search.folder
+    try:
+        open_loggers(search.loggers, OmegaConf.to_container(cfg, resolve=True), folder)
+        (folder / RESULT).unlink(missing_ok=True)
+        store(cfg, folder)
+        write_json(folder / SOURCE, dict(search.source.about))
+        store_provenance(folder, str(ScoringProcesses().device(cfg.device)), search.source.space.name)
+        yield
+    finally:
+        finish_loggers(search.loggers)
+
+
+def search_on(search: Search) -> None:
+    """Up to the budget; a signal ends the search after the generation it arrives in.
+
+    Raises:
+        Interrupted: a signal arrived.
+    """
+    with finishing() as stop:
+        search.run(stop)
+    if not search.is_over:
+        raise Interrupted(f"interrupted after generation {search.generation}; go on with resume={search.folder}")
+
+
+def is_finished(cfg: DictConfig, search: Search) -> bool:
+    """Over, and concluded for this selection."""
+    result = read_json(search.folder / RESULT)
+    return search.is_over and result is not None and result["select"] == cfg.select
+
+
+def show_finished(search: Search) -> None:
+    """Say that there is nothing left to do."""
+    print(f"{search.folder} is finished: {len(search.archive):,} models ({search.ended}), see {RESULT} there")
+
+
+def conclude(cfg: DictConfig, search: Search) -> None:
+    """Write the front and all that is drawn of it, and show one table."""
+    folder, objectives = search.folder, search.archive.objectives
+    archive = pd.DataFrame(list(search.archive.rows.values()), columns=list(COLUMNS))
+    costs = objectives.computed or ["macs", "params"]
+    found = archive.iloc[front(search.archive.values())].sort_values([costs[0], "params"])
+    selected = found.iloc[evenly_spaced(found[costs[0]].tolist(), cfg.select)]
+    for name, table in ((FRONT, found), (SELECTED, selected)):
+        replace_file(folder / name, table.to_csv(index=False, lineterminator="\n"))
+    if search.true_front is not None:
+        true = pd.DataFrame(search.true_front.rows())
+        replace_file(folder / TRUE_FRONT, true.to_csv(index=False, lineterminator="\n"))
+    generations = pd.read_csv(folder / GENERATIONS)
+    result = _result(cfg, search, generations, len(found)) | {"selected": selected.arch.tolist()}
+    learnt = objectives.all[objectives.learnt].name
+    figures = {"front": front_figure(archive, found, selected, learnt, costs)}
+    figures["hypervolume"] = hypervolume_figure(generations)
+    for name, figure in figures.items():
+        path = save(figure, folder / "figures" / f"{name}.png")
+        for logger in search.loggers:
+            logger.log_image(f"search/{name}", [str(path)])
+    write_json(folder / RESULT, result)
+    show(result, selected, folder)
+
+
+def _result(cfg: DictConfig, search: Search, generations: pd.DataFrame, size: int) -> dict[str, Any]:
+    """The figures of the search, as result.json keeps them."""
+    provenance = json.loads((search.folder / PROVENANCE).read_text())
+    last = generations.iloc[-1]
+    true = last.true_hypervolume
+    return {
+        "command": "search",
+        "searcher": cfg.choices.searcher,
+        "search_space": search.source.space.name,
+        "evaluator": search.source.about["evaluator"],
+        "seed": cfg.seed,
+        "objectives": list(cfg.objectives),
+        "limit": {name: value for name, value in cfg.limit.items() if value is not None},
+        "select": cfg.select,
+        "generations": search.generation,
+        "ended": search.ended,
+        "models": len(search.archive),
+        "front": size,
+        "hypervolume": float(last.hypervolume),
+        "true_hypervolume": None if pd.isna(true) else float(true),
+        "true_front": search.true_front.scale() if search.true_front is not None else None,
+        "wall_seconds": round(search.seconds, 2),
+        "commit": provenance["commit"],
+    }
+
+
+def show(result: dict[str, Any], selected: pd.DataFrame, folder: Path) -> None:
+    """The selected networks, and what the search came to."""
+    title = (
+        f"{result['searcher']} on {result['search_space']}: {result['models']:,} models, {result['front']} on the front"
+    )
+    table = Table(title=title)
+    shown = [
+        name
+        for name in ("arch", "accuracy", "loss", "macs", "params", "latency", "truth")
+        if selected[name].notna().any()
+    ]
+    for name in shown:
+        is_arch = name == "arch"
+        table.add_column(name, justify="left" if is_arch else "right", overflow="fold", no_wrap=not is_arch)
+    for row in selected[shown].to_dict("records"):
+        table.add_row(*_cells(row))
+    Console().print(table)
+    share = result["true_hypervolume"]
+    print(
+        f"hypervolume {result['hypervolume']:.4f}"
+        + ("" if share is None else f", {100 * share:.1f} % of the true front's")
+    )
+    print(f"ended: {result['ended']}")
+    print(f"front: {folder / FRONT}; selected: {folder / SELECTED}")
+
+
+def _cells(row: Mapping[Any, Any]) -> Sequence[str]:
+    formats = {"arch": "{}", "macs": "{:,}", "params": "{:,}", "latency": "{:.3f} ms"}
+    return [formats.get(name, "{:.4f}").format(value) for name, value in row.items()]

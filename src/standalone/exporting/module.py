@@ -1,0 +1,114 @@
+"""The format `module`: model.py, plain PyTorch in one file, and weights.pt beside it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from src.runtime.run_folder import replace_file
+from src.standalone.exporting.backbone import Backbone, FeatureInfo, normalised
+from src.standalone.exporting.constructors import Constructors
+from src.standalone.exporting.parts import Parts, take_apart
+from src.standalone.exporting.sources import Sources
+from src.standalone.network import Network
+from src.supernet.path import format_path
+
+MODEL, WEIGHTS = "model.py", "weights.pt"
+FILES = (MODEL, WEIGHTS)
+PACKAGES = ("torch",)
+TEMPLATE = Path(__file__).with_name("model.py.txt")
+
+
+def write(network: Network, folder: Path, normalise: bool) -> None:
+    """Write both files; `normalise` changes neither: the function is in model.py where mean and deviation are known."""
+    parts = take_apart(network.net, network.input_spec.in_channels)
+    torch.save(parts.state_dict(), folder / WEIGHTS)
+    replace_file(folder / MODEL, model_source(network, parts))
+
+
+def reader(folder: Path, network: Network, normalise: bool) -> Callable[[Tensor], Tensor]:
+    """What the written files compute: images (B, C, H, W) as the network reads them, to logits (B, classes)."""
+    return import_model(folder / MODEL).load(folder / WEIGHTS)
+
+
+def import_model(file: Path) -> Any:
+    """A written model.py, as a module that no import statement finds."""
+    spec = importlib.util.spec_from_file_location(f"exported_{abs(hash(file))}", file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def model_source(network: Network, parts: Parts) -> str:
+    """The text of model.py."""
+    constructors = Constructors({module: shape.inputs for module, shape in parts.shapes.items()})
+    written = {part: constructors.write(getattr(parts, part), 8) for part in ("stem", "layers", "final")}
+    sources = _sources(constructors.used, network)
+    size = (network.input_spec.in_channels, network.input_spec.image_size, network.input_spec.image_size)
+    facts = {"num_classes": network.input_spec.num_classes, "input_size": size, "classifier": '"classifier"'}
+    facts |= {"mean": network.mean, "std": network.std} if network.mean is not None else {}
+    return Template(TEMPLATE.read_text()).substitute(
+        written,
+        **network.input_spec._asdict(),
+        name=network.name,
+        space=network.space.name,
+        about=_about(network, size),
+        reading=_reading(network, size),
+        imports=sources.imports(),
+        blocks=sources.text(),
+        levels="".join(f"    {json.dumps(level)},\n" for level in parts.levels()),
+        strides=", ".join(str(level["reduction"]) for level in parts.levels()[-4:]),
+        num_features=parts.classifier.in_features,
+        last_layer=len(parts.layers) - 1,
+        statistics=f"MEAN, STD = {network.mean}, {network.std}\n" if network.mean is not None else "",
+        pretrained_cfg="".join(f'        "{key}": {value},\n' for key, value in facts.items()),
+    )
+
+
+def _sources(blocks: list[Callable[..., Any]], network: Network) -> Sources:
+    """The definitions that model.py holds, and all its imports."""
+    sources = Sources()
+    for block in [*blocks, FeatureInfo, Backbone]:
+        sources.add(block)
+    if network.mean is not None:
+        sources.add(normalised)
+    sources.need("torch")
+    sources.need("torch", "nn")
+    sources.need("pathlib", "Path")
+    sources.need("typing", "Any")
+    return sources
+
+
+def _about(network: Network, size: tuple[int, ...]) -> str:
+    """A paragraph: the path, its costs, where the weights come from."""
+    path, arch, costs = format_path(network.path), network.space.format(network.path), network.costs
+    facts = [
+        f"Path {path}{'' if arch == path else f', which is {arch}'}: {costs.params:,} parameters, {costs.macs:,} "
+        f"multiply-adds for an image of {'x'.join(map(str, size))}, {network.input_spec.num_classes:,} classes.",
+        f"Weights: {network.origin}.",
+        *([] if network.has_statistics else [WITHOUT_STATISTICS]),
+    ]
+    return textwrap.fill(" ".join(facts), 118)
+
+
+WITHOUT_STATISTICS = (
+    "Its batch norms keep no statistics, so what becomes of an image depends on the batch that it is in."
+)
+
+
+def _reading(network: Network, size: tuple[int, ...]) -> str:
+    """How the network is called, as the head of model.py shows it."""
+    shape, classes = f"(B, {', '.join(map(str, size))})", f"(B, {network.input_spec.num_classes})"
+    if network.mean is None:
+        return f"    logits = network(images)  # {shape}, normalised, to {classes}"
+    pixels = f"    images = model.normalised(pixels, model.MEAN, model.STD)  # {shape}, uint8"
+    return f"{pixels}\n    logits = network(images)  # {classes}"

@@ -1,0 +1,231 @@
+"""Cells: small graphs whose edges are the choices, with one path shared by all cells of a net (NAS-Bench-201).
+
+B batch, C channels, H W size, m choices of an edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial, reduce
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from src.supernet.batch_norm import BatchNorm, repeated, stacked
+from src.supernet.choice import ChoiceBlock, Routing
+from src.supernet.path import ArchPath, Route
+from src.supernet.segment import Segment
+
+EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+"""(source, target) nodes of each edge; the order in which a path lists its choices."""
+
+NODES = 4
+
+
+def incoming(node: int) -> list[tuple[int, int]]:
+    """(edge, source node) of the edges that end in a node."""
+    return [(edge, source) for edge, (source, target) in enumerate(EDGES) if target == node]
+
+
+def run_graph(x: Tensor, edges: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
+    """x (B, C, H, W) is node 0; every later node is the sum of its incoming edges; returns the last node."""
+    nodes = [x]
+    for node in range(1, NODES):
+        nodes.append(reduce(torch.add, [edges[edge](nodes[source]) for edge, source in incoming(node)]))
+    return nodes[-1]
+
+
+class Cell(nn.Module):
+    """A cell of the supernet: each edge offers m operations of equal shapes."""
+
+    def __init__(self, edges: Iterable[ChoiceBlock]) -> None:
+        super().__init__()
+        self.edges = nn.ModuleList(edges)
+
+    def forward(self, x: Tensor, route: Route) -> Tensor:
+        """(B, C, H, W) to the same shape; a route has one entry per edge."""
+        blocks = zip(self.blocks(), route, strict=True)
+        return run_graph(x, [partial(b, entry=entry, before=b.entries_before(route)) for b, entry in blocks])
+
+    def run_all(self, xs: Tensor, routing: Routing) -> Tensor:
+        """Every choice of every edge once: (m, B, C, H, W) of m paths to the same shape."""
+        nodes = [xs]
+        for node in range(1, NODES):
+            sums = [self.blocks()[edge].run_all(nodes[source], routing, edge) for edge, source in incoming(node)]
+            nodes.append(sum(sums[1:], sums[0]))
+        return nodes[-1]
+
+    def blocks(self) -> list[ChoiceBlock]:
+        """The choice block of each edge."""
+        return [edge for edge in self.edges if isinstance(edge, ChoiceBlock)]
+
+    def modules_of(self, path: ArchPath) -> list[nn.Module]:
+        """The operations that a path runs."""
+        return [block.operation_on(path, edge) for edge, block in enumerate(self.blocks())]
+
+
+Nodes = tuple[Tensor | None, ...]
+"""What the nodes of a cell have summed up so far; None: nothing yet."""
+
+
+def _segment(edge: int, block: ChoiceBlock) -> Segment:
+    """One edge of the first cell; in the order of EDGES every node's sum has the order of `run_graph`."""
+    source, target = EDGES[edge]
+
+    def run(nodes: Nodes, path: ArchPath) -> Nodes:
+        y, before = block(nodes[source], path[edge], block.entries_before(path)), nodes[target]
+        return (*nodes[:target], y if before is None else before + y, *nodes[target + 1 :])
+
+    return Segment(edge + 1, run, lambda path: [block.operation_on(path, edge)], is_block=True)
+
+
+class FixedCell(nn.Module):
+    """A cell of a stand-alone network: one operation on each edge."""
+
+    def __init__(self, edges: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.edges = nn.ModuleList(edges)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
+        return run_graph(x, list(self.edges))
+
+
+class CellNet(nn.Module):
+    """A supernet of cells: all follow the same route; reductions between them have no choice."""
+
+    def __init__(self, stem: nn.Module, cells: Iterable[nn.Module], tail: nn.Module) -> None:
+        super().__init__()
+        self.stem = stem
+        self.cells = nn.ModuleList(cells)
+        self.tail = tail
+
+    def forward(self, x: Tensor, route: Route) -> Tensor:
+        """Images (B, C, H, W) through the given route: logits (B, classes)."""
+        x = self.stem(x)
+        for cell in self.cells:
+            x = cell(x, route) if isinstance(cell, Cell) else cell(x)
+        return self.tail(x)
+
+    def window(self, x: Tensor, routes: Sequence[Route]) -> list[Tensor]:
+        """The same images (B, C, H, W) through R routes, cell by cell: R logits (B, classes), as R calls give them.
+
+        The stem runs once; reductions and tail once on R * B inputs. The activations of all R are alive.
+        """
+        count = len(routes)
+        with repeated([self.stem], count):
+            shared = self.stem(x)
+        xs: Sequence[Tensor] = [shared] * count
+        for cell in self.cells:
+            if isinstance(cell, Cell):
+                xs = [cell(x, route) for x, route in zip(xs, routes, strict=True)]
+            else:
+                with stacked([cell], count):
+                    xs = cell(torch.cat(list(xs))).chunk(count)
+        with stacked([self.tail], count):
+            return list(self.tail(torch.cat(list(xs))).chunk(count))
+
+    def static_window(self, x: Tensor, routing: Routing) -> Tensor:
+        """As `window`, but which path runs what is data: the same operations in every step. Logits (m, B, classes).
+
+        The caller says what is shared: `repeated` for the stem, `stacked` for what `shared` names.
+        """
+        m = routing.choices.shape[1]
+        shared = self.stem(x)
+        xs = torch.stack([shared] * m)
+        for cell in self.cells:
+            xs = cell.run_all(xs, routing) if isinstance(cell, Cell) else cell(xs.flatten(0, 1)).unflatten(0, (m, -1))
+        return self.tail(xs.flatten(0, 1)).unflatten(0, (m, -1))
+
+    def along(self, path: ArchPath) -> nn.Sequential:
+        """What a path runs, as a network of these very modules, nested and named as stand-alone networks are."""
+        cells = [FixedCell(cell.modules_of(path)) if isinstance(cell, Cell) else cell for cell in self.cells]
+        return nn.Sequential(self.stem, nn.Sequential(*cells), self.tail)
+
+    def shared(self) -> list[nn.Module]:
+        """What runs on the images of all paths of a window at once, beside the stem."""
+        return [*(cell for cell in self.cells if not isinstance(cell, Cell)), self.tail]
+
+    def unreached(self, path: ArchPath) -> list[nn.Module]:
+        """The operations on a path whose outputs go nowhere, for all that follows is Zero: they get no gradient."""
+        blocks = [cell.blocks() for cell in self.cells if isinstance(cell, Cell)]
+        passes = [not isinstance(block.operation_on(path, edge), Zero) for edge, block in enumerate(blocks[0])]
+        reached = {NODES - 1}
+        for edge in reversed(range(len(EDGES))):
+            source, target = EDGES[edge]
+            if passes[edge] and target in reached:
+                reached.add(source)
+        dead = [edge for edge, (_, target) in enumerate(EDGES) if target not in reached]
+        return [cell[edge].operation_on(path, edge) for cell in blocks for edge in dead]
+
+    def segments(self) -> list[Segment]:
+        """The stem, each edge of the first cell, all the rest: later cells have no beginning that paths share."""
+        first, *rest = self.cells
+        assert isinstance(first, Cell)
+
+        def finish(nodes: Nodes, path: ArchPath) -> Tensor:
+            x = nodes[-1]
+            for cell in rest:
+                x = cell(x, path) if isinstance(cell, Cell) else cell(x)
+            return self.tail(x)
+
+        def modules(path: ArchPath) -> list[nn.Module]:
+            cells = [cell.modules_of(path) if isinstance(cell, Cell) else [cell] for cell in rest]
+            return [*chain.from_iterable(cells), self.tail]
+
+        stem = Segment(0, lambda x, _: (self.stem(x), *[None] * (NODES - 1)), lambda _: [self.stem])
+        edges = [_segment(edge, block) for edge, block in enumerate(first.blocks())]
+        return [stem, *edges, Segment(len(EDGES), finish, modules)]
+
+    def blocks(self) -> list[tuple[int, ChoiceBlock]]:
+        """(edge, block) of all cells in turn."""
+        return [entry for cell in self.cells if isinstance(cell, Cell) for entry in enumerate(cell.blocks())]
+
+    def ancestors(self, layer: int, depth: int) -> tuple[int, ...]:
+        """The edges of the same cell whose outputs reach edge `layer` in `depth` hops at most."""
+        found: set[int] = set()
+        reached = {layer}
+        for _ in range(depth):
+            reached = {edge for later in reached for edge, _ in incoming(EDGES[later][0])}
+            found |= reached
+        return tuple(sorted(found))
+
+    def choice_modules(self, layer: int, choice: int) -> list[nn.Module]:
+        """The modules that one choice of one edge stands for: one in each cell, and its copies."""
+        return [module for edge, block in self.blocks() if edge == layer for module in block.operations(choice)]
+
+
+class Zero(nn.Module):
+    """Passes nothing on, nor any gradient back: parameters that only feed zeros keep .grad = None and stay frozen."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zeros of the shape of x."""
+        return torch.zeros_like(x)
+
+
+def relu_conv_bn(
+    inputs: int, outputs: int, kernel: int, stride: int, affine: bool, running_stats: bool, bias: bool
+) -> nn.Sequential:
+    """ReLU, convolution with 'same' padding, BN: (B, C, H, W) -> (B, C', ceil(H / stride), ceil(W / stride))."""
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=bias)
+    return nn.Sequential(nn.ReLU(), conv, BatchNorm(outputs, affine=affine, track_running_stats=running_stats))
+
+
+class Reduction(nn.Module):
+    """Residual block that halves the size: two 3x3 convolutions, beside 2x2 average pooling and a bias-free 1x1.
+
+    (B, C, H, W) -> (B, C', H / 2, W / 2); H and W are even.
+    """
+
+    def __init__(self, inputs: int, outputs: int, affine: bool, running_stats: bool, bias: bool) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            relu_conv_bn(inputs, outputs, 3, 2, affine, running_stats, bias),
+            relu_conv_bn(outputs, outputs, 3, 1, affine, running_stats, bias),
+        )
+        self.shortcut = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(inputs, outputs, 1, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C', H / 2, W / 2)."""
+        return self.shortcut(x) + self.body(x)

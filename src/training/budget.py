@@ -1,0 +1,60 @@
+"""How long a run is, and the learning rate along it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from src.runtime.errors import UsageError
+
+KINDS = ("epochs", "steps", "backward_passes")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The length of a run in supernet steps, and so in the two other currencies."""
+
+    steps: int
+    epoch_steps: int
+    passes_per_step: int
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the training part."""
+        return self.steps / self.epoch_steps
+
+    @property
+    def backward_passes(self) -> int:
+        """What the run costs: strict fairness pays m of these a step, SPOS one."""
+        return self.steps * self.passes_per_step
+
+
+def plan_budget(
+    asked: dict[str, float | None], default_epochs: float, epoch_steps: int, passes_per_step: int
+) -> Budget:
+    """The budget asked for in one of KINDS, or `default_epochs`; backward passes are rounded down to whole steps.
+
+    Raises:
+        UsageError: more than one kind, or less than one step.
+    """
+    given = {kind: value for kind, value in asked.items() if value is not None} or {"epochs": default_epochs}
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(f'budget.{kind}' for kind in given)} are both set: give one of {_kinds()}")
+    ((kind, value),) = given.items()
+    per_step = {"epochs": 1 / epoch_steps, "steps": 1, "backward_passes": passes_per_step}[kind]
+    steps = int(value / per_step + 1e-6)
+    if steps < 1:
+        raise UsageError(f"budget.{kind}={value:g} is less than one step: a step takes {per_step:g} {kind}")
+    return Budget(steps, epoch_steps, passes_per_step)
+
+
+def _kinds() -> str:
+    return ", ".join(f"budget.{kind}" for kind in KINDS)
+
+
+def cosine(step: int, steps: int, peak: float, final: float, warmup: int) -> float:
+    """Learning rate of a step in [0, steps): linear to `peak` over `warmup` steps, then half a cosine to `final`."""
+    if step < warmup:
+        return peak * (step + 1) / (warmup + 1)
+    progress = (step - warmup) / max(steps - warmup, 1)
+    return final + (peak - final) * (1 + math.cos(math.pi * progress)) / 2

@@ -1,0 +1,251 @@
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from src.analysis.report import wording
+from src.analysis.report.agreement import consistency_rows
+from src.analysis.report.findings import across_seeds, protocols, ranking
+from src.analysis.report.groups import Group, group_runs
+from src.analysis.report.runs import find_runs
+from src.analysis.report.tables import baseline_rows, long_rows, method_rows
+from src.runtime.run_folder import RESULT, write_json
+from tests.analysis.report.made_runs import PATHS, make_run, make_sweep, make_variants, set_scores
+
+
+def only_group(root: Path) -> Group:
+    (group,) = group_runs(find_runs(root))
+    return group
+
+
+def test_across_seeds_is_the_t_interval() -> None:
+    values = [0.5, 0.6, 0.8]
+    found = across_seeds([*values, None])
+    low, high = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
+    assert found[""] == pytest.approx(np.mean(values))
+    assert found["_sd"] == pytest.approx(np.std(values, ddof=1))
+    assert (found["_low"], found["_high"]) == pytest.approx((low, high))
+
+
+def test_one_seed_has_no_spread_and_none_no_mean() -> None:
+    one, none = across_seeds([0.5]), across_seeds([None])
+    assert one[""] == 0.5 and math.isnan(one["_sd"]) and math.isnan(one["_low"])
+    assert all(math.isnan(value) for value in none.values())
+
+
+def test_method_rows_average_what_the_results_say(tmp_path: Path) -> None:
+    make_sweep(tmp_path, ("spos", "strict_fair"), ceiling=0.8)
+    fair, spos = method_rows(only_group(tmp_path), "recalibrate").to_dict("records")
+    results = [json.loads((tmp_path / f"spos-{seed}" / RESULT).read_text()) for seed in range(3)]
+    taus = [result["ranking"]["recalibrate"]["tau"]["value"] for result in results]
+    assert spos["tau"] == pytest.approx(np.mean(taus))
+    assert spos["tau_low"] < spos["tau"] < spos["tau_high"] <= 1
+    assert (spos["seeds"], spos["running"], spos["architectures"]) == (3, 0, len(PATHS))
+    assert (fair["steps_min"], fair["backward_passes_max"], fair["count_spread"]) == (120, 360, 0)
+    assert spos["count_spread"] > 0
+
+
+def test_unfinished_runs_are_counted_but_not_averaged(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", "spos", 0)
+    make_run(tmp_path / "b", "spos", 1, finished=False)
+    row = method_rows(only_group(tmp_path), "recalibrate").iloc[0]
+    assert (row["seeds"], row["running"]) == (1, 1)
+    assert math.isnan(row["tau_sd"])
+
+
+def test_baselines_and_ceiling(tmp_path: Path) -> None:
+    make_sweep(tmp_path, ("spos",), ceiling=0.8)
+    rows = baseline_rows(only_group(tmp_path), "recalibrate").set_index("name")
+    stored = json.loads((tmp_path / "spos-0" / RESULT).read_text())["ranking"]["recalibrate"]["baselines"]["params"]
+    assert list(rows.index) == ["params", "macs", "ceiling"]
+    assert rows.loc["params", "tau"] == pytest.approx(stored["value"])
+    assert rows.loc["ceiling", "tau"] == pytest.approx(0.8)
+
+
+def test_a_missing_ranking_is_computed_from_the_scores(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a", "spos", 0)
+    result = json.loads((run / RESULT).read_text())
+    stored = result.pop("ranking")
+    write_json(run / RESULT, result)
+    computed = ranking(find_runs(tmp_path)[0], "running")
+    assert computed is not None
+    assert computed["n"] == stored["running"]["n"]
+    assert computed["tau"]["value"] == pytest.approx(stored["running"]["tau"]["value"])
+    assert ranking(find_runs(tmp_path)[0], "batch") is None
+
+
+def test_long_rows_hold_every_run_and_protocol(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", "spos", 0)
+    make_run(tmp_path / "b", "spos", 1, finished=False)
+    rows = long_rows(only_group(tmp_path))
+    assert [(row["run"], row["bn"], row["state"], row["steps"]) for row in rows] == [
+        ("a", "recalibrate", "finished", 120),
+        ("a", "running", "finished", 120),
+        ("b", "", "running", 60),
+    ]
+    assert rows[0]["tau_low"] < rows[0]["tau"] < rows[0]["tau_high"]
+    assert protocols(find_runs(tmp_path)) == ["recalibrate", "running"]
+
+
+def test_equal_steps_and_unequal_passes_are_said(tmp_path: Path) -> None:
+    make_sweep(tmp_path, ("spos", "strict_fair"), seeds=1)
+    group = only_group(tmp_path)
+    assert wording.budget_statement(group) == "Compared at equal mini-batches (120 each)."
+    (warning,) = wording.warnings(group)
+    assert "Strict fairness 360; SPOS 120" in warning
+
+
+def test_equal_passes_are_said(tmp_path: Path) -> None:
+    budget: dict[str, Any] = {"budget__epochs": None, "budget__backward_passes": 360}
+    make_run(tmp_path / "a", "strict_fair", 0, epochs=12, **budget)
+    make_run(tmp_path / "b", "spos", 0, epochs=36, **budget)
+    group = only_group(tmp_path)
+    assert wording.budget_statement(group) == "Compared at equal backward passes (360 each)."
+    assert wording.warnings(group) == []
+
+
+def test_other_findings_are_said(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", "spos", 0, optimizer__lr=0.1)
+    make_run(tmp_path / "b", "spos", 0, optimizer__lr=0.1)
+    make_run(tmp_path / "c", "strict_fair", 0, finished=False)
+    found = " ".join(wording.warnings(only_group(tmp_path)))
+    assert "more than once" in found and "SPOS seed 0" in found
+    assert "differ in more than the sampler: optimizer.lr" in found
+    assert "1 of 3 runs not finished" in found
+
+
+def test_nothing_finished_yet(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", "spos", 0, finished=False)
+    group = only_group(tmp_path)
+    assert wording.budget_statement(group) == "No run has finished yet."
+    cells = wording.method_table(group, "recalibrate").iloc[0]
+    assert cells["Seeds"] == "0 (+1 running)" and cells["Kendall τ"] == "–"
+
+
+def test_cells_are_rounded_for_readers(tmp_path: Path) -> None:
+    assert wording.with_spread(0.61234, 0.0312, 3) == "0.612 ± 0.031"
+    assert wording.with_spread(0.61234, math.nan, 3) == "0.612"
+    assert wording.with_spread(math.nan, math.nan, 3) == "–"
+    assert wording.interval(0.5, 0.714) == "[0.50, 0.71]" and wording.interval(-0.001, 0.1) == "[0.00, 0.10]"
+    assert wording.between(1800, 1800) == "1,800" and wording.between(1790, 1800) == "1,790 to 1,800"
+
+
+def test_markdown_has_a_row_per_method_and_baseline(tmp_path: Path) -> None:
+    make_sweep(tmp_path, ("spos", "ef"), seeds=2)
+    lines = wording.markdown(wording.method_table(only_group(tmp_path), "recalibrate")).splitlines()
+    assert [line.split("|")[1].strip() for line in lines] == [
+        "Method",
+        "---",
+        "SPOS",
+        "EF",
+        "counting parameters",
+        "counting multiply-adds",
+    ]
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_differences_are_paired_by_seed(tmp_path: Path) -> None:
+    make_sweep(tmp_path, ("spos", "strict_fair"))
+    fair, spos = method_rows(only_group(tmp_path), "recalibrate").to_dict("records")
+
+    def tau(sampler: str, seed: int) -> float:
+        result = json.loads((tmp_path / f"{sampler}-{seed}" / RESULT).read_text())
+        return result["ranking"]["recalibrate"]["tau"]["value"]
+
+    differences = [tau("spos", seed) - tau("strict_fair", seed) for seed in range(3)]
+    low, high = stats.t.interval(0.95, 2, loc=np.mean(differences), scale=stats.sem(differences))
+    assert spos["tau_difference"] == pytest.approx(np.mean(differences))
+    assert (spos["tau_difference_low"], spos["tau_difference_high"]) == pytest.approx((low, high))
+    assert math.isnan(fair["tau_difference"])
+
+
+def test_a_single_seed_shows_the_bootstrap_over_architectures(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "a", "spos", 0)
+    stored = json.loads((folder / RESULT).read_text())["ranking"]["recalibrate"]["tau"]
+    row = method_rows(only_group(tmp_path), "recalibrate").iloc[0]
+    assert (row["tau_low"], row["tau_high"]) == (stored["low"], stored["high"])
+
+
+TRUTH = [0.8 + 0.01 * i for i in range(12)]  # best of all 0.91, mean of all 0.855
+
+
+def made_group(folder: Path, accuracies: dict[int, list[float]]) -> Group:
+    """SPOS runs by seed, of 12 architectures each; counting parameters gets it backwards."""
+    for seed, accuracy in accuracies.items():
+        run = make_run(folder / str(seed), "spos", seed)
+        set_scores(run, accuracy, TRUTH, params=list(range(12, 0, -1)))
+    return only_group(folder)
+
+
+def test_selection_of_ten_by_hand(tmp_path: Path) -> None:
+    right, wrong = [i / 20 for i in range(12)], [-i / 20 + 0.6 for i in range(12)]
+    group = made_group(tmp_path, {0: right, 1: wrong})
+    row = method_rows(group, "recalibrate").iloc[0]
+    best, worst = (0.865 - 0.855) / 0.055, (0.845 - 0.855) / 0.055
+    assert row["improvement_at_10"] == pytest.approx(0)
+    assert row["improvement_at_10_sd"] == pytest.approx(np.std([best, worst], ddof=1))
+    assert row["precision_at_10"] == pytest.approx((1.0 + 0.8) / 2)
+    assert row["one_shot_range"] == pytest.approx(0.55) and row["alone_range"] == pytest.approx(0.11)
+    assert row["gap"] == pytest.approx(0.44)
+    counted = baseline_rows(group, "recalibrate").set_index("name")
+    assert counted.loc["params", "improvement_at_10"] == pytest.approx(worst)
+    cells = wording.selection_table(group, "recalibrate").iloc[0]
+    assert cells["Gap λ"] == "44.0 ± 0.0" and cells["Truly best ten among them, %"] == "90 ± 14"
+    assert wording.method_table(group, "recalibrate")[wording.AT_TEN].tolist() == ["0.00 ± 0.26", "-0.18"]
+
+
+def test_the_gap_has_no_sign(tmp_path: Path) -> None:
+    narrow = [0.5 + i / 1200 for i in range(12)]
+    row = method_rows(made_group(tmp_path, {0: narrow}), "recalibrate").iloc[0]
+    assert row["gap"] == pytest.approx(0.11 - 11 / 1200)
+
+
+def test_self_consistency_by_hand(tmp_path: Path) -> None:
+    rising, swapped = [float(i) for i in range(12)], [1.0, 0.0, *map(float, range(2, 12))]
+    group = made_group(tmp_path, {0: rising, 1: rising, 2: swapped})
+    (row,) = consistency_rows(group, "recalibrate")
+    one_swap = 1 - 2 / 66
+    assert (row["method"], row["seeds"], row["n"]) == ("spos", 3, 12)
+    assert [pair["seeds"] for pair in row["pairs"]] == [[0, 1], [0, 2], [1, 2]]
+    assert [pair["tau"] for pair in row["pairs"]] == pytest.approx([1, one_swap, one_swap])
+    (cells,) = wording.consistency_table(group, "recalibrate").to_dict("records")
+    assert cells["Kendall τ"] == "0.980 [0.970, 1.000]" and cells["Architectures"] == "12"
+
+
+def test_differences_are_to_the_same_sampler_without_weights(tmp_path: Path) -> None:
+    make_variants(tmp_path, ("none", "bias_2"))
+    group = only_group(tmp_path)
+    plain, bias = method_rows(group, "recalibrate").to_dict("records")
+    assert bias["reference"] == "spos" and math.isnan(plain["tau_difference"])
+    assert bias["tau_difference"] == pytest.approx(bias["tau"] - plain["tau"])
+    cells = wording.method_table(group, "recalibrate")["τ minus no inter-choice weights"]
+    assert cells[0] == "" and cells[1].startswith(f"{bias['tau_difference']:+.3f}")
+
+
+def test_results_from_before_there_were_intervals_are_read(tmp_path: Path) -> None:
+    make_run(tmp_path / "new", "spos", 0)
+    old = make_run(tmp_path / "old", "ef", 0)
+    result = json.loads((old / RESULT).read_text())
+    now = json.loads(json.dumps(result["ranking"]["recalibrate"]))
+    for stored in result["ranking"].values():
+        stored |= {name: stored[name]["value"] for name in ("spearman", "pearson")}
+        for name in ("top", "improvement_at_10", "baselines_at_10"):
+            del stored[name]
+    write_json(old / RESULT, result)
+    run = next(run for run in find_runs(tmp_path) if run.name == "old")
+    found = ranking(run, "recalibrate")
+    assert found is not None
+    assert found["spearman"] == {"value": now["spearman"]["value"], "low": None, "high": None}
+    assert found["top"] == now["top"]
+    for name in ("improvement_at_10", "baselines_at_10"):
+        assert found[name] == pytest.approx(now[name])
+    rows = {row["run"]: row for row in long_rows(only_group(tmp_path)) if row["bn"] == "recalibrate"}
+    assert rows["old"]["spearman"] == now["spearman"]["value"]
+    assert rows["new"].keys() == rows["old"].keys()
+    (old / "scores.csv").unlink()
+    assert ranking(next(run for run in find_runs(tmp_path) if run.name == "old"), "recalibrate") is not None
+    assert math.isnan(method_rows(only_group(tmp_path), "recalibrate")["improvement_at_10"].iloc[1])

@@ -22,7 +22,7 @@ from src.search_spaces.mini import Mini
 from src.standalone.exporting import module as module_format
 from src.standalone.exporting.module import import_model
 from src.standalone.network import Network
-from src.supernet.evaluator import Evaluator
+from src.supernet.evaluator import Evaluator, ScoringSettings
 from src.train import main as train_main
 from src.training.trained_supernet import load_trained_supernet
 from tests.test_bad_input import check_one_line
@@ -76,7 +76,7 @@ def result_of(folder: Path) -> dict[str, Any]:
 def test_a_path_of_a_supernet_scores_as_it_does_there(supernet: Path, tmp_path: Path, bn: str) -> None:
     assert export(f"run={supernet}", "arch=2-0-2-1-1", *MODULE, f"bn={bn}", f"out={tmp_path / 'out'}") == 0
     trained = load_trained_supernet(str(supernet), CPU)
-    judge = Evaluator(trained.net, trained.dataset, CPU, bn, calibration_images=200, batch_size=100)
+    judge = Evaluator(trained.net, trained.dataset, CPU, bn, ScoringSettings(calibration_images=200, batch_size=100))
     net = exported(tmp_path / "out")
     (score,) = (score for _, score in judge.scores([PATH]))
     losses = [

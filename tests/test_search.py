@@ -21,7 +21,7 @@ from src.search import main
 from src.search_spaces.mini import Mini
 from src.searchers.objectives import COMPUTED
 from src.searching.config_checks import LIMITS
-from src.supernet.evaluator import Evaluator
+from src.supernet.evaluator import Evaluator, ScoringSettings
 from src.train import main as train_main
 from src.training.trained_supernet import load_trained_supernet
 
@@ -76,7 +76,9 @@ def test_a_supernet_is_searched(run: Path, tmp_path: Path, capsys: pytest.Captur
 def test_its_scores_are_those_of_the_evaluator(run: Path, tmp_path: Path) -> None:
     assert search(tmp_path, f"run={run}", *QUICK, "budget.models=6", "objectives=[loss,params]") == 0
     trained = load_trained_supernet(str(run), torch.device("cpu"))
-    evaluator = Evaluator(trained.net, trained.dataset, torch.device("cpu"), "recalibrate", 100, 50, 50)
+    evaluator = Evaluator(
+        trained.net, trained.dataset, torch.device("cpu"), "recalibrate", ScoringSettings(100, 50, 50)
+    )
     for row in table(tmp_path, ARCHIVE).itertuples():
         assert evaluator.score(trained.space.parse(row.arch)) == (row.accuracy, row.loss)
 

@@ -26,7 +26,7 @@ from src.datasets.input_spec import InputSpec
 from src.runtime.progress import progress
 from src.search_spaces.costs import measure
 from src.search_spaces.space import SearchSpace, SequentialSpace
-from src.supernet.evaluator import Evaluator, Score
+from src.supernet.evaluator import Evaluator, Score, ScoringSettings
 from src.supernet.path import ArchPath
 
 GROUPS = 10
@@ -106,14 +106,8 @@ def _evaluators(
     net: nn.Module = space.build(*input_spec).to(device)
     net = net.to(memory_format=torch.channels_last if cfg.channels_last else torch.contiguous_format)
     dataset = noise(input_spec, cfg.calibration_images, cfg.images, cfg.seed)
-    evaluator = partial(
-        Evaluator,
-        dataset=dataset,
-        device=device,
-        protocol=cfg.bn,
-        calibration_images=cfg.calibration_images,
-        batch_size=cfg.batch_size,
-    )
+    settings = ScoringSettings(calibration_images=cfg.calibration_images, batch_size=cfg.batch_size)
+    evaluator = partial(Evaluator, dataset=dataset, device=device, protocol=cfg.bn, settings=settings)
     return evaluator(net), evaluator(copy.deepcopy(net))
 
 

@@ -16,7 +16,7 @@ from src.benchmarks.join import spellings
 from src.ranking.ceiling import noise_ceiling
 from src.ranking.score_table import ScoringProcesses
 from src.runtime.run_folder import PROVENANCE, RESULT, SCORES, write_json
-from src.supernet.evaluator import Evaluator, Score
+from src.supernet.evaluator import Evaluator, Score, ScoringSettings
 from src.supernet.path import ArchPath, parse_path
 from src.training.build import Run, ranked_protocols
 
@@ -42,7 +42,7 @@ def _score(run: Run, protocol: str, ranks: ScoringProcesses) -> None:
     """Append one row per path to scores.csv as they come, but for those that are there already."""
     cfg = run.cfg.ranking
     settings = {key: cfg[key] for key in ("images", "calibration_images", "batch_size")}
-    evaluator = Evaluator(run.module.net, run.dataset, run.device, protocol, **settings)
+    evaluator = Evaluator(run.module.net, run.dataset, run.device, protocol, ScoringSettings(**settings))
     known = run.benchmark.accuracies() if run.benchmark else {}
     truth = {name: known[arch] for name, arch in spellings(run.space, known).items()}
     input_spec = run.dataset.input_spec

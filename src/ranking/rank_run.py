@@ -32,7 +32,7 @@ from src.runtime.resume import refuse_another_space, store
 from src.runtime.run_folder import CONFIG, RESULT, SCORES, claim, write_json
 from src.search_spaces.space import SearchSpace
 from src.supernet.batch_norm import check_protocol
-from src.supernet.evaluator import Evaluator, Score
+from src.supernet.evaluator import Evaluator, Score, ScoringSettings
 from src.supernet.path import ArchPath
 from src.training.trained_supernet import TrainedSupernet, load_trained_supernet, read_config
 
@@ -213,7 +213,7 @@ def _score(
     """Score what is missing under one protocol; returns the block evaluations it took."""
     device = next(trained.net.parameters()).device
     sizes = (cfg.images, cfg.calibration_images, cfg.batch_size)
-    evaluator = Evaluator(trained.net, trained.dataset, device, protocol, *sizes, part=cfg.split)
+    evaluator = Evaluator(trained.net, trained.dataset, device, protocol, ScoringSettings(*sizes, part=cfg.split))
     common = {"supernet": trained.folder.name, "sampler": trained.cfg.choices.sampler, "seed": trained.cfg.seed}
     common |= {"split": cfg.split, "images": evaluator.images}
 

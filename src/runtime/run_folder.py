@@ -29,6 +29,8 @@ LOCK = ".lock"
 PROTOCOLS = ("running", "batch", "adapt", "recalibrate")
 """Batch-norm statistics that paths are scored under; src/supernet/batch_norm.py says what they are."""
 
+LEARNT = ("accuracy", "loss")
+"""Scores that take a trained supernet: accuracy is to be high, loss and all costs low."""
 LISTED_PATHS = 100_000
 """Spaces of more paths than this are sampled, never listed."""
 

@@ -17,13 +17,11 @@ from torch import nn
 
 from src.datasets.input_spec import InputSpec
 from src.runtime.errors import UsageError, unknown
+from src.runtime.run_folder import LISTED_PATHS
 from src.search_spaces.costs import Costs, CostTable, Part, measure, tabulate
 from src.supernet.choice import ChoiceBlock
 from src.supernet.layerwise import Supernet
 from src.supernet.path import ArchPath, format_path, parse_path
-
-LISTED = 100_000
-"""Spaces of more paths than this are sampled, never listed."""
 
 
 class SearchSpace(ABC):
@@ -97,8 +95,10 @@ class SearchSpace(ABC):
         Raises:
             UsageError: there are too many to list.
         """
-        if self.count > LISTED:
-            raise UsageError(f"{option}: {self.name} has {self.count:,} paths, more than {LISTED:,}: take a sample")
+        if self.count > LISTED_PATHS:
+            raise UsageError(
+                f"{option}: {self.name} has {self.count:,} paths, more than {LISTED_PATHS:,}: take a sample"
+            )
         return list(self.paths())
 
     def paths(self) -> Iterator[ArchPath]:

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.runtime.errors import UsageError, unknown
+from src.runtime.run_folder import LEARNT
 from src.searchers.limits import Additive
 
-LEARNT = ("accuracy", "loss")
-"""Objectives that a trained supernet is asked for; accuracy is to be high, all others low."""
 COMPUTED = ("macs", "params", "latency")
 """Sums of a number for each choice."""
 

@@ -18,7 +18,8 @@ from src.ranking.score_table import ScoringProcesses, TableScores, read_scores
 from src.runtime.errors import UsageError
 from src.runtime.lightning import quiet
 from src.runtime.loggers import make_loggers
-from src.search_spaces.space import LISTED, SearchSpace
+from src.runtime.run_folder import LISTED_PATHS
+from src.search_spaces.space import SearchSpace
 from src.searchers.limits import Additive, FeasiblePaths, Limit
 from src.searchers.objectives import COMPUTED, make_objectives
 from src.searchers.searcher import Searcher, SearchProblem
@@ -29,7 +30,7 @@ from src.searching.loop import Search, SearchBudget
 from src.searching.sources import ScoreProvider, SupernetScores, check_source, digest, truth_of
 from src.searching.true_front import TrueFront
 from src.supernet.batch_norm import check_protocol
-from src.supernet.evaluator import Evaluator
+from src.supernet.evaluator import Evaluator, ScoringSettings
 from src.training.trained_supernet import load_trained_supernet, read_config
 
 LATENCY = "latency.csv"
@@ -52,7 +53,7 @@ def assemble(cfg: DictConfig, folder: Path, source: ScoreProvider) -> Search:
     feasible = FeasiblePaths(source.space.sizes, [Limit(costs[name], value) for name, value in most.items()])
     searcher = _searcher(cfg.searcher, SearchProblem(feasible, objectives, cfg.seed))
     true_front = None
-    if len(source.truth) == source.space.count <= LISTED:
+    if len(source.truth) == source.space.count <= LISTED_PATHS:
         true_front = TrueFront(source.space, source.truth, feasible, objectives)
     budget = SearchBudget(cfg.budget.models, cfg.budget.generations)
     loggers = make_loggers(cfg.logger.wandb, folder, [cfg.choices.searcher, source.space.name, "search"])
@@ -103,7 +104,7 @@ def _supernet(cfg: DictConfig) -> ScoreProvider:
     check_protocol(trained.net, cfg.bn)
     device = next(trained.net.parameters()).device
     sizes = (cfg.images, cfg.calibration_images, cfg.batch_size)
-    evaluator = Evaluator(trained.net, trained.dataset, device, cfg.bn, *sizes)
+    evaluator = Evaluator(trained.net, trained.dataset, device, cfg.bn, ScoringSettings(*sizes))
     truth = truth_of(trained.space, _benchmark(cfg, trained.cfg, trained.dataset, trained.space))
     about = {"evaluator": "supernet", "steps": trained.steps, "weights": trained.digest, "images": evaluator.images}
     return ScoreProvider(trained.space, trained.input_spec, SupernetScores(evaluator), truth, about)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -46,6 +47,21 @@ class Batches:
         return iter(self._load() if self._kept is None else self._kept)
 
 
+@dataclass(frozen=True)
+class ScoringSettings:
+    """On which images paths are scored, and how many at a time."""
+
+    images: int | None = None
+    """Images of `part`; None: all of them."""
+    calibration_images: int = 1000
+    """The first of the training part, for the protocols `adapt` and `recalibrate`."""
+    batch_size: int = 250
+    part: str = "val"
+    """val (held-out training images) or test."""
+    activation_bytes: int = ACTIVATION_BYTES
+    """Activations kept at a time when many paths are scored."""
+
+
 class Evaluator:
     """Scores paths on held-out images under one protocol of batch-norm statistics; remembers what it scored.
 
@@ -58,19 +74,18 @@ class Evaluator:
         dataset: Dataset,
         device: torch.device,
         protocol: str,
-        images: int | None = None,
-        calibration_images: int = 1000,
-        batch_size: int = 250,
-        part: str = "val",
-        activation_bytes: int = ACTIVATION_BYTES,
+        settings: ScoringSettings | None = None,
     ) -> None:
-        """`images` of `part` are scored (all if None); calibration images are the first of the training part."""
-        self.net, self.protocol, self.activation_bytes = net, protocol, activation_bytes
-        self.images = min(images or dataset.size(part), dataset.size(part))
+        """`protocol` is one of run_folder.PROTOCOLS; `settings` None: the defaults."""
+        settings = settings or ScoringSettings()
+        part, batch_size = settings.part, settings.batch_size
+        self.net, self.protocol, self.activation_bytes = net, protocol, settings.activation_bytes
+        self.images = dataset.count(part, settings.images)
         """How many images a path is scored on."""
         self.batches = Batches(dataset, part, batch_size, device, self.images)
         needs_calibration = protocol in ("adapt", "recalibrate")
-        self.calibration = Batches(dataset, "train", batch_size, device, calibration_images * needs_calibration)
+        calibration_images = settings.calibration_images if needs_calibration else 0
+        self.calibration = Batches(dataset, "train", batch_size, device, calibration_images)
         self.known: dict[ArchPath, Score] = {}
         self.block_evaluations = 0
         """Choice blocks run by `scores` so far, each on all images: one for every distinct prefix."""

@@ -20,7 +20,7 @@ from src.runtime.loggers import finish_loggers, open_loggers
 from src.runtime.provenance import store_provenance
 from src.runtime.resume import cut_back_tables, store
 from src.runtime.run_folder import RESULT, SCORES, SPLIT, claim
-from src.supernet.evaluator import Evaluator
+from src.supernet.evaluator import Evaluator, ScoringSettings
 from src.supernet.path import ArchPath
 from src.training.budget import Budget
 from src.training.build import Run
@@ -144,7 +144,7 @@ def validation_paths(run: Run) -> list[ArchPath]:
 def _journal(run: Run) -> MetricsWriter:
     cfg = run.cfg
     settings = {key: value for key, value in cfg.validation.items() if key not in ("paths", "bn")}
-    evaluator = Evaluator(run.module.net, run.dataset, run.device, cfg.validation.bn, **settings)
+    evaluator = Evaluator(run.module.net, run.dataset, run.device, cfg.validation.bn, ScoringSettings(**settings))
     return MetricsWriter(run.folder, run.budget, LogSchedule(**cfg.journal), evaluator, validation_paths(run))
 
 

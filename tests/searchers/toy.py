@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 import hydra

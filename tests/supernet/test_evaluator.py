@@ -20,7 +20,7 @@ from src.search_spaces.nas_bench_201 import NasBench201
 from src.search_spaces.nas_bench_macro import NasBenchMacro
 from src.search_spaces.space import SearchSpace
 from src.supernet.batch_norm import Scoring
-from src.supernet.evaluator import Batches, Evaluator, Score, split_paths
+from src.supernet.evaluator import Batches, Evaluator, Score, ScoringSettings, split_paths
 from src.supernet.inter_choice import Attention, Bias, InterChoice, SharedBias, Split, split_weights, tables
 from src.supernet.prefix_walk import PrefixWalk
 from src.supernet.segment import Segment
@@ -41,7 +41,7 @@ def net() -> nn.Module:
 
 
 def test_running_scores_are_plain_accuracy_and_loss(digits: Digits, net: nn.Module) -> None:
-    score = Evaluator(net, digits, CPU, "running", batch_size=100).score(PATHS[0])
+    score = Evaluator(net, digits, CPU, "running", ScoringSettings(batch_size=100)).score(PATHS[0])
     (batch,) = digits.batches("val", 1000, CPU)
     net.eval()
     with torch.no_grad():
@@ -53,13 +53,13 @@ def test_running_scores_are_plain_accuracy_and_loss(digits: Digits, net: nn.Modu
 @pytest.mark.parametrize("protocol", ["running", "batch", "adapt", "recalibrate"])
 def test_a_score_does_not_depend_on_what_was_scored_before(digits: Digits, net: nn.Module, protocol: str) -> None:
     def scores(order: list[tuple[int, ...]]) -> dict[tuple[int, ...], Score]:
-        return dict(Evaluator(net, digits, CPU, protocol, images=100, calibration_images=100).scores(order))
+        return dict(Evaluator(net, digits, CPU, protocol, ScoringSettings(100, 100)).scores(order))
 
     assert scores(PATHS) == scores(PATHS[::-1])
 
 
 def test_a_path_is_scored_once_until_forgotten(digits: Digits, net: nn.Module) -> None:
-    evaluator = Evaluator(net, digits, CPU, "running", images=50)
+    evaluator = Evaluator(net, digits, CPU, "running", ScoringSettings(images=50))
     with mock.patch.object(net, "forward", wraps=net.forward) as forward:
         first = evaluator.score(PATHS[0])
         calls = forward.call_count
@@ -74,14 +74,14 @@ def test_scoring_draws_from_no_generator(digits: Digits, net: nn.Module) -> None
     sampler = StrictFair((3,) * 5)
     before, plans = torch.get_rng_state(), sampler.state_dict()["generator"]
     for protocol in ("running", "recalibrate"):
-        list(Evaluator(net, digits, CPU, protocol, images=50, calibration_images=50).scores(PATHS))
+        list(Evaluator(net, digits, CPU, protocol, ScoringSettings(images=50, calibration_images=50)).scores(PATHS))
     assert torch.equal(before, torch.get_rng_state())
     assert torch.equal(plans, sampler.state_dict()["generator"])
 
 
 def test_images_counts_what_there_is(digits: Digits, net: nn.Module) -> None:
-    assert Evaluator(net, digits, CPU, "running", images=10**6).images == digits.size("val")
-    assert Evaluator(net, digits, CPU, "running", images=30).images == 30
+    assert Evaluator(net, digits, CPU, "running", ScoringSettings(images=10**6)).images == digits.size("val")
+    assert Evaluator(net, digits, CPU, "running", ScoringSettings(images=30)).images == 30
 
 
 def test_batches_too_large_to_keep_are_loaded_again_and_are_the_same(digits: Digits) -> None:
@@ -137,11 +137,11 @@ def test_shared_prefixes_give_the_bits_of_one_path_at_a_time(name: str, protocol
     net = trained(space, inter_choice, digits)
     paths = [*space.sample_distinct(12, torch.Generator().manual_seed(1))] * 2  # each twice
     settings: Any = {"images": 110, "calibration_images": 70, "batch_size": 40}
-    alone = Evaluator(net, digits, CPU, protocol, **settings)
+    alone = Evaluator(net, digits, CPU, protocol, ScoringSettings(**settings))
     plain = {path: alone.score(path) for path in paths}
     before = {key: value.clone() for key, value in net.state_dict().items()}
     for activation_bytes in (2**30, 1):  # all batches at once, and each in a group of its own
-        shared = Evaluator(net, digits, CPU, protocol, activation_bytes=activation_bytes, **settings)
+        shared = Evaluator(net, digits, CPU, protocol, ScoringSettings(activation_bytes=activation_bytes, **settings))
         found = list(shared.scores(paths))
         assert len(found) == 12
         assert dict(found) == plain
@@ -155,14 +155,16 @@ def test_shared_prefixes_give_the_bits_of_one_path_at_a_time(name: str, protocol
 def test_statistics_are_kept_over_blocks_of_paths(seed: int, digits: Digits, net: nn.Module) -> None:
     paths = Mini().sample_distinct(30, torch.Generator().manual_seed(seed))
     settings: Any = {"images": 60, "calibration_images": 60, "batch_size": 20}
-    whole = dict(Evaluator(net, digits, CPU, "recalibrate", **settings).scores(paths))
+    whole = dict(Evaluator(net, digits, CPU, "recalibrate", ScoringSettings(**settings)).scores(paths))
     with mock.patch("src.supernet.prefix_walk.PATHS_AT_A_TIME", 7):
-        parts = dict(Evaluator(net, digits, CPU, "recalibrate", activation_bytes=1, **settings).scores(paths))
+        parts = dict(
+            Evaluator(net, digits, CPU, "recalibrate", ScoringSettings(activation_bytes=1, **settings)).scores(paths)
+        )
     assert parts == whole
 
 
 def test_known_scores_come_first_and_cost_nothing(digits: Digits, net: nn.Module) -> None:
-    evaluator = Evaluator(net, digits, CPU, "running", images=50)
+    evaluator = Evaluator(net, digits, CPU, "running", ScoringSettings(images=50))
     first = evaluator.score(PATHS[1])
     found = list(evaluator.scores(PATHS))
     assert found[0] == (PATHS[1], first)
@@ -174,7 +176,7 @@ def test_known_scores_come_first_and_cost_nothing(digits: Digits, net: nn.Module
 
 def test_a_ranking_that_is_broken_off_leaves_the_net_as_it_was(digits: Digits, net: nn.Module) -> None:
     before = {key: value.clone() for key, value in net.state_dict().items()}
-    scores = Evaluator(net, digits, CPU, "recalibrate", images=50, calibration_images=50).scores(PATHS)
+    scores = Evaluator(net, digits, CPU, "recalibrate", ScoringSettings(images=50, calibration_images=50)).scores(PATHS)
     next(scores)
     scores.close()  # type: ignore[attr-defined]
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())

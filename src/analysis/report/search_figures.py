@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from src.analysis.report.figures import finish, legend
 from src.analysis.report.searches import COLOURS, LABELS, Interval, SearchRun, budgets_of
 from src.analysis.report.style import GREY, GRID, INK, LEMMA_COLOURS
-from src.searchers.objectives import LEARNT
+from src.runtime.run_folder import LEARNT
 
 NAMES = {
     "accuracy": "accuracy, %",

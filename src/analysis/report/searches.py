@@ -20,8 +20,7 @@ from scipy import stats
 from src.analysis.pareto import between, front, hypervolume
 from src.analysis.report.runs import read_config
 from src.runtime.errors import UsageError
-from src.runtime.run_folder import ARCHIVE, CONFIG, FRONT, GENERATIONS, RESULT, SOURCE, TRUE_FRONT, read_json
-from src.searchers.objectives import LEARNT
+from src.runtime.run_folder import ARCHIVE, CONFIG, FRONT, GENERATIONS, LEARNT, RESULT, SOURCE, TRUE_FRONT, read_json
 
 BASELINE = "random_search"
 SIGNS = {"accuracy": -1}

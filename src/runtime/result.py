@@ -1,0 +1,126 @@
+"""result.json, the figures of a finished command: one dataclass per command with a common head, and tables of them.
+
+`write_result` and `read_result` are the only writer and reader. The classes stand here, below all rooms, so that a
+report reads what another command wrote without importing that command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from rich.table import Table
+
+from src.runtime.errors import UsageError
+from src.runtime.run_folder import RESULT, read_json, write_json
+
+SCHEMA = 2
+"""Version of the files' layout; 1, without the key, was written before the layouts were declared."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The head of every result.json."""
+
+    command: ClassVar[str]
+    commit: str
+    seed: int | None = None
+    device: str | None = None
+    wall_seconds: float | None = None
+    """Seconds over all starts of the command."""
+    backward_passes: int | None = None
+    """Of all training that the command did; None where it trains nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankingResult(Result):
+    """Scores of a supernet's paths and how well they order the paths, as `train` and `rank` both write them."""
+
+    search_space: str
+    dataset: str | None = None
+    sampler: str | None = None
+    steps: int | None = None
+    """Supernet steps behind the weights."""
+    ranked_by: str
+    """The score that orders the paths: loss, accuracy or mean_rank."""
+    scores: dict[str, dict[str, float]]
+    """By BN protocol: paths, images, and mean, std, min, max of accuracy and of loss."""
+    benchmark: str | None = None
+    match: dict[str, Any] | None = None
+    """Architectures that the scores and the benchmark do not have in common, counted."""
+    ranking: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    """BN protocol -> score -> subset -> analysis.ranking.summary; empty without a benchmark."""
+    ceiling: dict[str, dict[str, Any] | None] = field(default_factory=dict)
+    """Subset -> noise ceiling of the benchmark, {value, kind}."""
+    gap: dict[str, dict[str, float]] = field(default_factory=dict)
+    """By BN protocol: the supernet accuracy gap (FairNAS section 4.5)."""
+    figures: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult(RankingResult):
+    """A trained supernet."""
+
+    command: ClassVar[str] = "train"
+    epochs: float
+    way: str
+    """How the supernet step was executed: serial, window or compiled."""
+    budget: dict[str, Any]
+    count_spread: int
+    """Largest difference between the update counts of two choices of one layer."""
+    scoring_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankResult(RankingResult):
+    """Paths scored by a trained supernet, or predictions made elsewhere."""
+
+    command: ClassVar[str] = "rank"
+    run: str | None = None
+    source: str | None = None
+    """The file of predictions."""
+    repeated_rows: int = 0
+    block_evaluations: int | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+Kind = TypeVar("Kind", bound=Result)
+
+
+def write_result(folder: Path, result: Result) -> None:
+    """Store a result as result.json, atomically; the file is written last, so that a folder that has it is finished."""
+    write_json(folder / RESULT, {"command": result.command, "schema": SCHEMA, **asdict(result)})
+
+
+def read_result(folder: Path, kind: type[Kind]) -> Kind | None:
+    """The result of a run folder; None if it has none yet, or one of another command or layout.
+
+    Raises:
+        UsageError: the file is damaged.
+    """
+    stored = read_json(folder / RESULT)
+    if stored is None or stored.get("command") != kind.command or stored.get("schema") != SCHEMA:
+        return None
+    try:
+        return kind(**{item.name: stored[item.name] for item in fields(kind) if item.name in stored})
+    except TypeError as error:
+        raise UsageError(f"{folder / RESULT} is damaged: {error}") from None
+
+
+def figures_table(title: str, rows: Sequence[tuple[str, ...]], columns: Sequence[str] = ("figure", "value")) -> Table:
+    """A table whose first column is text and whose other columns are numbers; a row named in bold begins with `*`."""
+    table = Table(title=title)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right")
+    for name, *cells in rows:
+        table.add_row(name.removeprefix("*"), *cells, style="bold" if name.startswith("*") else None)
+    return table
+
+
+def estimate_cells(estimate: Mapping[str, float | None]) -> tuple[str, str]:
+    """An estimate {value, low, high} as two cells: the value and its 95 % interval."""
+    if estimate["value"] is None:
+        return "undefined", ""
+    return f"{estimate['value']:.3f}", f"{estimate['low']:.3f} to {estimate['high']:.3f}"

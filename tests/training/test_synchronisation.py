@@ -64,12 +64,12 @@ class NoWaiting(TorchDispatchMode):
 def lone_step(
     space: SearchSpace, input_spec: InputSpec, device: torch.device, method: str, **settings: Any
 ) -> LoneStep:
-    """On the device, in float32; `sampler` and `sharing` are among the settings."""
+    """On the device, in float32; `sampler` and `parallelism` are among the settings."""
     net = make_net(space, input_spec, method).float()
     if method == "split":
         split_weights(net)
     make_sampler = settings.pop("sampler", StrictFair)
-    parallelism = settings.pop("sharing", Parallelism())
+    parallelism = settings.pop("parallelism", Parallelism())
     step = LoneStep(net.to(device), make_sampler(space.sizes), sgd, StepSettings(**settings))
     step.parallelism = parallelism
     return step

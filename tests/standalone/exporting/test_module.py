@@ -201,7 +201,7 @@ def test_feature_maps_are_those_that_timm_takes(fairnas: tuple[Network, Any]) ->
 
 
 @pytest.mark.parametrize(
-    ("space", "given", "reductions", "channels"),
+    ("space", "input_spec", "reductions", "channels"),
     [
         (MobileNetA(), PIXELS, [4, 8, 16, 32], [24, 32, 96, 320]),
         (Proxyless(), PIXELS, [4, 8, 16, 32], [32, 40, 96, 320]),

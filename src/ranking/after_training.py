@@ -87,8 +87,8 @@ def _spread(table: pd.DataFrame) -> dict[str, float]:
 
 def _ranking(run: Run, table: pd.DataFrame) -> dict[str, Any]:
     """Tau with its interval, beside what counting alone reaches on the same paths."""
-    working = [run.space.working(parse_path(path)) for path in table.path]
-    baselines: dict[str, Any] = {"params": table.params, "macs": table.macs, run.space.working_name: working}
+    counts = pd.DataFrame([run.space.counts(parse_path(path)) for path in table.path])
+    baselines: dict[str, Any] = {"params": table.params, "macs": table.macs, **counts}
     return summary(table.accuracy, table.truth, baselines)
 
 

@@ -51,8 +51,9 @@ class Comparison:
         costs = [space.costs(path, input_spec) for path in paths]
         self.facts = pd.DataFrame({"arch": archs, "truth": self.match.truth})
         self.facts["params"], self.facts["macs"] = zip(*costs, strict=True)
-        self.facts[space.working_name] = [space.working(path) for path in paths]
-        self.baselines = [*COUNTS, space.working_name, *self._own_params()]
+        counts = pd.DataFrame([space.counts(path) for path in paths])
+        self.facts = self.facts.join(counts)
+        self.baselines = [*COUNTS, *map(str, counts), *self._own_params()]
         self.subsets = self._subsets(paths)
 
     def judge(self, scores: pd.DataFrame, seed: int, with_subsets: bool = True) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from omegaconf import DictConfig
 
 from src.runtime.errors import UsageError, unknown
-from src.runtime.run_folder import LISTED_PATHS, PROTOCOLS
+from src.runtime.run_folder import LISTED_PATHS, PROTOCOLS, RANK_BY
 from src.runtime.validate import boolean, number, one_of, only
 
 
@@ -27,6 +27,8 @@ def check_ranking(cfg: DictConfig) -> None:
     one_of(cfg, "split", ("val", "test"))
     one_of(cfg, "checkpoint", ("last", "previous"))
     one_of(cfg, "device", ("auto", "cpu", "cuda"))
+    if cfg.by is not None:
+        one_of(cfg, "by", RANK_BY)
     boolean(cfg, "subsets")
     only(cfg, "similarity", ("layer", "images"))
     number(cfg, "similarity.layer", 0, whole=True, optional=True)

@@ -58,7 +58,9 @@ def rank_run(cfg: DictConfig, overrides: Sequence[str]) -> None:
     archs = [trained.space.format(path) for path in paths]
     comparison = Comparison(trained.space, benchmark, archs, trained.input_spec) if benchmark else None
     folder = Path(cfg.out or Path(cfg.run) / "rank" / _name(cfg, benchmark))
-    figures = _Similarity(cfg, trained, max(paths, key=trained.space.working))  # nothing idle feeds the layer
+    figures = _Similarity(
+        cfg, trained, max(paths, key=lambda path: next(iter(trained.space.counts(path).values())))
+    )  # nothing idle feeds the layer
     _check_conditions(cfg, trained, folder)
     with _held(folder, ranks):
         if ranks.rank == 0:

@@ -46,17 +46,22 @@ class RankingResult(Result):
     ranked_by: str
     """The score that orders the paths: loss, accuracy or mean_rank."""
     scores: dict[str, dict[str, float]]
-    """By BN protocol: paths, images, and mean, std, min, max of accuracy and of loss."""
+    """BN protocol, or `as given` for predictions of a file -> paths, images, and mean, std, min and max of both scores
+    as accuracy_mean, ..., loss_max."""
     benchmark: str | None = None
     match: dict[str, Any] | None = None
     """Architectures that the scores and the benchmark do not have in common, counted."""
     ranking: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
-    """BN protocol -> score -> subset -> analysis.ranking.summary; empty without a benchmark."""
+    """BN protocol -> score, `ranked_by` first -> subset, `all` first -> analysis.ranking.summary; {} without truth."""
     ceiling: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     """Subset -> noise ceiling of the benchmark, {value, kind}."""
     gap: dict[str, dict[str, float]] = field(default_factory=dict)
-    """By BN protocol: the supernet accuracy gap (FairNAS section 4.5)."""
+    """BN protocol -> supernet accuracy gap, {one_shot_range, alone_range, gap} (FairNAS section 4.5)."""
     figures: list[str] = field(default_factory=list)
+    scoring_seconds: float | None = None
+    """Seconds that this start of the command scored; paths scored before cost none."""
+    block_evaluations: int | None = None
+    """Choice blocks run to score the paths in this start, each on all images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +75,6 @@ class TrainResult(RankingResult):
     budget: dict[str, Any]
     count_spread: int
     """Largest difference between the update counts of two choices of one layer."""
-    scoring_seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +83,13 @@ class RankResult(RankingResult):
 
     command: ClassVar[str] = "rank"
     run: str | None = None
+    """The supernet's run folder."""
     source: str | None = None
     """The file of predictions."""
     repeated_rows: int = 0
-    block_evaluations: int | None = None
+    """Rows of that file that repeat an architecture."""
     settings: dict[str, Any] = field(default_factory=dict)
+    """The command's whole configuration."""
 
 
 Kind = TypeVar("Kind", bound=Result)

@@ -29,6 +29,9 @@ LOCK = ".lock"
 PROTOCOLS = ("running", "batch", "adapt", "recalibrate")
 """Batch-norm statistics that paths are scored under; src/supernet/batch_norm.py says what they are."""
 
+RANK_BY = ("loss", "accuracy", "mean_rank")
+"""Scores that order paths: cross-entropy, top-1, or the mean of the ranks by both."""
+
 LEARNT = ("accuracy", "loss")
 """Scores that take a trained supernet: accuracy is to be high, loss and all costs low."""
 LISTED_PATHS = 100_000

@@ -48,9 +48,9 @@ class Mini(SequentialSpace):
         """Global average pooling and a linear layer."""
         return classifier(self.channels[-1], None, num_classes)
 
-    def skips(self, path: ArchPath) -> int:
-        """Layers that pool: they have no spatial weights."""
-        return sum(choice == 0 for choice in path)
+    def counts(self, path: ArchPath) -> dict[str, int]:
+        """Inverted residuals, and those of expansion 3 among them."""
+        return {**super().counts(path), "e3_blocks": path.count(self.ops.index("mb_k3_e3"))}
 
     def op_names(self, layer: int) -> list[str]:
         """The three choices, the same in every layer."""

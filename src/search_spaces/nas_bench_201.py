@@ -176,12 +176,11 @@ class NasBench201(SearchSpace):
         """
         return first_paths(self.ops)[expression(self._names(path))]
 
-    working_name = "live_convolutions"
-
-    def working(self, path: ArchPath) -> int:
-        """Convolutions that the input reaches and that reach the output."""
+    def counts(self, path: ArchPath) -> dict[str, int]:
+        """Live convolutions: those that the input reaches and that reach the output."""
         ops = self._names(path)
-        return sum(op.startswith("nor_conv") and live for op, live in zip(ops, live_edges(ops), strict=True))
+        live = sum(op.startswith("nor_conv") and live for op, live in zip(ops, live_edges(ops), strict=True))
+        return {"live_convolutions": live}
 
     def subsets(self, paths: Sequence[ArchPath]) -> dict[str, list[bool]]:
         """`no none` and `convolutions only`, as far as the space holds more than them."""

@@ -64,7 +64,8 @@ class NasBenchMacro(SequentialSpace):
         """`no identity`, and `distinct networks`: the first path of each stand-alone network."""
         found: dict[ArchPath, ArchPath] = {}
         first = [found.setdefault(self.canonical(path), path) == path for path in paths]
-        return {"no identity": [self.skips(path) == 0 for path in paths], "distinct networks": first}
+        named = [[self.op_names(i)[c] for i, c in enumerate(path)] for path in paths]
+        return {"no identity": ["identity" not in ops for ops in named], "distinct networks": first}
 
     def check_input(self, input_spec: InputSpec) -> None:
         """Refuse images whose last feature map would be smaller than 2x2, naming strides that work."""

@@ -118,16 +118,9 @@ class SearchSpace(ABC):
         """One path for all that are the same stand-alone network; without such symmetries the path itself."""
         return path
 
-    def skips(self, path: ArchPath) -> int:
-        """How many layers of the path do no work (identity, skip, zero): for the counting baselines."""
-        return sum(self.op_names(i)[c] in ("identity", "skip_connect", "none") for i, c in enumerate(path))
-
-    working_name = "working_layers"
-    """What `working` counts, as tables name it."""
-
-    def working(self, path: ArchPath) -> int:
-        """How much of a path does work, for the counting baselines: layers that are no identity."""
-        return len(self.sizes) - self.skips(path)
+    def counts(self, path: ArchPath) -> dict[str, int]:
+        """Counting baselines beside parameters and multiply-adds, under the same names for every path of the space."""
+        return {}
 
     def subsets(self, paths: Sequence[ArchPath]) -> dict[str, list[bool]]:
         """Parts of the space that rankings are also judged on: for each, which of the distinct `paths` are in it."""
@@ -166,6 +159,10 @@ class SequentialSpace(SearchSpace):
     @abstractmethod
     def tail(self, num_classes: int) -> nn.Module:
         """The last layer's output to logits (B, classes)."""
+
+    def counts(self, path: ArchPath) -> dict[str, int]:
+        """Inverted residuals (MB blocks), without the 1x1 convolutions by which identities and pools change shapes."""
+        return {"mb_blocks": sum(self.op_names(i)[c].startswith("mb_") for i, c in enumerate(path))}
 
     def build(self, in_channels: int, num_classes: int, image_size: int) -> Supernet:
         """The supernet, with every choice of every layer."""

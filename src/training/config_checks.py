@@ -5,7 +5,7 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from src.runtime.errors import UsageError, unknown
-from src.runtime.run_folder import LISTED_PATHS, PROTOCOLS
+from src.runtime.run_folder import LISTED_PATHS, PROTOCOLS, RANK_BY
 from src.runtime.validate import boolean, number, one_of, only
 
 TRAINER = ("accelerator", "devices", "num_nodes", "precision", "deterministic", "benchmark")
@@ -67,11 +67,13 @@ def _check_step(cfg: DictConfig) -> None:
 def _check_scoring(cfg: DictConfig) -> None:
     only(cfg, "journal", ("rows", "validations"))
     only(cfg, "validation", SCORING)
-    only(cfg, "ranking", (*SCORING, "seed"))
+    only(cfg, "ranking", (*SCORING, "by", "seed"))
     number(cfg, "journal.rows", 1, whole=True)
     number(cfg, "journal.validations", 1, whole=True)
     number(cfg, "validation.paths", 1, whole=True)
     one_of(cfg, "validation.bn", PROTOCOLS)
+    if "by" in cfg.ranking:  # not in runs from before the key
+        one_of(cfg, "ranking.by", RANK_BY)
     number(cfg, "ranking.seed", 0, 2**63 - 1, whole=True)
     if not cfg.ranking.bn:
         raise UsageError(f"ranking.bn is empty: give one or several of {', '.join(PROTOCOLS)}")

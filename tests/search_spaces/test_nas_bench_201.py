@@ -63,13 +63,16 @@ def test_subsets_count_their_own_choices(subset: str, count: int) -> None:
     for path in space.sample_distinct(30, torch.Generator().manual_seed(0)):
         same = everything.parse(space.format(path))
         assert everything.costs(same) == space.costs(path)
-        assert everything.skips(same) == space.skips(path)
+        assert everything.counts(same) == space.counts(path)
 
 
-def test_skips_are_none_and_skip_connect() -> None:
-    assert NasBench201().skips((0, 1, 2, 3, 4, 1)) == 3
-    assert NasBench201(subset="no_none").skips((0, 1, 2, 3, 0, 0)) == 3
-    assert NasBench201(subset="conv_only").skips((0, 1) * 3) == 0
+def test_live_convolutions_are_those_that_input_and_output_see() -> None:
+    space = NasBench201()
+    assert space.counts((3, 3, 3, 3, 3, 3)) == {"live_convolutions": 6}
+    assert space.counts((3, 2, 3, 0, 0, 3)) == {"live_convolutions": 4}  # 0->3 and 1->3 are none
+    assert space.counts((0, 3, 3, 3, 3, 3)) == {"live_convolutions": 3}  # no input reaches node 1: 1->2, 1->3 are dead
+    assert space.counts((3, 3, 3, 1, 3, 0)) == {"live_convolutions": 2}  # node 2 leads nowhere
+    assert space.counts((1, 4, 1, 0, 4, 1)) == {"live_convolutions": 0}
 
 
 def test_published_best_cell() -> None:

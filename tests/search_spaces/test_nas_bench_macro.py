@@ -47,9 +47,9 @@ def test_canonical_keeps_strided_layers(space: NasBenchMacro) -> None:
     assert space.canonical((0,) * 8) == (0,) * 8
 
 
-def test_skips_are_the_true_identities(space: NasBenchMacro) -> None:
-    assert space.skips((0,) * 8) == 5
-    assert space.skips((1, 0, 2, 0, 1, 2, 0, 1)) == 3
+def test_mb_blocks_leave_out_identities_and_1x1_convolutions(space: NasBenchMacro) -> None:
+    assert space.counts((0,) * 8) == {"mb_blocks": 0}
+    assert space.counts((1, 0, 2, 0, 1, 2, 0, 1)) == {"mb_blocks": 5}
 
 
 @pytest.mark.parametrize("text", ["22212202", 22212202, "2-2-2-1-2-2-0-2", [2, 2, 2, 1, 2, 2, 0, 2]])

@@ -47,7 +47,9 @@ PROTOCOLS = {
 BASELINES = {
     "params": "counting parameters",
     "macs": "counting multiply-adds",
-    "working_layers": "counting working layers",
+    "mb_blocks": "counting MB blocks",
+    "e3_blocks": "counting blocks of expansion 3",
+    "working_layers": "counting working layers",  # in runs from before the counts were completed
     "ceiling": "noise ceiling",
 }
 

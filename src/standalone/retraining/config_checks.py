@@ -13,7 +13,7 @@ RECIPE = (
     *("epochs", "batch_size", "lr", "lr_batch", "final_lr", "momentum", "weight_decay", "norm_decay", "warmup_epochs"),
     *("warmup_lr", "label_smoothing", "optimizer", "optimizer_options", "schedule", "decay_epochs", "decay_rate"),
     *("clip_norm", "ema", "dropout", "drop_path", "drop_path_grows", "bn_momentum"),
-    *("auto_augment", "color_jitter", "erase", "erase_mode", "cutout"),
+    *("auto_augment", "color_jitter", "erase", "erase_mode", "cutout", "rank_by"),
 )
 INSTEAD = {
     "gradient_clip_val": (None, "recipe.clip_norm clips the gradients"),

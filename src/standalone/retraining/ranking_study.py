@@ -96,9 +96,10 @@ def _conclude(cfg: DictConfig, folder: Path, chosen: pd.DataFrame) -> None:
     results = [json.loads((_folder_of(folder, path) / RESULT).read_text()) for path in chosen.path]
     space: SearchSpace = instantiate(cfg.search_space)
     table = chosen.assign(**{part: [result[f"{part}_accuracy"] for result in results] for part in TRUTHS})
-    table[space.working_name] = [space.working(parse_path(path)) for path in table.path]
+    counted = pd.DataFrame([space.counts(parse_path(path)) for path in table.path])
+    table = table.join(counted)
     replace_file(folder / TABLE, table.round(6).to_csv(index=False, lineterminator="\n"))
-    counts = {name: table[name] for name in ("params", "macs", space.working_name)}
+    counts = {name: table[name] for name in ("params", "macs", *map(str, counted))}
     result = _facts(cfg, folder, results)
     for part in TRUTHS:
         result[part] = summary(table.one_shot, table[part], counts, cfg.seed) | gap(table.one_shot, table[part])

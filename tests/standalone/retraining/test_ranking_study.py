@@ -67,7 +67,7 @@ def test_the_result_holds_both_orders_against_each_other(folder: Path) -> None:
     found = result["test"]
     assert found["tau"]["value"] == kendall(table.one_shot, table.test).value
     assert found["null_sd"] == null_sd(3)
-    assert set(found["baselines"]) == {"params", "macs", "working_layers"}
+    assert set(found["baselines"]) == {"params", "macs", "mb_blocks", "e3_blocks"}
     spread = [table[name].max() - table[name].min() for name in ("one_shot", "test")]
     assert found["gap"] == pytest.approx(abs(spread[0] - spread[1]), abs=1e-5)
     assert result["backward_passes"] == 9

@@ -9,10 +9,13 @@ from omegaconf import DictConfig
 
 from src.runtime.launch import launch
 from src.runtime.run_folder import RESULT, write_json
+from src.runtime.validate import check_keys
 
 
 def main(cfg: DictConfig, folder: Path) -> None:
     """Print the tables and write result.json."""
+    check_keys(cfg, "describe")
+
     from rich.console import Console
 
     from src.search_spaces.summary import run, tables  # late: torch takes seconds to import

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from src.ranking.config_checks import check_ranking
-from src.runtime.launch import launch
+from src.runtime.launch import command_line, launch
 
 
 def main(cfg: DictConfig, folder: Path) -> None:
@@ -21,7 +20,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
     if cfg.scores is not None:
         rank_file(cfg, folder)
     else:
-        rank_run(cfg, list(HydraConfig.get().overrides.task))
+        rank_run(cfg, command_line().overrides)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from omegaconf import DictConfig
 
 from src.runtime.errors import UsageError
 from src.runtime.launch import launch
-from src.runtime.run_folder import PROTOCOLS, RESULT, write_json
-from src.runtime.validate import boolean, one_of
+from src.runtime.run_folder import RESULT, write_json
+from src.runtime.validate import check_keys
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,13 +22,10 @@ if TYPE_CHECKING:
 
 def run(cfg: DictConfig) -> dict[str, Any]:
     """Write the report of the runs below `cfg.runs` into `cfg.out`; returns its figures as plain values."""
-    one_of(cfg, "bn", PROTOCOLS)
-    boolean(cfg, "mix_commits")
+    check_keys(cfg, "report")
     if cfg.runs is None:
         raise UsageError("runs=<folder> is missing: name the folder that holds the training runs")
-    for key in ("runs", "out"):
-        if not isinstance(cfg[key], str | None):
-            raise UsageError(f"{key}={cfg[key]}: give one folder")
+
     from src.analysis.report import outputs, search_report, searches
     from src.analysis.report.groups import check_commits, group_runs
     from src.analysis.report.runs import find_runs

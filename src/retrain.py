@@ -5,19 +5,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from src.runtime.launch import launch
+from src.runtime.launch import command_line, launch
 from src.runtime.resume import settle
 from src.standalone.retraining.config_checks import check_retraining, check_warmup
 
 
 def main(cfg: DictConfig, folder: Path) -> None:
     """Train one network, or several of a supernet to rank them; either goes on where a killed one stopped."""
-    hydra = HydraConfig.get()
-    overrides = list(hydra.overrides.task)
+    overrides, is_sweep = command_line()
     if cfg.resume is None:
         check_retraining(cfg)
         check_warmup(cfg)
@@ -25,7 +22,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
         from src.standalone.retraining.from_supernet import adopt  # late, as below
 
         cfg = adopt(cfg, overrides)
-    cfg = settle(cfg, folder, overrides, is_sweep=hydra.mode == RunMode.MULTIRUN)
+    cfg = settle(cfg, folder, overrides, is_sweep)
     check_retraining(cfg)
     if cfg.study is not None:
         from src.standalone.retraining.ranking_study import carry_out

@@ -5,22 +5,19 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from src.runtime.launch import launch
+from src.runtime.launch import command_line, launch
 from src.runtime.resume import settle
-from src.searching.config_checks import check_search, check_words, evaluator_of
+from src.searching.config_checks import check_overrides, check_search, evaluator_of
 
 
 def main(cfg: DictConfig, folder: Path) -> None:
     """Search up to the budget, then write the front; killed, it goes on where it was."""
-    hydra = HydraConfig.get()
-    is_sweep = hydra.mode == RunMode.MULTIRUN
-    cfg = settle(cfg, folder, list(hydra.overrides.task), is_sweep, free=("budget", "logger", "select"))
+    overrides, is_sweep = command_line()
+    cfg = settle(cfg, folder, overrides, is_sweep, free=("budget", "logger", "select"))
     check_search(cfg)
-    check_words(hydra.overrides.task, evaluator_of(cfg))
+    check_overrides(overrides, evaluator_of(cfg))
 
     from src.searching.build import assemble, find_source  # late: torch and Lightning take seconds to import
     from src.searching.result import begin, conclude, held, is_finished, search_on, show_finished

@@ -5,11 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from src.runtime.launch import launch
+from src.runtime.launch import command_line, launch
 from src.runtime.processes import is_one_of_several, run_on_devices
 from src.runtime.resume import settle
 from src.training.config_checks import check_training
@@ -18,11 +16,11 @@ from src.training.config_checks import check_training
 def main(cfg: DictConfig, folder: Path) -> None:
     """Train, score, report; every stage goes on where a killed one stopped."""
     check_training(cfg)
-    hydra = HydraConfig.get()
-    cfg = settle(cfg, folder, list(hydra.overrides.task), is_sweep=hydra.mode == RunMode.MULTIRUN)
+    overrides, is_sweep = command_line()
+    cfg = settle(cfg, folder, overrides, is_sweep)
     check_training(cfg)
     if cfg.trainer.devices > 1 and not is_one_of_several():
-        run_on_devices("src.train", [*hydra.overrides.task, f"hydra.run.dir={folder}"], cfg.trainer.devices)
+        run_on_devices("src.train", [*overrides, f"hydra.run.dir={folder}"], cfg.trainer.devices)
         return
 
     from src.ranking.after_training import conclude

@@ -1,4 +1,4 @@
-"""The two ways a command ends early, each shown as one line."""
+"""The ways a command ends early, each shown as one line."""
 
 from __future__ import annotations
 
@@ -7,24 +7,28 @@ from collections.abc import Iterable
 
 
 class UsageError(ValueError):
-    """The caller's mistake: the command prints this one line, naming what would be right, and exits with 2."""
+    """Bad input: the command prints this one line, which names what would be right, and exits with 2."""
 
 
 class RunError(RuntimeError):
-    """A run that cannot go on, such as a loss that is not finite: one line, exit code 1."""
+    """A run that cannot continue, such as a loss that is not finite: one line, exit code 1."""
+
+
+class Interrupted(Exception):
+    """Ctrl-C or SIGTERM: the step in progress was finished and saved; exit code 130."""
 
 
 class ProcessFailedError(Exception):
-    """One of the processes of a run on several devices failed; it has said why itself."""
+    """One of the processes of a run on several devices failed, and has printed why; `code` is its exit code."""
 
     def __init__(self, code: int) -> None:
         super().__init__(f"exit code {code}")
         self.code = code
 
 
-def unknown(kind: str, given: object, options: Iterable[object]) -> UsageError:
-    """The error for a word that is not among `options`, with the nearest one pointed at."""
+def unknown(kind: str, value: object, options: Iterable[object]) -> UsageError:
+    """The error for a word that is not among `options`; it suggests the nearest one."""
     names = [str(option) for option in options]
-    near = difflib.get_close_matches(str(given), names, n=1)
+    near = difflib.get_close_matches(str(value), names, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
-    return UsageError(f"unknown {kind} '{given}': the options are {', '.join(names)}{hint}")
+    return UsageError(f"unknown {kind} '{value}': the options are {', '.join(names)}{hint}")

@@ -1,76 +1,45 @@
-"""Checks of configuration values, made before anything heavy is imported or trained."""
+"""Check the values of a configuration against the comments of conf/, before anything heavy is imported."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from omegaconf import DictConfig
-
+from src.runtime.config_reference import HIDDEN, Reference, read_reference
 from src.runtime.errors import UsageError, unknown
+from src.runtime.value_spec import written
 
 
-def number(
-    cfg: DictConfig,
-    key: str,
-    low: float = -math.inf,
-    high: float = math.inf,
-    whole: bool = False,
-    optional: bool = False,
-) -> None:
-    """Refuse a value that is no number in the closed interval [low, high]; null passes if it is `optional`."""
-    value = _select(cfg, key)
-    if value is None and optional:
-        return
-    kind = "whole number" if whole else "number"
-    if not _is_number(value, whole) or not low <= value <= high or not math.isfinite(value):
-        raise UsageError(f"{key}={_written(value)}: use a {kind} {_interval(low, high)}")
+def check_keys(cfg: Mapping[Any, Any], command: str) -> None:
+    """Refuse values that the comments in conf/<command>.yaml and its groups do not allow.
+
+    Only keys that are there are looked at: a run stored by older code may lack some. Rules between several keys are
+    in the `config_checks` of each room.
+
+    Raises:
+        UsageError: a value out of its range or not among the choices, or an unknown key in a section.
+    """
+    _check_section(cfg, "", None, read_reference(command))
 
 
-def only(cfg: DictConfig, section: str, keys: Collection[str]) -> None:
-    """Refuse a section that is no mapping, or that has a key of its own invention."""
-    node = _select(cfg, section)
-    if not isinstance(node, DictConfig):
-        raise UsageError(f"{section}={_written(node)}: it is a section with the keys {', '.join(keys)}")
-    for key in node:
-        if key not in keys:
-            raise unknown(f"key in {section}", key, keys)
-
-
-def one_of(cfg: DictConfig, key: str, options: Sequence[str]) -> None:
-    """Refuse a value that is not among the options."""
-    value = _select(cfg, key)
-    if value not in options:
-        raise unknown(key, value, options)
-
-
-def boolean(cfg: DictConfig, key: str) -> None:
-    """Refuse a value that is not true or false."""
-    value = _select(cfg, key)
-    if not isinstance(value, bool):
-        raise UsageError(f"{key}={value}: use true or false")
-
-
-def _is_number(value: object, whole: bool) -> bool:
-    return isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-
-
-def _select(cfg: DictConfig, key: str) -> Any:
-    node: Any = cfg
-    for part in key.split("."):
-        if not isinstance(node, DictConfig):
-            raise UsageError(f"{key} is missing: what stands above it is no section but {_written(node)}")
-        node = node[part]
-    return node
-
-
-def _written(value: object) -> str:
-    """As it is written on a command line."""
-    return "null" if value is None else str(value)
-
-
-def _interval(low: float, high: float) -> str:
-    if math.isinf(high):
-        return f"of at least {low:g}"
-    return f"from {low:g} to {high:g}"
+def _check_section(section: Mapping[Any, Any], path: str, target: str | None, reference: Reference) -> None:
+    target = section.get("_target_", target)
+    for name in section:
+        key = f"{path}.{name}" if path else str(name)
+        # the root is left to Hydra, which refuses unknown keys itself; a _target_ has a constructor that knows its own
+        entry = reference.find(key, target) or (reference.find(key, None) if not path else None)
+        if entry is None and path and target is None:
+            raise unknown(f"key in {path}", name, reference.below(path, target))
+        if entry is None or key in HIDDEN:
+            continue
+        value = section[name]
+        inner = value.get("_target_", target) if isinstance(value, Mapping) else target
+        names = reference.below(key, inner)
+        if entry.is_open or (value is None and key in reference.nullable and entry.spec is None):
+            continue
+        if isinstance(value, Mapping) and (names or inner is not None):
+            _check_section(value, key, inner, reference)
+        elif entry.spec is None and names:
+            raise UsageError(f"{key}={written(value)}: it is a section with the keys {', '.join(names)}")
+        elif entry.spec is not None and not entry.spec.accepts(value):
+            raise entry.spec.refusal(key, value)

@@ -16,15 +16,12 @@ from rich.table import Table
 from torch import nn
 
 from src.datasets.input_spec import InputSpec
-from src.runtime import validate as settings
 from src.search_spaces.space import SearchSpace
 from src.supernet.path import format_path
 
 
 def run(cfg: DictConfig) -> dict[str, Any]:
     """Describe cfg.search_space at the given input; what is null follows the space's reference input."""
-    for key in InputSpec._fields:
-        settings.number(cfg, key, low=1, whole=True, optional=True)
     space: SearchSpace = instantiate(cfg.search_space)
     asked = {key: cfg[key] for key in InputSpec._fields if cfg[key] is not None}
     return describe(space, space.reference._replace(**asked), _listed(cfg.path))

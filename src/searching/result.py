@@ -18,9 +18,8 @@ from src.analysis.report.figures import save
 from src.analysis.report.search_figures import front_figure, hypervolume_figure
 from src.analysis.spaced import evenly_spaced
 from src.ranking.score_table import ScoringProcesses
-from src.runtime.errors import UsageError
+from src.runtime.errors import Interrupted, UsageError
 from src.runtime.interrupts import finishing
-from src.runtime.launch import Interrupted
 from src.runtime.loggers import finish_loggers, open_loggers
 from src.runtime.provenance import store_provenance
 from src.runtime.resume import store

@@ -13,9 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from src.datasets.dataset import Dataset, TrainLoader
 from src.runtime.checkpoint import checkpoint_path
 from src.runtime.cpu_memory import keep_freed_memory
-from src.runtime.errors import RunError
+from src.runtime.errors import Interrupted, RunError
 from src.runtime.interrupts import Stop, finishing
-from src.runtime.launch import Interrupted
 from src.runtime.loggers import finish_loggers, open_loggers
 from src.runtime.provenance import store_provenance
 from src.runtime.resume import cut_back_tables, store

@@ -22,7 +22,8 @@ from src.benches.turns import best_ratio, over
 from src.benches.way_process import Turn, _timed
 from src.benches.ways import Case, evenly_dealt, make_step
 from src.datasets.input_spec import InputSpec
-from src.runtime.launch import CONF, launch
+from src.runtime.config_reference import CONF
+from src.runtime.launch import launch
 from src.search_spaces.mini import Mini
 
 SPACE, GIVEN = Mini(), InputSpec(1, 10, 8)

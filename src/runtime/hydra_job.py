@@ -1,0 +1,170 @@
+"""Compose a configuration with Hydra, run a task on it, and turn every mistake into one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+os.environ["HYDRA_FULL_ERROR"] = "1"  # before Hydra is imported: its errors then reach us instead of the terminal
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from src.runtime.config_reference import CONF, options_of
+from src.runtime.errors import Interrupted, ProcessFailedError, RunError, UsageError, unknown
+from src.runtime.processes import is_first
+
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+INPUT_ERRORS = (UsageError, TypeError, ValueError, ImportError, AttributeError)
+"""What a `_target_` of the configuration raises when a value for it is wrong."""
+LAUNCHERS = (
+    'basic | joblib | submitit_local | submitit_slurm after pip install ".[launchers]", ray after hydra-ray-launcher'
+)
+"""Of Hydra, and where they come from."""
+
+
+def run_job(name: str, task: Callable[[DictConfig, Path], None], arguments: Sequence[str]) -> int:
+    """Run the task on the configuration conf/<name>.yaml with these arguments; returns the exit code."""
+    # Hydra takes flags before or after keys, not between them
+    arguments = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
+    job = Job(name, task)
+    OmegaConf.register_new_resolver("run_dir", lambda resume, dated: resume or dated, replace=True)
+    try:
+        check_resume(arguments)
+        with explain_refusals(job, arguments):
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
+    except Ended as ended:
+        return ended.code
+    return 0
+
+
+class Ended(SystemExit):
+    """Leaves Hydra's launchers with an exit code; they would turn any other exception into lines of their own."""
+
+    code: int
+
+
+@dataclass
+class Job:
+    """The task as Hydra calls it: once, or once for each job of a sweep."""
+
+    name: str
+    task: Callable[[DictConfig, Path], None]
+    started: bool = False
+
+    def __call__(self, cfg: DictConfig) -> None:
+        """One run. Bad input leaves no folder behind."""
+        self.started = True
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        try:
+            with errors_as_exit_codes():
+                self.task(cfg, folder)
+        finally:
+            # only an empty folder is removed: not one with files, nor one that another process of the run removed first
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def check_resume(arguments: Sequence[str]) -> None:
+    """Refuse `resume=` of a folder that does not exist, before Hydra creates it."""
+    for argument in arguments:
+        key, _, value = argument.lstrip("+").partition("=")
+        if key == "resume" and value not in ("", "null") and not Path(value.strip("'\"")).is_dir():
+            end(BAD_INPUT, f"resume={value}: there is no such run folder")
+
+
+def end(code: int, line: str) -> None:
+    """Print one line and leave with the exit code. Of several processes only the first one repeats bad input."""
+    if is_first() or code == FAILED:
+        print(f"{'error: ' if code != INTERRUPTED else ''}{line}", file=sys.stderr, flush=True)
+    raise Ended(code)
+
+
+@contextmanager
+def errors_as_exit_codes() -> Iterator[None]:
+    """End with one line for errors of the input, of the run and of signals; bugs keep their traceback."""
+    try:
+        yield
+    except RunError as error:
+        end(FAILED, one_line(error))
+    except ProcessFailedError as error:
+        raise Ended(error.code) from None
+    except (Interrupted, KeyboardInterrupt) as error:
+        end(INTERRUPTED, str(error) or "interrupted")
+    except (UsageError, OmegaConfBaseException, HydraException) as error:
+        # Hydra wraps what a _target_ raises
+        cause = error.__cause__ if isinstance(error, HydraException) else None
+        if isinstance(cause, Exception) and not isinstance(cause, INPUT_ERRORS):
+            raise
+        end(BAD_INPUT, one_line(cause or error))
+
+
+@contextmanager
+def explain_refusals(job: Job, arguments: list[str]) -> Iterator[None]:
+    """Hand the arguments to Hydra; whatever goes wrong before the task starts is an error in the arguments."""
+
+    def refuse(parser: argparse.ArgumentParser, message: str) -> None:
+        raise UsageError(f"{message}: write options as key=value; --help lists them")
+
+    GlobalHydra.instance().clear()
+    with (
+        mock.patch.object(argparse.ArgumentParser, "error", refuse),
+        mock.patch.object(sys, "argv", [f"src/{job.name}.py", *arguments]),
+    ):
+        try:
+            yield
+        except Exception as error:
+            if job.started:
+                raise
+            end(BAD_INPUT, one_line(explain(job.name, arguments, error) or error))
+
+
+def explain(name: str, arguments: Sequence[str], error: Exception) -> UsageError | None:
+    """A clearer line for Hydra's most frequent complaints; None for the others."""
+    if match := re.search(r"In '([^'/]+)/([^']+)': Could not override '([^']+)'", str(error)):
+        return UsageError(f"{match[1]}={match[2]} is for another command: src.{name} has no {match[3]}")
+    if match := re.search(r"Could not override '([^']+)'", str(error)):
+        return unknown_key(name, arguments, match[1].split("@")[0])
+    if match := re.search(r"Could not find 'hydra/launcher/([^'/]+)'", str(error)):
+        return UsageError(f"hydra/launcher={match[1]} is unknown or not installed: {LAUNCHERS}")
+    if match := re.search(r"Could not find '([^']+)/([^'/]+)'", str(error)):
+        options = options_of(match[1])
+        return unknown(match[1], match[2], options) if options else None
+    return None
+
+
+def unknown_key(name: str, arguments: Sequence[str], key: str) -> UsageError:
+    """The keys that exist where `key` was looked for, under the options chosen for the config groups."""
+    GlobalHydra.instance().clear()
+    groups = [argument for argument in arguments if (CONF / argument.partition("=")[0]).is_dir()]
+    # a group of another command cannot be composed, nor can a sweep over several options
+    chosen = [group for group in groups if "," not in group and group.partition("=")[0] != key]
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        node = hydra.compose(name, chosen)
+    *parents, last = key.split(".")
+    known = []
+    for parent in parents:
+        if not isinstance(node, DictConfig) or parent not in node:
+            last = parent
+            break
+        known.append(parent)
+        node = node[parent]
+    options = sorted(str(k) for k in node if not str(k).startswith("_")) if isinstance(node, DictConfig) else []
+    return unknown(f"key{' in ' + '.'.join(known) if known else ''}", last, options)
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error without its line breaks."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    return " ".join(line for line in lines if line) or type(error).__name__

@@ -1,15 +1,18 @@
-"""Fairpath: weight-sharing neural architecture search, as a pipeline.
+"""Fairpath: weight-sharing neural architecture search. The files beside this one are the commands, the rooms subjects.
 
-datasets       images in three parts: train, val (held out of train), test
-search_spaces  which networks there are, and the supernet that holds them all
-supernet       choice blocks, paths and routes, batch-norm statistics
+runtime        start, refuse and stop a command; run folders: lock, resume, checkpoints; devices; result.json
+datasets       images in three parts (train, val held out of train, test), augmentation, mini-batches
+supernet       choice blocks, paths, cells, batch norm, inter-choice weights; the evaluator scores paths
+search_spaces  which networks there are, their names and their costs
 samplers       which paths a step trains: a plan of updates for each mini-batch
-step           the LightningModule that carries a plan out
-assembly       a run put together from its configuration; training carries it through
-evaluator      paths -> scores, with the supernet's weights
-searchers      which networks to score next: ask and tell; searching carries a search through
-retraining     one path trained alone: timm's recipes under automatic optimization, and the ranking of several
-exporting      a path's network as files that need nothing of this project
-benchmarks     what the networks reach when trained alone, to hold the scores against
-analysis       rankings, fairness and figures, from tables alone
+analysis       statistics on tables, pure functions; report draws and writes
+benchmarks     what networks reach when trained alone
+training       the supernet step, optimizers, several devices, counts and meters, the run around it
+ranking        paths scored and ranked, compared with a benchmark
+searchers      which networks to score next: algorithms, objectives, limits
+searching      one search: archive, front, latency table, result
+standalone     one path's network: retraining trains it, exporting writes it
+benches        speed beside the plain way
+
+A room imports only from those above it in this list.
 """

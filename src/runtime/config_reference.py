@@ -55,7 +55,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class ConfigFile:
-    """What one file of conf/ says."""
+    """The contents of one file of conf/."""
 
     header: str
     defaults: tuple[tuple[str, str, str | None], ...]
@@ -119,14 +119,16 @@ def options_of(group: str, command: str | None = None) -> list[str]:
 def read_option(group: str, name: str) -> ConfigFile:
     """A file of a group, over the files of the group that its defaults name."""
     file = read_file(CONF / group / f"{name}.yaml", group)
+    # the keys of the files that this one starts from, then its own over them
     entries: dict[str, Entry] = {}
     for _, base, option in file.defaults:
         if option is None and base != "_self_":
             entries |= read_option(group, base).entries
     for key, entry in file.entries.items():
         entries[key] = merge(entry, entries[key]) if key in entries else entry
+    # classes are known only now: _target_ may stand in another file of the group
     targets = {key.removesuffix("._target_"): e.default for key, e in entries.items() if key.endswith("._target_")}
-    entries = {key: replace(entry, target=_target(key, targets)) for key, entry in entries.items()}
+    entries = {key: replace(entry, target=nearest_target(key, targets)) for key, entry in entries.items()}
     if group == EXPERIMENT:
         entries = {key: replace(entry, is_set_only=not (entry.spec or entry.meaning)) for key, entry in entries.items()}
     return replace(file, entries=entries)
@@ -151,47 +153,34 @@ def read_file(path: Path, group: str = "") -> ConfigFile:
     length = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
     header = "\n".join(line[2:] for line in lines[:length])
     entries = {group: Entry(group, "", "")} if group else {}
-    entries |= {entry.key: entry for entry in _entries(lines[length:], group)}
-    return ConfigFile(header, tuple(_defaults(lines)), entries)
+    entries |= {entry.key: entry for entry in read_entries(lines[length:], group)}
+    return ConfigFile(header, tuple(read_defaults(lines)), entries)
 
 
-def _entries(lines: list[str], group: str) -> Iterator[Entry]:
-    """Every key, sections before what is in them."""
+def read_entries(lines: list[str], group: str) -> Iterator[Entry]:
+    """Every key of the lines below a file's heading, sections before what is in them."""
     above: list[tuple[int, str]] = [(-1, group)] if group else []  # the sections around a line, by indentation
-    notes: list[str] = []
+    notes: list[str] = []  # comment lines since the last key or blank line
     for line in lines:
-        code, comment = _split(line)
-        if not code.strip():
-            notes = [*notes, comment] if comment else []
-            continue
+        code, comment = split_comment(line)
         match = KEY.fullmatch(code)
         if not match:
-            notes = []
+            notes = [*notes, comment] if comment and not code.strip() else []
             continue
         indent, name, default = len(match[1]), match[2], match[3] or ""
         above = [*(section for section in above if section[0] < indent), (indent, name)]
-        key = ".".join(name for _, name in above)
-        meaning, spec = _annotation(" ".join([*notes, comment]).strip())
+        # the brackets at the end of the comment are the values, the rest is the meaning
+        meaning = " ".join([*notes, comment]).strip()
+        brackets = BRACKETS.fullmatch(meaning)
+        meaning, spec = (brackets[1], brackets[2]) if brackets else (meaning, "")
         notes = []
         if above[bool(group)][1] not in HIDDEN:
-            is_open = spec == OPEN
+            key, is_open = ".".join(name for _, name in above), spec == OPEN
             yield Entry(key, default, meaning, parse_spec(spec) if spec and not is_open else None, is_open)
 
 
-def _split(line: str) -> tuple[str, str]:
-    """A line's YAML and its comment; no value in conf/ has a # of its own."""
-    match = COMMENT.search(line)
-    return (line[: match.start()].rstrip(), line[match.end() :].strip()) if match else (line.rstrip(), "")
-
-
-def _annotation(comment: str) -> tuple[str, str]:
-    """The meaning, and what stands in the brackets behind it."""
-    match = BRACKETS.fullmatch(comment)
-    return (match[1], match[2]) if match else (comment, "")
-
-
-def _defaults(lines: list[str]) -> Iterator[tuple[str, str, str | None]]:
-    """The defaults list, one a line or all in brackets."""
+def read_defaults(lines: list[str]) -> Iterator[tuple[str, str, str | None]]:
+    """The entries of the defaults list, one a line or all in brackets."""
     start = next((i for i, line in enumerate(lines) if line.startswith("defaults:")), None)
     if start is None:
         return
@@ -199,14 +188,20 @@ def _defaults(lines: list[str]) -> Iterator[tuple[str, str, str | None]]:
     for name in filter(None, inline.split(", ")):
         yield "", name, None
     for line in lines[start + 1 :]:
-        match = DEFAULT.fullmatch(_split(line)[0].strip())
+        match = DEFAULT.fullmatch(split_comment(line)[0].strip())
         if not match:
             break
         yield match[1] or "", match[2], match[3]
 
 
-def _target(key: str, targets: dict[str, str]) -> str | None:
-    """The `_target_` that a key belongs to; the section itself is known without one."""
+def split_comment(line: str) -> tuple[str, str]:
+    """A line's YAML and its comment."""
+    match = COMMENT.search(line)  # no value in conf/ has a # of its own
+    return (line[: match.start()].rstrip(), line[match.end() :].strip()) if match else (line.rstrip(), "")
+
+
+def nearest_target(key: str, targets: dict[str, str]) -> str | None:
+    """The `_target_` of the innermost section around a key that has one; `targets` by section."""
     parts = key.split(".")[:-1]
     sections = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
     return next((targets[section] for section in sections if section in targets), None)

@@ -1,4 +1,4 @@
-"""What is settled about a device: which it is, its arithmetic, and how tensors get there."""
+"""The device to compute on, TensorFloat-32 arithmetic, and copies from host to device."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ def chosen_device(asked: str) -> torch.device:
 
 
 def move(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor on the device; one of the CPU gets there without anybody waiting for it."""
+    """A tensor of any shape on the device; the copy from the CPU is asynchronous."""
+    # from pageable memory the host would wait for the copy
     if device.type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
 
 
 def allow_tf32(allowed: bool) -> None:
-    """Whether NVIDIA GPUs may round the factors of float32 convolutions and matrix products to 10 bits of mantissa."""
+    """Let NVIDIA GPUs round the factors of float32 convolutions and matrix products to 10 bits of mantissa, or not."""
     torch.backends.cudnn.allow_tf32 = allowed
     torch.backends.cuda.matmul.allow_tf32 = allowed

@@ -6,10 +6,11 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest import mock
 
 os.environ["HYDRA_FULL_ERROR"] = "1"  # before Hydra is imported: its errors then reach us instead of the terminal
@@ -25,6 +26,9 @@ from src.runtime.config_reference import CONF, options_of
 from src.runtime.errors import Interrupted, ProcessFailedError, RunError, UsageError, unknown
 from src.runtime.processes import is_first
 
+if TYPE_CHECKING:
+    from src.runtime.launch import Task
+
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 INPUT_ERRORS = (UsageError, TypeError, ValueError, ImportError, AttributeError)
 """What a `_target_` of the configuration raises when a value for it is wrong."""
@@ -34,7 +38,7 @@ LAUNCHERS = (
 """Of Hydra, and where they come from."""
 
 
-def run_job(name: str, task: Callable[[DictConfig, Path], None], arguments: Sequence[str]) -> int:
+def run_job(name: str, task: Task, arguments: Sequence[str]) -> int:
     """Run the task on the configuration conf/<name>.yaml with these arguments; returns the exit code."""
     # Hydra takes flags before or after keys, not between them
     arguments = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
@@ -60,7 +64,7 @@ class Job:
     """The task as Hydra calls it: once, or once for each job of a sweep."""
 
     name: str
-    task: Callable[[DictConfig, Path], None]
+    task: Task
     started: bool = False
 
     def __call__(self, cfg: DictConfig) -> None:
@@ -117,6 +121,7 @@ def explain_refusals(job: Job, arguments: list[str]) -> Iterator[None]:
     def refuse(parser: argparse.ArgumentParser, message: str) -> None:
         raise UsageError(f"{message}: write options as key=value; --help lists them")
 
+    # a process may run several commands, as the tests do; argparse would exit with a usage text of Hydra's
     GlobalHydra.instance().clear()
     with (
         mock.patch.object(argparse.ArgumentParser, "error", refuse),
@@ -152,6 +157,7 @@ def unknown_key(name: str, arguments: Sequence[str], key: str) -> UsageError:
     chosen = [group for group in groups if "," not in group and group.partition("=")[0] != key]
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         node = hydra.compose(name, chosen)
+    # walk down as far as the key is right
     *parents, last = key.split(".")
     known = []
     for parent in parents:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that whoever is at work looks at between two pieces of it."""
+"""SIGINT (Ctrl-C) and SIGTERM set a flag that loops poll between steps."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from types import FrameType
 
 @dataclass
 class Stop:
-    """Whether a signal asked for an end."""
+    """The flag; `asked` is true once a signal has come."""
 
     asked: bool = False
 
 
 @contextmanager
 def finishing() -> Iterator[Stop]:
-    """In the block a first signal is noted, and a second one stops at once."""
+    """Within the block a first signal sets the flag, a second one raises KeyboardInterrupt at once."""
     stop = Stop()
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -31,5 +31,6 @@ def finishing() -> Iterator[Stop]:
     try:
         yield stop
     finally:
+        # the handlers of an enclosing block, or of Python, take over again
         for number, handler in zip(signals, before, strict=True):
             signal.signal(number, handler)

@@ -20,7 +20,7 @@ HELP = ("--help", "-h")
 
 
 class CommandLine(NamedTuple):
-    """How the task in progress was asked for."""
+    """The overrides and the mode of the task in progress."""
 
     overrides: list[str]
     """`key=value`, without Hydra's own keys; of a sweep those of this job."""

@@ -68,6 +68,7 @@ def choices(command: str, primary: ConfigFile, overrides: Sequence[str]) -> tupl
     """The option of each group (`null`: none), and the values of keys, as the overrides set them."""
     defaults = {group: option or "null" for _, group, option in primary.defaults if group in groups_of(primary)}
     pairs = dict(override.lstrip("+").partition("=")[::2] for override in overrides)
+    # an override of a group chooses an option, any other one sets a key
     asked = {group: pairs.pop(group) for group in defaults if group in pairs}
     for group, option in asked.items():
         options = options_of(group, command)
@@ -92,6 +93,7 @@ def compose(command: str, primary: ConfigFile, chosen: dict[str, str], values: d
             continue
         for key, entry in read_option(group, option).entries.items():
             entries[key] = replace(merge(entry, entries.get(key, entry)), default=entry.default)
+    # overrides before interpolations, which may name the keys they set
     for key, value in values.items():
         if key in entries:
             entries[key] = replace(entries[key], default=value)
@@ -126,6 +128,7 @@ def keys(entries: dict[str, Entry], chosen: dict[str, str]) -> list[str]:
         if not is_section(entry, entries):
             lines += [line(entry, indent=2)] if entry.spec else []
             continue
+        # _target_ and the like, and keys below a section that takes any, are not explained
         inner = [e for e in entries.values() if e.key.startswith(f"{entry.key}.")]
         shown = [e for e in inner if not e.key.rpartition(".")[2].startswith("_") and (e.spec or e.meaning)]
         if shown:

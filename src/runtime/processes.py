@@ -15,18 +15,18 @@ from types import FrameType
 from src.runtime.errors import ProcessFailedError
 
 PAUSE = 0.1
-"""Seconds between two looks at the processes."""
+"""Seconds between two polls of the processes."""
 GRACE = 30.0
-"""Seconds that the others get to end after one has failed."""
+"""Seconds for the other processes to end after one has failed; then they are killed."""
 
 
 def is_one_of_several() -> bool:
-    """Whether this process was started as one of several."""
+    """True in a process that was started as one of several, here or by torchrun or SLURM."""
     return "LOCAL_RANK" in os.environ or int(os.environ.get("SLURM_NTASKS", 1)) > 1
 
 
 def is_first() -> bool:
-    """Whether it is the one that speaks for all."""
+    """True in the process of rank 0, which prints and writes for all."""
     return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", 0))) == 0
 
 
@@ -38,26 +38,32 @@ def run_on_devices(module: str, arguments: Sequence[str], devices: int) -> None:
     Raises:
         ProcessFailedError: one of them failed, which the others do not survive; its exit code is in it.
     """
+    # the variables of torchrun, which torch.distributed reads
     threads = os.environ.get("OMP_NUM_THREADS", str(max(len(os.sched_getaffinity(0)) // devices, 1)))
-    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(devices)}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(devices)}
     common |= {"OMP_NUM_THREADS": threads, "NODE_RANK": "0"}
     command = [sys.executable, "-m", module, *arguments]
     processes = [
         subprocess.Popen(command, env=os.environ | common | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
         for rank in range(devices)
     ]
-    with _passing_signals_on(processes):
-        code = _wait(processes)
+    with forward_signals(processes):
+        code = wait(processes)
     if code:
         raise ProcessFailedError(code)
 
 
-def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> int:
-    """The first exit code that is not 0, or 0."""
+def wait(processes: Sequence[subprocess.Popen[bytes]]) -> int:
+    """Wait for all processes; returns the first exit code that is not 0, or 0. A signal's is 128 + its number."""
     while all(process.poll() in (None, 0) for process in processes):
         if all(process.poll() == 0 for process in processes):
             return 0
         time.sleep(PAUSE)
+
+    # the others now wait in an all-reduce that the failed one will not join: they end by its time-out, or are killed
     code = next(code for process in processes if (code := process.poll()))
     end = time.monotonic() + GRACE
     while any(process.poll() is None for process in processes) and time.monotonic() < end:
@@ -69,13 +75,14 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> int:
 
 
 @contextmanager
-def _passing_signals_on(processes: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
-    """SIGTERM goes to all; Ctrl-C reaches them by itself, and here only means to wait for them."""
+def forward_signals(processes: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
+    """Within the block SIGTERM is sent on to all processes, and SIGINT does not end this one."""
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         for process in processes:
             process.send_signal(number)
 
+    # a terminal sends Ctrl-C to the whole process group, so the processes have it already: only wait for them
     before = {
         signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on),
         signal.SIGINT: signal.signal(signal.SIGINT, lambda number, frame: None),
@@ -85,9 +92,3 @@ def _passing_signals_on(processes: Sequence[subprocess.Popen[bytes]]) -> Iterato
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]

@@ -10,7 +10,7 @@ from src.runtime.errors import UsageError, unknown
 from src.runtime.value_spec import written
 
 
-def check_keys(cfg: Mapping[Any, Any], command: str) -> None:
+def check_keys(config: Mapping[Any, Any], command: str) -> None:
     """Refuse values that the comments in conf/<command>.yaml and its groups do not allow.
 
     Only keys that are there are looked at: a run stored by older code may lack some. Rules between several keys are
@@ -19,10 +19,18 @@ def check_keys(cfg: Mapping[Any, Any], command: str) -> None:
     Raises:
         UsageError: a value out of its range or not among the choices, or an unknown key in a section.
     """
-    _check_section(cfg, "", None, read_reference(command))
+    check_section(config, "", None, read_reference(command))
 
 
-def _check_section(section: Mapping[Any, Any], path: str, target: str | None, reference: Reference) -> None:
+def check_section(section: Mapping[Any, Any], path: str, target: str | None, reference: Reference) -> None:
+    """Check the keys of a section and of all sections in it.
+
+    Args:
+        section: its keys and values.
+        path: its dotted key; empty for the root.
+        target: the nearest `_target_` above it.
+        reference: the explained keys.
+    """
     target = section.get("_target_", target)
     for name in section:
         key = f"{path}.{name}" if path else str(name)
@@ -32,13 +40,14 @@ def _check_section(section: Mapping[Any, Any], path: str, target: str | None, re
             raise unknown(f"key in {path}", name, reference.below(path, target))
         if entry is None or key in HIDDEN:
             continue
+        # what the value has to be: a section of known keys, or a value that the brackets allow
         value = section[name]
         inner = value.get("_target_", target) if isinstance(value, Mapping) else target
         names = reference.below(key, inner)
         if entry.is_open or (value is None and key in reference.nullable and entry.spec is None):
             continue
         if isinstance(value, Mapping) and (names or inner is not None):
-            _check_section(value, key, inner, reference)
+            check_section(value, key, inner, reference)
         elif entry.spec is None and names:
             raise UsageError(f"{key}={written(value)}: it is a section with the keys {', '.join(names)}")
         elif entry.spec is not None and not entry.spec.accepts(value):

@@ -49,6 +49,10 @@ class Kind:
         """Whether a file or folder exists is not looked at."""
         return self.kind == "any" or (value is None if self.kind == "null" else isinstance(value, str))
 
+    def described(self) -> str:
+        """For a message, such as `a file`."""
+        return KINDS[self.kind]
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -71,6 +75,7 @@ class Interval:
     def described(self) -> str:
         """For a message, such as `a whole number of at least 1`."""
         kind = "a whole number" if self.whole else "a number"
+        # open bounds need words of their own; two closed ones read as a range
         if math.isinf(self.low) and math.isinf(self.high):
             return kind
         if math.isinf(self.high):
@@ -97,6 +102,10 @@ class Several:
             return all(self.items.accepts(item) for item in value) and not (self.alone and not value)
         return self.alone and self.items.accepts(value)
 
+    def described(self) -> str:
+        """For a message."""
+        return f"a list of values, each {self.items.described()}"
+
 
 @dataclass(frozen=True)
 class ValueSpec:
@@ -111,6 +120,7 @@ class ValueSpec:
 
     def refusal(self, key: str, value: object) -> UsageError:
         """The one line for a value that is not accepted; it says what would be."""
+        # in a list only the wrong item is named
         several = next((a for a in self.alternatives if isinstance(a, Several)), None)
         is_list = isinstance(value, Sequence) and not isinstance(value, str)
         if several and isinstance(value, Sequence) and not isinstance(value, str):
@@ -120,6 +130,7 @@ class ValueSpec:
         if several and (is_list or several.alone):
             shown = f"{key} is empty" if is_list else f"{key}={written(value)}"
             return UsageError(f"{shown}: use one or several of {several.items.described()}")
+        # among words alone the nearest one can be suggested
         words = [a.word for a in self.alternatives if isinstance(a, Word)]
         others = [a for a in self.alternatives if not isinstance(a, Word) and a != Kind("null")]
         if words and not others and words != list(BOOLEANS):
@@ -129,7 +140,7 @@ class ValueSpec:
     def described(self) -> str:
         """All alternatives in words."""
         words = [a.word for a in self.alternatives if isinstance(a, Word)]
-        rest = [_described(a) for a in self.alternatives if not isinstance(a, Word)]
+        rest = [a.described() for a in self.alternatives if not isinstance(a, Word)]
         together = (" or " if words == list(BOOLEANS) else ", ").join(words)
         return " or ".join(filter(None, [together, *rest]))
 
@@ -144,6 +155,7 @@ def parse_spec(text: str) -> ValueSpec:
             alternatives.append(Several(parse_spec(rest[len(SEVERAL[0]) :]), alone=rest.startswith(SEVERAL[0])))
             break
         part, _, rest = (piece.strip() for piece in rest.partition("|"))
+        # an interval has two dots; a name stands for one; what is no kind of value is the value itself
         match = INTERVAL.fullmatch(part)
         if match:
             whole, above, low, below, high = match.groups()
@@ -161,9 +173,3 @@ def written(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return "null" if value is None else str(value)
-
-
-def _described(alternative: Kind | Interval | Several) -> str:
-    if isinstance(alternative, Several):
-        return f"a list of values, each {alternative.items.described()}"
-    return KINDS[alternative.kind] if isinstance(alternative, Kind) else alternative.described()

@@ -13,7 +13,7 @@ from src.runtime.validate import check_keys
 
 
 def main(cfg: DictConfig, folder: Path) -> None:
-    """Train what is missing, then write the table; killed, it goes on where it was."""
+    """Train what is missing, then write the table; killed, it is resumed."""
     check_keys(cfg, "ground_truth")
     cfg = settle(cfg, folder, command_line().overrides, is_sweep=True, free=("seeds", "workers"))
 

@@ -1,4 +1,4 @@
-"""COMMAND  score a supernet's paths and hold them against truth: python -m src.rank run=<run dir> benchmark=<name>"""
+"""COMMAND  score the paths of a supernet, compare with a benchmark: python -m src.rank run=<run dir> benchmark=<name>"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from src.runtime.launch import command_line, launch
 
 
 def main(cfg: DictConfig, folder: Path) -> None:
-    """Score the paths that have no score yet, or read predictions made elsewhere; then judge them."""
+    """Score the paths that have no score yet, or read predictions made elsewhere; then rank and compare them."""
     check_ranking(cfg)
 
     from src.ranking.rank_run import rank_file, rank_run  # late: torch takes seconds to import

@@ -1,4 +1,4 @@
-"""`python -m src.report runs=<folder>`: training runs or searches -> tables, figures and one HTML page, from files.
+"""COMMAND  tables, figures and one HTML page of runs or searches: python -m src.report runs=<folder>
 
 Works while a sweep is still running: what is not finished appears in the curves, not in the tables.
 """
@@ -33,8 +33,8 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     root, out = Path(cfg.runs), Path(cfg.out or cfg.runs)
     try:
         if searches.holds_only_searches(root):
-            found = searches.find_searches(root)
-            return search_report.write(found, searches.check_commits(found, cfg.mix_commits), out)
+            rows = searches.find_searches(root)
+            return search_report.write(rows, searches.check_commits(rows, cfg.mix_commits), out)
         runs = find_runs(root)
         commits = check_commits(runs, cfg.mix_commits)
         return outputs.write(group_runs(runs), commits, cfg.bn, out)

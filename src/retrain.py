@@ -13,8 +13,9 @@ from src.standalone.retraining.config_checks import check_retraining, check_warm
 
 
 def main(cfg: DictConfig, folder: Path) -> None:
-    """Train one network, or several of a supernet to rank them; either goes on where a killed one stopped."""
+    """Train one network, or several of a supernet to rank them; a killed one is resumed."""
     overrides, is_sweep = command_line()
+    # a resumed run has the stored values, which are checked below
     if cfg.resume is None:
         check_retraining(cfg)
         check_warmup(cfg)

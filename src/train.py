@@ -14,11 +14,12 @@ from src.training.config_checks import check_training
 
 
 def main(cfg: DictConfig, folder: Path) -> None:
-    """Train, score, report; every stage goes on where a killed one stopped."""
-    check_training(cfg)
+    """Train, score, report; every stage is resumed where it was killed."""
+    check_training(cfg)  # before a run folder is touched
     overrides, is_sweep = command_line()
     cfg = settle(cfg, folder, overrides, is_sweep)
     check_training(cfg)
+    # a process for each device runs this same command
     if cfg.trainer.devices > 1 and not is_one_of_several():
         run_on_devices("src.train", [*overrides, f"hydra.run.dir={folder}"], cfg.trainer.devices)
         return

@@ -29,6 +29,7 @@ class ProcessFailedError(Exception):
 def unknown(kind: str, value: object, options: Iterable[object]) -> UsageError:
     """The error for a word that is not among `options`; it suggests the nearest one."""
     names = [str(option) for option in options]
+    # close enough to be a slip of the keyboard
     near = difflib.get_close_matches(str(value), names, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     return UsageError(f"unknown {kind} '{value}': the options are {', '.join(names)}{hint}")

@@ -71,6 +71,7 @@ class Job:
         """One run. Bad input leaves no folder behind."""
         self.started = True
         folder = Path(HydraConfig.get().runtime.output_dir)
+        # bad input is printed and leaves by SystemExit, after the folder that Hydra made is gone
         try:
             with errors_as_exit_codes():
                 self.task(cfg, folder)

@@ -38,6 +38,7 @@ def print_manual(command: str, overrides: Sequence[str]) -> int:
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    # the whole text at once, so that a closed pipe shows itself here
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -97,6 +98,7 @@ def compose(command: str, primary: ConfigFile, chosen: dict[str, str], values: d
     for key, value in values.items():
         if key in entries:
             entries[key] = replace(entries[key], default=value)
+    # what another file of the group explains
     explained = {key: merge(entry, reference.find(key, entry.target) or entry) for key, entry in entries.items()}
     defaults = {key: entry.default for key, entry in entries.items()}
     return {key: replace(entry, default=resolve(entry.default, defaults)) for key, entry in explained.items()}

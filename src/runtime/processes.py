@@ -40,6 +40,7 @@ def run_on_devices(module: str, arguments: Sequence[str], devices: int) -> None:
     """
     # the variables of torchrun, which torch.distributed reads
     threads = os.environ.get("OMP_NUM_THREADS", str(max(len(os.sched_getaffinity(0)) // devices, 1)))
+    # port 0 lets the kernel choose; another process could take it before the first rank does, which is rare
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

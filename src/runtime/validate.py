@@ -31,6 +31,7 @@ def check_section(section: Mapping[Any, Any], path: str, target: str | None, ref
         target: the nearest `_target_` above it.
         reference: the explained keys.
     """
+    # the nearest class, whose own file explains its keys
     target = section.get("_target_", target)
     for name in section:
         key = f"{path}.{name}" if path else str(name)

@@ -1,4 +1,4 @@
-"""COMMAND  score the paths of a supernet, compare with a benchmark: python -m src.rank run=<run dir> benchmark=<name>"""
+"""COMMAND  score a supernet's paths, compare with a benchmark: python -m src.rank run=<run dir> benchmark=<name>"""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
 import sys
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 INPUT_ERRORS = (UsageError, TypeError, ValueError, ImportError, AttributeError)
 """What a `_target_` of the configuration raises when a value for it is wrong."""
+MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Disk or quota full, read-only, no permission: errors of the machine, which a traceback does not explain."""
 LAUNCHERS = (
     'basic | joblib | submitit_local | submitit_slurm after pip install ".[launchers]", ray after hydra-ray-launcher'
 )
@@ -103,6 +106,10 @@ def errors_as_exit_codes() -> Iterator[None]:
         yield
     except RunError as error:
         end(FAILED, one_line(error))
+    except OSError as error:
+        if error.errno not in MACHINE_ERRORS:
+            raise
+        end(FAILED, f"{error.filename or 'a file'}: {error.strerror}")
     except ProcessFailedError as error:
         raise Ended(error.code) from None
     except (Interrupted, KeyboardInterrupt) as error:

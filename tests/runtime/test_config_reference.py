@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from src.benches.config_checks import with_space
 from src.runtime.config_reference import (
     CONF,
     HIDDEN,
@@ -160,3 +162,14 @@ def test_grammar_of_a_line(tmp_path: Path) -> None:
     assert read.entries["group.section"].is_open
     assert read.entries["group.section"].meaning == "of keys"
     assert read.entries["group.section.inner"].default == "[1, 2]"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_composes_to_allowed_values(command: str) -> None:
+    OmegaConf.register_new_resolver("run_dir", lambda resume, dated: resume or dated, replace=True)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        for group in groups_of(read_file(CONF / f"{command}.yaml")):
+            for option in options_of(group, command):
+                cfg = compose(command, [f"{group}={option}"])
+                check_keys(with_space(cfg) if command == "bench" else cfg, command)

@@ -19,7 +19,6 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.table import Table
-from torch import nn
 
 from src.benches.timing import Measured, clock, noise, plain_table, spread
 from src.datasets.input_spec import InputSpec
@@ -28,6 +27,7 @@ from src.search_spaces.costs import measure
 from src.search_spaces.space import SearchSpace, SequentialSpace
 from src.supernet.evaluator import Evaluator, Score, ScoringSettings
 from src.supernet.path import ArchPath
+from src.supernet.supernet import Supernet
 
 GROUPS = 10
 """Slices of the shared walk, each followed by a group of plain paths."""
@@ -103,7 +103,7 @@ def _evaluators(
 ) -> tuple[Evaluator, Evaluator]:
     """For the shared and the plain way, on a net each: the shared walk holds its own between slices."""
     torch.manual_seed(cfg.seed)
-    net: nn.Module = space.build(*input_spec).to(device)
+    net: Supernet = space.build(*input_spec).to(device)
     net = net.to(memory_format=torch.channels_last if cfg.channels_last else torch.contiguous_format)
     dataset = noise(input_spec, cfg.calibration_images, cfg.images, cfg.seed)
     settings = ScoringSettings(calibration_images=cfg.calibration_images, batch_size=cfg.batch_size)

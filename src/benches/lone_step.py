@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from src.datasets.dataset import Batch
 from src.samplers.sampler import Sampler
+from src.supernet.supernet import Supernet
 from src.training.step import StepSettings, SupernetStep
 
 
@@ -18,7 +19,7 @@ class LoneStep(SupernetStep):
 
     def __init__(
         self,
-        net: nn.Module,
+        net: Supernet,
         sampler: Sampler,
         optimizer: Callable[[nn.Module], torch.optim.Optimizer],
         settings: StepSettings | None = None,

@@ -16,7 +16,6 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.table import Table
-from torch import nn
 from torch.nn import functional as F
 
 from src.benches.timing import Measured, Spread, clock, noise, plain_table, spread
@@ -26,6 +25,7 @@ from src.runtime.lightning import quiet
 from src.runtime.progress import progress
 from src.samplers.strict_fair import StrictFair
 from src.search_spaces.space import SearchSpace
+from src.supernet.supernet import Supernet
 from src.training.step import StepSettings, SupernetStep
 
 CASES = ("nas_bench_201", "mini")
@@ -47,7 +47,7 @@ def _measure(cfg: DictConfig, name: str, device: torch.device) -> dict[str, Any]
     batch_size = cfg.batch_size or 64
     data = noise(input_spec, 4 * batch_size, 1, cfg.seed, shift=2, flip=True)
     torch.manual_seed(cfg.seed)
-    net: nn.Module = space.build(*input_spec).to(memory_format=torch.channels_last).to(device)
+    net: Supernet = space.build(*input_spec).to(memory_format=torch.channels_last).to(device)
     loader = partial(data.train_loader, batch_size, cfg.steps + 1, cfg.seed, device)
     bare, ours = list[float](), list[float]()
     with progress(f"overhead on {space.name}", "round", cfg.rounds) as bar:
@@ -62,7 +62,7 @@ def _measure(cfg: DictConfig, name: str, device: torch.device) -> dict[str, Any]
 
 
 def bare_loop(
-    net: nn.Module, space: SearchSpace, loader: StreamLoader, seed: int, device: torch.device
+    net: Supernet, space: SearchSpace, loader: StreamLoader, seed: int, device: torch.device
 ) -> Iterator[float]:
     """Seconds of each step but the first."""
     sampler, optimizer = StrictFair(space.sizes, seed), torch.optim.SGD(net.parameters(), 0.0, momentum=0.9)
@@ -80,7 +80,7 @@ def bare_loop(
 
 
 def lightning_loop(
-    net: nn.Module, space: SearchSpace, loader: StreamLoader, seed: int, device: torch.device
+    net: Supernet, space: SearchSpace, loader: StreamLoader, seed: int, device: torch.device
 ) -> list[float]:
     """Seconds of each step but the first, under a Trainer as training sets it up."""
     times = _Times(device)

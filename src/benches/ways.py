@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import torch
 from hydra.utils import instantiate
-from torch import nn
 
 from src.benches.lone_step import LoneStep
 from src.benches.plain_loop import Pictures, PlainLoop
@@ -26,6 +25,7 @@ from src.samplers.sampler import Sampler
 from src.samplers.strict_fair import StrictFair
 from src.search_spaces.space import SearchSpace
 from src.supernet.path import ArchPath
+from src.supernet.supernet import Supernet
 from src.training.step import StepSettings
 from src.training.window_memory import PROBE, free_bytes, saved_bytes
 
@@ -74,7 +74,7 @@ def make_step(way: str, case: Case, device: torch.device) -> Callable[[], None]:
     return partial(_take, _lone_step(way, net, space, case), batches, device, case.precision)
 
 
-def _lone_step(way: str, net: nn.Module, space: SearchSpace, case: Case) -> LoneStep:
+def _lone_step(way: str, net: Supernet, space: SearchSpace, case: Case) -> LoneStep:
     optimizer = partial(torch.optim.SGD, lr=0.0, momentum=0.9)
     sampler: Sampler = StrictFair(space.sizes, case.seed)
     if case.paths not in (None, max(space.sizes)):
@@ -98,7 +98,7 @@ def _take(step: LoneStep, batches: Iterator[Batch], device: torch.device, precis
 
 
 def _refuse_too_large(
-    way: str, net: nn.Module, space: SearchSpace, input_spec: InputSpec, case: Case, device: torch.device
+    way: str, net: Supernet, space: SearchSpace, input_spec: InputSpec, case: Case, device: torch.device
 ) -> None:
     """Rather than be killed in the middle, and others with it.
 

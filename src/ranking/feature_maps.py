@@ -6,17 +6,16 @@ m choices of the layer, B images, C channels, H W size.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from src.runtime.errors import UsageError
-from src.supernet.batch_norm import Scoring
-from src.supernet.cells import CellNet
-from src.supernet.layerwise import Supernet
+from src.supernet.bn_protocols import BNProtocol
 from src.supernet.path import ArchPath
+from src.supernet.supernet import Supernet
 
 
 @torch.no_grad()
-def layer_features(net: nn.Module, layer: int, images: Tensor, path: ArchPath) -> Tensor:
+def layer_features(net: Supernet, layer: int, images: Tensor, path: ArchPath) -> Tensor:
     """(m, B, C, H, W): the output of each choice of a layer (an edge of the first cell), the others as in `path`.
 
     Batch norms use the statistics of these images, which suit every choice alike. The net is left as it was.
@@ -24,13 +23,12 @@ def layer_features(net: nn.Module, layer: int, images: Tensor, path: ArchPath) -
     Raises:
         UsageError: there is no such layer.
     """
-    assert isinstance(net, Supernet | CellNet)
     blocks = dict(reversed(net.blocks()))  # the first cell's
     if layer not in blocks:
         raise UsageError(f"similarity.layer={layer}: the supernet has the layers 0 to {max(blocks)}")
     found: list[Tensor] = []
     hook = blocks[layer].register_forward_hook(lambda *call: found.append(call[-1]))
-    with Scoring(net, "batch"):
+    with BNProtocol(net, "batch"):
         for choice in range(len(blocks[layer].choices)):
             net(images, (*path[:layer], choice, *path[layer + 1 :]))
     hook.remove()

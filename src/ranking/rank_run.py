@@ -31,7 +31,7 @@ from src.runtime.provenance import commit, store_provenance
 from src.runtime.resume import refuse_another_space, store
 from src.runtime.run_folder import CONFIG, RESULT, SCORES, claim, write_json
 from src.search_spaces.space import SearchSpace
-from src.supernet.batch_norm import check_protocol
+from src.supernet.bn_protocols import check_protocol
 from src.supernet.evaluator import Evaluator, Score, ScoringSettings
 from src.supernet.path import ArchPath
 from src.training.trained_supernet import TrainedSupernet, load_trained_supernet, read_config

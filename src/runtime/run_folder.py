@@ -27,7 +27,7 @@ CHECKPOINTS = "checkpoints"
 LOCK = ".lock"
 
 PROTOCOLS = ("running", "batch", "adapt", "recalibrate")
-"""Batch-norm statistics that paths are scored under; src/supernet/batch_norm.py says what they are."""
+"""Batch-norm statistics that paths are scored under; src/supernet/bn_protocols.py says what they are."""
 
 RANK_BY = ("loss", "accuracy", "mean_rank")
 """Scores that order paths: cross-entropy, top-1, or the mean of the ranks by both."""

@@ -20,8 +20,9 @@ from src.runtime.errors import UsageError, unknown
 from src.runtime.run_folder import LISTED_PATHS
 from src.search_spaces.costs import Costs, CostTable, Part, measure, tabulate
 from src.supernet.choice import ChoiceBlock
-from src.supernet.layerwise import Supernet
+from src.supernet.layerwise import LayerwiseSupernet
 from src.supernet.path import ArchPath, format_path, parse_path
+from src.supernet.supernet import Supernet
 
 
 class SearchSpace(ABC):
@@ -36,7 +37,7 @@ class SearchSpace(ABC):
     """Published networks by name."""
 
     @abstractmethod
-    def build(self, in_channels: int, num_classes: int, image_size: int) -> nn.Module:
+    def build(self, in_channels: int, num_classes: int, image_size: int) -> Supernet:
         """The supernet: `net(images, route) -> logits`."""
 
     @abstractmethod
@@ -164,11 +165,11 @@ class SequentialSpace(SearchSpace):
         """Inverted residuals (MB blocks), without the 1x1 convolutions by which identities and pools change shapes."""
         return {"mb_blocks": sum(self.op_names(i)[c].startswith("mb_") for i, c in enumerate(path))}
 
-    def build(self, in_channels: int, num_classes: int, image_size: int) -> Supernet:
+    def build(self, in_channels: int, num_classes: int, image_size: int) -> LayerwiseSupernet:
         """The supernet, with every choice of every layer."""
         self.check_input(InputSpec(in_channels, num_classes, image_size))
         layers = [ChoiceBlock(self.op(i, c) for c in range(m)) for i, m in enumerate(self.sizes)]
-        return Supernet(self.stem(in_channels), layers, self.tail(num_classes))
+        return LayerwiseSupernet(self.stem(in_channels), layers, self.tail(num_classes))
 
     def build_path(self, path: ArchPath, in_channels: int, num_classes: int, image_size: int) -> nn.Sequential:
         """The stand-alone network of one path, freshly initialised."""

@@ -29,7 +29,7 @@ from src.searching.latency import Stopwatch, check_once, measure_table, read_tab
 from src.searching.loop import Search, SearchBudget
 from src.searching.sources import ScoreProvider, SupernetScores, check_source, digest, truth_of
 from src.searching.true_front import TrueFront
-from src.supernet.batch_norm import check_protocol
+from src.supernet.bn_protocols import check_protocol
 from src.supernet.evaluator import Evaluator, ScoringSettings
 from src.training.trained_supernet import load_trained_supernet, read_config
 

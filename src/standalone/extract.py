@@ -9,9 +9,10 @@ from src.runtime.errors import UsageError
 from src.search_spaces.space import SearchSpace
 from src.supernet.choice import ChoiceBlock
 from src.supernet.path import ArchPath, format_path
+from src.supernet.supernet import Supernet
 
 
-def extract(space: SearchSpace, net: nn.Module, path: ArchPath, input_spec: InputSpec) -> nn.Module:
+def extract(space: SearchSpace, net: Supernet, path: ArchPath, input_spec: InputSpec) -> nn.Module:
     """`net(images (B, C, H, W)) -> logits (B, classes)`: the path's network on the CPU, with copies of its weights.
 
     Its outputs are those of `net(images, path)` exactly, as long as both use the running statistics, which are copied.
@@ -25,7 +26,7 @@ def extract(space: SearchSpace, net: nn.Module, path: ArchPath, input_spec: Inpu
             "with weights=scratch, or use a supernet trained with inter_choice=none or split"
         )
     alone = space.build_path(path, *input_spec)
-    weights = {key: value.cpu() for key, value in net.along(path).state_dict().items()}  # type: ignore[operator]
+    weights = {key: value.cpu() for key, value in net.subnet(path).state_dict().items()}
     if {key: value.shape for key, value in alone.state_dict().items()} != {k: v.shape for k, v in weights.items()}:
         raise UsageError(
             f"path {format_path(path)} has other layers in the supernet than alone "

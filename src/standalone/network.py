@@ -24,7 +24,8 @@ from src.search_spaces.arch_option import read_arch
 from src.search_spaces.costs import Costs, measure
 from src.search_spaces.space import SearchSpace
 from src.standalone.extract import extract
-from src.supernet.batch_norm import norms_of, statistics
+from src.supernet.batch_norm import norms_of
+from src.supernet.bn_protocols import under_protocol
 from src.supernet.evaluator import Batches
 from src.supernet.path import ArchPath, format_path, parse_path
 from src.training.trained_supernet import load_trained_supernet
@@ -111,7 +112,7 @@ def _inherited(cfg: DictConfig) -> Network:
 
 def recalibrate(net: nn.Module, images: Iterable[Tensor]) -> None:
     """Give the net, for good, the exact statistics of all its norms over batches (B, C, H, W), as scores are made."""
-    with statistics(net, "recalibrate", net, images):
+    with under_protocol(net, "recalibrate", net, images):
         found = {name: value.clone() for name, value in net.named_buffers()}
     for name, value in found.items():
         net.get_buffer(name).copy_(value)

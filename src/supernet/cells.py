@@ -1,6 +1,6 @@
 """Cells: small graphs whose edges are the choices, with one path shared by all cells of a net (NAS-Bench-201).
 
-B batch, C channels, H W size, m choices of an edge.
+B batch, C channels, H W size, R routes, m choices of an edge. A layer of a path is an edge of the cell.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from src.supernet.batch_norm import BatchNorm, repeated, stacked
 from src.supernet.choice import ChoiceBlock, Routing
 from src.supernet.path import ArchPath, Route
 from src.supernet.segment import Segment
+from src.supernet.supernet import Supernet
 
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 """(source, target) nodes of each edge; the order in which a path lists its choices."""
@@ -37,19 +38,19 @@ def run_graph(x: Tensor, edges: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
 
 
 class Cell(nn.Module):
-    """A cell of the supernet: each edge offers m operations of equal shapes."""
+    """A cell of the supernet: each edge offers m operations that keep the shape (B, C, H, W)."""
 
     def __init__(self, edges: Iterable[ChoiceBlock]) -> None:
         super().__init__()
         self.edges = nn.ModuleList(edges)
 
     def forward(self, x: Tensor, route: Route) -> Tensor:
-        """(B, C, H, W) to the same shape; a route has one entry per edge."""
+        """(B, C, H, W) to the same shape; the route has one entry per edge."""
         blocks = zip(self.blocks(), route, strict=True)
         return run_graph(x, [partial(b, entry=entry, before=b.entries_before(route)) for b, entry in blocks])
 
     def run_all(self, xs: Tensor, routing: Routing) -> Tensor:
-        """Every choice of every edge once: (m, B, C, H, W) of m paths to the same shape."""
+        """Every choice of every edge once: xs (m, B, C, H, W) of m paths to the same shape."""
         nodes = [xs]
         for node in range(1, NODES):
             sums = [self.blocks()[edge].run_all(nodes[source], routing, edge) for edge, source in incoming(node)]
@@ -66,12 +67,14 @@ class Cell(nn.Module):
 
 
 Nodes = tuple[Tensor | None, ...]
-"""What the nodes of a cell have summed up so far; None: nothing yet."""
+"""Partial sums (B, C, H, W) of the nodes of a cell while its edges run one by one; None: nothing added yet."""
 
 
-def _segment(edge: int, block: ChoiceBlock) -> Segment:
-    """One edge of the first cell; in the order of EDGES every node's sum has the order of `run_graph`."""
+def edge_segment(edge: int, block: ChoiceBlock) -> Segment:
+    """The segment of one edge of a cell: adds the edge's output to the partial sum of its target node."""
     source, target = EDGES[edge]
+
+    # EDGES lists a node's edges in the order in which run_graph adds them, so the sums are equal bit for bit.
 
     def run(nodes: Nodes, path: ArchPath) -> Nodes:
         y, before = block(nodes[source], path[edge], block.entries_before(path)), nodes[target]
@@ -92,7 +95,7 @@ class FixedCell(nn.Module):
         return run_graph(x, list(self.edges))
 
 
-class CellNet(nn.Module):
+class CellNet(Supernet):
     """A supernet of cells: all follow the same route; reductions between them have no choice."""
 
     def __init__(self, stem: nn.Module, cells: Iterable[nn.Module], tail: nn.Module) -> None:
@@ -102,21 +105,19 @@ class CellNet(nn.Module):
         self.tail = tail
 
     def forward(self, x: Tensor, route: Route) -> Tensor:
-        """Images (B, C, H, W) through the given route: logits (B, classes)."""
+        """Images (B, C, H, W) through one route: logits (B, classes)."""
         x = self.stem(x)
         for cell in self.cells:
             x = cell(x, route) if isinstance(cell, Cell) else cell(x)
         return self.tail(x)
 
     def window(self, x: Tensor, routes: Sequence[Route]) -> list[Tensor]:
-        """The same images (B, C, H, W) through R routes, cell by cell: R logits (B, classes), as R calls give them.
-
-        The stem runs once; reductions and tail once on R * B inputs. The activations of all R are alive.
-        """
+        """Images (B, C, H, W) through R routes, cell by cell: R logits (B, classes); the tail gets R * B inputs."""
         count = len(routes)
+        # One pass of the stem stands for R: its BN statistics must move as R passes would have moved them.
         with repeated([self.stem], count):
-            shared = self.stem(x)
-        xs: Sequence[Tensor] = [shared] * count
+            features = self.stem(x)
+        xs: Sequence[Tensor] = [features] * count
         for cell in self.cells:
             if isinstance(cell, Cell):
                 xs = [cell(x, route) for x, route in zip(xs, routes, strict=True)]
@@ -126,31 +127,29 @@ class CellNet(nn.Module):
         with stacked([self.tail], count):
             return list(self.tail(torch.cat(list(xs))).chunk(count))
 
-    def static_window(self, x: Tensor, routing: Routing) -> Tensor:
-        """As `window`, but which path runs what is data: the same operations in every step. Logits (m, B, classes).
-
-        The caller says what is shared: `repeated` for the stem, `stacked` for what `shared` names.
-        """
+    def compilable_window(self, x: Tensor, routing: Routing) -> Tensor:
+        """Images (B, C, H, W) through m paths whose choices are tensors: logits (m, B, classes)."""
         m = routing.choices.shape[1]
-        shared = self.stem(x)
-        xs = torch.stack([shared] * m)
+        features = self.stem(x)
+        xs = torch.stack([features] * m)
         for cell in self.cells:
             xs = cell.run_all(xs, routing) if isinstance(cell, Cell) else cell(xs.flatten(0, 1)).unflatten(0, (m, -1))
         return self.tail(xs.flatten(0, 1)).unflatten(0, (m, -1))
 
-    def along(self, path: ArchPath) -> nn.Sequential:
-        """What a path runs, as a network of these very modules, nested and named as stand-alone networks are."""
+    def subnet(self, path: ArchPath) -> nn.Sequential:
+        """The network of one path, made of these very modules, nested and named as stand-alone networks are."""
         cells = [FixedCell(cell.modules_of(path)) if isinstance(cell, Cell) else cell for cell in self.cells]
         return nn.Sequential(self.stem, nn.Sequential(*cells), self.tail)
 
-    def shared(self) -> list[nn.Module]:
-        """What runs on the images of all paths of a window at once, beside the stem."""
+    def stacked_modules(self) -> list[nn.Module]:
+        """The reductions and the tail."""
         return [*(cell for cell in self.cells if not isinstance(cell, Cell)), self.tail]
 
     def unreached(self, path: ArchPath) -> list[nn.Module]:
-        """The operations on a path whose outputs go nowhere, for all that follows is Zero: they get no gradient."""
+        """Operations of a path whose outputs reach the last node through a Zero alone: they get no gradient."""
         blocks = [cell.blocks() for cell in self.cells if isinstance(cell, Cell)]
         passes = [not isinstance(block.operation_on(path, edge), Zero) for edge, block in enumerate(blocks[0])]
+        # Backwards from the last node: edges are sorted by target, so a target is decided before its sources.
         reached = {NODES - 1}
         for edge in reversed(range(len(EDGES))):
             source, target = EDGES[edge]
@@ -160,7 +159,7 @@ class CellNet(nn.Module):
         return [cell[edge].operation_on(path, edge) for cell in blocks for edge in dead]
 
     def segments(self) -> list[Segment]:
-        """The stem, each edge of the first cell, all the rest: later cells have no beginning that paths share."""
+        """The stem, each edge of the first cell, all the rest: a later cell's input depends on the whole path."""
         first, *rest = self.cells
         assert isinstance(first, Cell)
 
@@ -175,7 +174,7 @@ class CellNet(nn.Module):
             return [*chain.from_iterable(cells), self.tail]
 
         stem = Segment(0, lambda x, _: (self.stem(x), *[None] * (NODES - 1)), lambda _: [self.stem])
-        edges = [_segment(edge, block) for edge, block in enumerate(first.blocks())]
+        edges = [edge_segment(edge, block) for edge, block in enumerate(first.blocks())]
         return [stem, *edges, Segment(len(EDGES), finish, modules)]
 
     def blocks(self) -> list[tuple[int, ChoiceBlock]]:
@@ -184,20 +183,20 @@ class CellNet(nn.Module):
 
     def ancestors(self, layer: int, depth: int) -> tuple[int, ...]:
         """The edges of the same cell whose outputs reach edge `layer` in `depth` hops at most."""
-        found: set[int] = set()
-        reached = {layer}
+        ancestors: set[int] = set()
+        frontier = {layer}
         for _ in range(depth):
-            reached = {edge for later in reached for edge, _ in incoming(EDGES[later][0])}
-            found |= reached
-        return tuple(sorted(found))
+            frontier = {edge for later in frontier for edge, _ in incoming(EDGES[later][0])}
+            ancestors |= frontier
+        return tuple(sorted(ancestors))
 
     def choice_modules(self, layer: int, choice: int) -> list[nn.Module]:
-        """The modules that one choice of one edge stands for: one in each cell, and its copies."""
+        """The operation of one edge in each cell, and its copies after a split."""
         return [module for edge, block in self.blocks() if edge == layer for module in block.operations(choice)]
 
 
 class Zero(nn.Module):
-    """Passes nothing on, nor any gradient back: parameters that only feed zeros keep .grad = None and stay frozen."""
+    """The operation `none`: cuts the gradient too, so parameters that feed only zeros keep .grad = None, frozen."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Zeros of the shape of x."""

@@ -1,6 +1,6 @@
 """A choice block: the m candidate operations of one layer.
 
-B batch, C channels, H W size, m choices of the layer, D earlier choices that it may depend on.
+B batch, C channels, H W size, L layers, m choices of a layer, D earlier layers that a block may depend on.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -31,64 +31,72 @@ class ChoiceBlock(nn.Module):
         super().__init__()
         self.choices = nn.ModuleList(choices)
         self.before: tuple[int, ...] = ()
-        """The layers whose choices this block depends on, all of them earlier ones; D of them."""
+        """The D earlier layers whose choices this block depends on."""
         self.before_sizes: tuple[int, ...] = ()
         """Choices of each of those layers, (D,)."""
         self.dependence: nn.Module | None = None
         """`dependence(x, before, choice)` changes the input of a choice."""
         self.copies = nn.ModuleList()
-        """After a split: the operations again for every combination of earlier choices but the first."""
+        """After a split: a ModuleList like `choices` for every combination of earlier choices but the first."""
 
     def forward(self, x: Tensor, entry: Entry, before: Sequence[Entry] = ()) -> Tensor:
         """Run choice `entry` on x (B, C, H, W), or with weights (m,) the weighted sum of all with a weight != 0.
 
         A choice of weight 0 is not run, so its parameters get no gradient. `before` are the route's entries at the
-        layers this block depends on; weights among them count as shares of 1.
+        layers this block depends on; weights among them are divided by their sum. Returns (B, C', H', W').
         """
         if not isinstance(entry, Tensor):
-            return self._run(x, entry, before)
+            return self.run_choice(x, entry, before)
+        # A learnt weight that happens to be 0 still needs its output for its gradient.
         weights = [(w, choice) for choice, w in enumerate(entry.unbind()) if w.requires_grad or w != 0]
-        return torch.stack([w * self._run(x, choice, before) for w, choice in weights]).sum(0)
+        return torch.stack([w * self.run_choice(x, choice, before) for w, choice in weights]).sum(0)
+
+    def run_choice(self, x: Tensor, choice: int, before: Sequence[Entry]) -> Tensor:
+        """One choice on x (B, C, H, W), after the given earlier entries: (B, C', H', W')."""
+        if self.dependence is not None:
+            x = self.dependence(x, before, choice)
+        if not len(self.copies):
+            return self.choices[choice](x)
+        chosen = [entry for entry in before if isinstance(entry, int)]
+        if len(chosen) == len(before):
+            return self.operation(choice, chosen)(x)
+        # An earlier layer with weights over its choices mixes their copies, each by its share.
+        terms = []
+        for combination in itertools.product(*map(shares_of, before)):
+            earlier, shares = zip(*combination, strict=True)
+            terms.append(torch.stack(shares).prod() * self.operation(choice, earlier)(x))
+        return torch.stack(terms).sum(0)
 
     def run_all(self, xs: Tensor, routing: Routing, layer: int) -> Tensor:
         """Every choice once, each on the path that has it: xs (m, B, C, H, W) to (m, B, C', H', W'), both by path.
 
         Which path that is comes as a tensor, so that the operations and their order are the same in every step.
         """
-        assert not len(self.copies)
-        by_choice = _select(xs, routing.places[layer]).unbind()
-        ys = [self._run(x, choice, self._before_all(routing, layer, choice)) for choice, x in enumerate(by_choice)]
-        return _select(torch.stack(ys), routing.choices[layer])
-
-    def _before_all(self, routing: Routing, layer: int, choice: int) -> tuple[Tensor, ...]:
-        """What the path that has this choice chose before: a one-hot vector for each layer this block depends on."""
-        path = routing.places[layer, choice : choice + 1]  # a number would be read by the host
-        return tuple(routing.one_hot[earlier].index_select(0, path)[0] for earlier in self.before)
+        assert not len(self.copies)  # a split would need one graph per combination of earlier choices
+        by_choice = select_rows(xs, routing.places[layer]).unbind()
+        ys = []
+        for choice, x in enumerate(by_choice):
+            # A slice keeps the index on the device; an int would make the host wait for the GPU.
+            path = routing.places[layer, choice : choice + 1]
+            before = [routing.one_hot[earlier].index_select(0, path)[0] for earlier in self.before]
+            ys.append(self.run_choice(x, choice, before))
+        return select_rows(torch.stack(ys), routing.choices[layer])
 
     def entries_before(self, route: Route) -> tuple[Entry, ...]:
-        """What a route says about the layers this block depends on; the route may end before this layer."""
+        """The route's entries at the layers this block depends on; the route may end before this layer."""
         return tuple(route[layer] for layer in self.before)
-
-    def _run(self, x: Tensor, choice: int, before: Sequence[Entry]) -> Tensor:
-        if self.dependence is not None:
-            x = self.dependence(x, before, choice)
-        if not len(self.copies):
-            return self.choices[choice](x)
-        if all(isinstance(entry, int) for entry in before):
-            return self.operation(choice, before)(x)  # type: ignore[arg-type]
-        terms = [share * self.operation(choice, chosen)(x) for chosen, share in self._combinations(before)]
-        return torch.stack(terms).sum(0)
 
     def operation(self, choice: int, before: Sequence[int] = ()) -> nn.Module:
         """The module that runs for a choice after the given earlier ones."""
         if not len(self.copies):
             return self.choices[choice]
+        # Combinations are numbered in mixed radix, the last earlier layer fastest; number 0 has no copy.
         index = 0
         for earlier, size in zip(before, self.before_sizes, strict=True):
             index = index * size + earlier
-        chosen = self.copies[index - 1] if index else self.choices
-        assert isinstance(chosen, nn.ModuleList)
-        return chosen[choice]
+        operations = self.copies[index - 1] if index else self.choices
+        assert isinstance(operations, nn.ModuleList)
+        return operations[choice]
 
     def operation_on(self, path: ArchPath, layer: int) -> nn.Module:
         """The module that a path runs in this block, which is that of `layer`."""
@@ -96,12 +104,13 @@ class ChoiceBlock(nn.Module):
 
     def operations(self, choice: int) -> list[nn.Module]:
         """The module of a choice, and its copies if there are any."""
-        return [self.choices[choice], *(copies[choice] for copies in self.copies)]  # type: ignore[index]
+        lists = [self.choices, *self.copies]
+        return [modules[choice] for modules in lists if isinstance(modules, nn.ModuleList)]
 
     def split(self) -> dict[nn.Parameter, nn.Parameter]:
-        """Give every combination of earlier choices its own copy of every operation; copy -> what it was copied from.
+        """Give every combination of earlier choices its own copy of every operation; returns copy -> original.
 
-        The operations themselves go on as those of the first combination.
+        The originals continue as the operations of the first combination.
         """
         origins: dict[nn.Parameter, nn.Parameter] = {}
         for _ in range(math.prod(self.before_sizes) - 1):
@@ -109,13 +118,6 @@ class ChoiceBlock(nn.Module):
             origins |= zip(copies.parameters(), self.choices.parameters(), strict=True)
             self.copies.append(copies)
         return origins
-
-    def _combinations(self, before: Sequence[Entry]) -> Iterator[tuple[tuple[int, ...], Tensor]]:
-        """Combinations of earlier choices that `before` allows, each with its share; the shares sum to 1."""
-        options = [_shares(entry) for entry in before]
-        for combination in itertools.product(*options):
-            chosen, shares = zip(*combination, strict=True)
-            yield chosen, torch.stack(shares).prod()
 
 
 class Routing(NamedTuple):
@@ -130,7 +132,7 @@ class Routing(NamedTuple):
 
 
 def routing_of(paths: Sequence[ArchPath], device: torch.device, dtype: torch.dtype) -> Routing:
-    """Of m paths, in each layer of which every choice occurs once."""
+    """The tensors of m paths that have every choice of each layer exactly once; `dtype` is that of `one_hot`."""
     choices = torch.tensor(paths).t().contiguous()
     one_hot = F.one_hot(choices, len(paths)).to(dtype)
     return Routing(*(move(tensor, device) for tensor in (choices, choices.argsort(1), one_hot)))
@@ -145,16 +147,17 @@ def is_permuted(paths: Sequence[Route], sizes: Sequence[int]) -> bool:
     )
 
 
-def _select(xs: Tensor, rows: Tensor) -> Tensor:
-    """Some rows of (m, B, C, H, W) in the memory format that each row has."""
+def select_rows(xs: Tensor, rows: Tensor) -> Tensor:
+    """Rows (k,) of xs (m, B, C, H, W): (k, B, C, H, W), in the memory format that each row of xs has."""
     channels_last = xs[0].is_contiguous(memory_format=torch.channels_last)
     if not channels_last:
         return xs.index_select(0, rows)
+    # index_select gives contiguous rows, which would cost a layout change before every convolution.
     return xs.permute(0, 1, 3, 4, 2).index_select(0, rows).permute(0, 1, 4, 2, 3)
 
 
-def _shares(entry: Entry) -> list[tuple[int, Tensor]]:
-    """(choice, share) of one layer; weights are divided by their sum."""
+def shares_of(entry: Entry) -> list[tuple[int, Tensor]]:
+    """(choice, share) of one layer, whose shares, scalars, sum to 1; choices of weight 0 are left out."""
     if not isinstance(entry, Tensor):
         return [(entry, torch.ones(()))]
     return [(choice, w) for choice, w in enumerate((entry / entry.sum()).unbind()) if w.requires_grad or w != 0]

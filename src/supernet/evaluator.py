@@ -1,6 +1,6 @@
-"""Score paths with the supernet's weights, one alone or many that share their beginnings.
+"""Score paths with the supernet's weights, one alone or many with common prefixes.
 
-B images of a batch, L layers.
+B images of a batch, C channels, H W size, L layers.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from src.datasets.dataset import Batch, Dataset
-from src.supernet.batch_norm import Scoring, statistics
+from src.supernet.bn_protocols import BNProtocol, under_protocol
 from src.supernet.path import ArchPath
 from src.supernet.prefix_walk import PrefixWalk
+from src.supernet.supernet import Supernet
 
 ADAPT_FORWARDS = 20
-"""Train-mode forwards of the protocol `adapt`, going round the calibration batches (inter-choice, appendix B)."""
+"""Train-mode forwards of the protocol `adapt`, cycling through the calibration batches (inter-choice, appendix B)."""
 ACTIVATION_BYTES = 4 * 2**30
 """Activations kept at a time when many paths are scored; images that need more are taken in groups."""
 
@@ -34,7 +35,7 @@ class Score(NamedTuple):
 
 
 class Batches:
-    """The same batches in every iteration: kept if they are small, else loaded again from the data set's own store."""
+    """The same batches in every iteration: kept in memory if they are small, else loaded again each time."""
 
     KEPT_BYTES = 2**30
 
@@ -63,14 +64,14 @@ class ScoringSettings:
 
 
 class Evaluator:
-    """Scores paths on held-out images under one protocol of batch-norm statistics; remembers what it scored.
+    """Scores paths on held-out images under one BN protocol; remembers the scores until `forget`.
 
-    The net's weights, statistics and mode, and every random generator, are left as found.
+    The net's weights, statistics and mode, and every random generator, are left unchanged.
     """
 
     def __init__(
         self,
-        net: nn.Module,
+        net: Supernet,
         dataset: Dataset,
         device: torch.device,
         protocol: str,
@@ -81,7 +82,7 @@ class Evaluator:
         part, batch_size = settings.part, settings.batch_size
         self.net, self.protocol, self.activation_bytes = net, protocol, settings.activation_bytes
         self.images = dataset.count(part, settings.images)
-        """How many images a path is scored on."""
+        """Number of images a path is scored on."""
         self.batches = Batches(dataset, part, batch_size, device, self.images)
         needs_calibration = protocol in ("adapt", "recalibrate")
         calibration_images = settings.calibration_images if needs_calibration else 0
@@ -93,15 +94,16 @@ class Evaluator:
     def score(self, path: ArchPath) -> Score:
         """Top-1 and loss of one path; a path scored before costs nothing."""
         if path not in self.known:
-            with statistics(self.net, self.protocol, lambda x: self.net(x, path), self._calibration_images()):
-                self.known[path] = self._score(path)
+            images = self.calibration_images()
+            with under_protocol(self.net, self.protocol, lambda x: self.net(x, path), images), torch.no_grad():
+                self.known[path] = self.score_of(self.net(batch.images, path) for batch in self.batches)
         return self.known[path]
 
     @torch.no_grad()
     def scores(self, paths: Iterable[ArchPath]) -> Iterator[tuple[ArchPath, Score]]:
-        """Score each distinct path, those known first, the others in lexicographic order as they come.
+        """Score each distinct path: known ones first, then the others in lexicographic order.
 
-        Each distinct prefix runs once. The scores are those of `score`, on a CPU bit for bit: the batches are the same.
+        Each distinct prefix runs once. On a CPU the scores equal those of `score` bit for bit: same batches.
         """
         wanted = dict.fromkeys(paths)
         yield from ((path, self.known[path]) for path in wanted if path in self.known)
@@ -109,33 +111,28 @@ class Evaluator:
         if not missing:
             return
         before = self.block_evaluations
-        with Scoring(self.net, self.protocol) as scoring:
-            walk = PrefixWalk(self.net.segments(), scoring, self.activation_bytes)  # type: ignore[operator]
-            calibration = list(self._calibration_images()) if scoring.calibrates else []
-            for path, logits in walk.run(missing, calibration, self._image_batches):
-                self.known[path] = self._judge(logits)
+        with BNProtocol(self.net, self.protocol) as bn:
+            walk = PrefixWalk(self.net.segments(), bn, self.activation_bytes)
+            calibration = list(self.calibration_images()) if bn.calibrates else []
+            for path, logits in walk.run(missing, calibration, lambda: (batch.images for batch in self.batches)):
+                self.known[path] = self.score_of(logits)
                 self.block_evaluations = before + walk.block_evaluations
                 yield path, self.known[path]
 
     def forget(self) -> None:
-        """Call after the weights have changed."""
+        """Drop all scores; call after the weights have changed."""
         self.known.clear()
 
-    def _calibration_images(self) -> Iterator[Tensor]:
+    def calibration_images(self) -> Iterator[Tensor]:
+        """The calibration batches (B, C, H, W) in the order in which they update the statistics."""
         images = (batch.images for batch in self.calibration)
         if self.protocol == "adapt":
             return itertools.islice(itertools.cycle(images), ADAPT_FORWARDS)
         return images
 
-    def _image_batches(self) -> Iterator[Tensor]:
-        return (batch.images for batch in self.batches)
-
-    @torch.no_grad()
-    def _score(self, path: ArchPath) -> Score:
-        return self._judge(self.net(batch.images, path) for batch in self.batches)
-
-    def _judge(self, logits: Iterable[Tensor]) -> Score:
-        """The score of logits (B, classes), a batch each."""
+    def score_of(self, logits: Iterable[Tensor]) -> Score:
+        """Top-1 and loss of logits (B, classes), one tensor for each batch."""
+        # Sums over images, not means of batches: the last batch may be smaller.
         hits, loss = 0, 0.0
         for batch, output in zip(self.batches, logits, strict=True):
             hits += int((output.argmax(1) == batch.labels).sum())
@@ -144,7 +141,7 @@ class Evaluator:
 
 
 def split_paths(paths: Sequence[ArchPath], rank: int, ranks: int) -> list[ArchPath]:
-    """The share of one of several processes: neighbours in lexicographic order, which have most to share."""
+    """The paths that process `rank` of `ranks` scores: neighbours in lexicographic order share the longest prefixes."""
     ordered = sorted(set(paths))
     bounds = [round(i * len(ordered) / ranks) for i in (rank, rank + 1)]
     return ordered[bounds[0] : bounds[1]]

@@ -1,102 +1,29 @@
 """Inter-choice dependent weights: a choice block that knows the choices made before it (Laube and Zell 2021).
 
+The options of conf/inter_choice, and the split of a supernet's weights; the tables are in dependences.py.
 B batch, C channels of a block's input, H W size, m choices of a layer, D earlier layers a block depends on.
-Weights are the supernet's alone: stand-alone networks have none.
+These weights belong to the supernet alone: stand-alone networks have none.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
-from src.runtime.devices import move
 from src.runtime.errors import UsageError, unknown
-from src.supernet.cells import CellNet
 from src.supernet.choice import ChoiceBlock
-from src.supernet.layerwise import Supernet
-from src.supernet.path import Entry
+from src.supernet.dependences import BiasTable, Dependence, Gate, SharedBiasTables
+from src.supernet.supernet import Supernet
 
 PREDECESSORS = ("previous", "true")
 LARGEST_TABLE = 10**8
 """Numbers in one table; 400 MB."""
 
 
-class Dependence(nn.Module):
-    """Changes a choice's input by what was chosen before; a block has one or none."""
-
-    tables: nn.ParameterList | tuple[nn.Parameter, ...]
-    """Looked up by choices: a row that no route looked up is left alone by the optimizer (see `frozen_rows`)."""
-
-
-class BiasTable(Dependence):
-    """Adds a vector looked up by the D earlier choices and the current one (section 3.3)."""
-
-    def __init__(self, sizes: Sequence[int], channels: int) -> None:
-        """`sizes` (D + 1,): choices of the earlier layers and of this one. All zeros at the start."""
-        super().__init__()
-        self.table = nn.Parameter(torch.zeros(*sizes, channels))
-        self.tables = (self.table,)
-
-    def forward(self, x: Tensor, before: Sequence[Entry], choice: int) -> Tensor:
-        """(B, C, H, W) to the same shape."""
-        return x + look_up(self.table, (*before, choice))[:, None, None]
-
-
-class SharedBiasTables(Dependence):
-    """Adds D + 1 vectors, one looked up by each earlier choice and one by the current (appendix D)."""
-
-    def __init__(self, sizes: Sequence[int], channels: int) -> None:
-        """`sizes` (D + 1,): choices of the earlier layers and of this one. All zeros at the start."""
-        super().__init__()
-        self.tables = nn.ParameterList(torch.zeros(size, channels) for size in sizes)
-
-    def forward(self, x: Tensor, before: Sequence[Entry], choice: int) -> Tensor:
-        """(B, C, H, W) to the same shape."""
-        return x + sum_of_rows(self.tables, (*before, choice))[:, None, None]
-
-
-class Gate(Dependence):
-    """Weights the channels by sigmoid(W onehot), or sigmoid(W' ReLU(W onehot)) (appendix D, after SE-Net).
-
-    The 1x1 layer on concatenated one-hot vectors is a sum of D + 1 table rows and a bias, and is kept as that.
-    """
-
-    def __init__(self, sizes: Sequence[int], channels: int, hidden: bool) -> None:
-        """Initialised as the linear layers are that the tables stand for."""
-        super().__init__()
-        first = nn.Linear(sum(sizes), channels)
-        self.tables = nn.ParameterList(part.t().clone() for part in first.weight.detach().split(list(sizes), dim=1))
-        self.bias = nn.Parameter(first.bias.detach().clone())
-        self.second = nn.Linear(channels, channels) if hidden else None
-
-    def forward(self, x: Tensor, before: Sequence[Entry], choice: int) -> Tensor:
-        """(B, C, H, W) to the same shape."""
-        weights = sum_of_rows(self.tables, (*before, choice)) + self.bias
-        if self.second is not None:
-            weights = self.second(weights.relu())
-        return x * weights.sigmoid()[:, None, None]
-
-
-def look_up(table: Tensor, entries: Sequence[Entry]) -> Tensor:
-    """The row (C,) of a table (m_1, ..., m_k, C); for weights (m_i,) the mean over that axis, weighted by shares."""
-    for entry in entries:
-        shares = move(entry / entry.sum(), table.device) if isinstance(entry, Tensor) else None
-        table = table[entry] if shares is None else torch.tensordot(shares, table, 1)
-    return table
-
-
-def sum_of_rows(tables: Iterable[Tensor], entries: Sequence[Entry]) -> Tensor:
-    """One row (C,) of each table (m_i, C), added up."""
-    rows = [look_up(table, (entry,)) for table, entry in zip(tables, entries, strict=True)]
-    return torch.stack(rows).sum(0)
-
-
 class InterChoice:
-    """How the weights of a supernet depend on several choices; this one: not at all (inter_choice=none)."""
+    """Base of the options, and itself `inter_choice=none`: weights depend on their own layer's choice alone."""
 
     def __init__(self, depth: int = 0, predecessors: str = "previous", weight_decay: float | None = None) -> None:
         """
@@ -109,37 +36,33 @@ class InterChoice:
         if predecessors not in PREDECESSORS:
             raise unknown("inter_choice.predecessors", predecessors, PREDECESSORS)
         if type(depth) is not int or depth < 0:
-            raise UsageError(f"inter_choice.depth={depth}: give how many earlier choices count, 1 or more")
+            raise UsageError(f"inter_choice.depth={depth}: expected a number of earlier choices, 1 or more")
         if weight_decay is not None and not (isinstance(weight_decay, int | float) and weight_decay >= 0):
             raise UsageError(f"inter_choice.weight_decay={weight_decay}: give a number of at least 0, or null")
         self.depth, self.predecessors, self.weight_decay = depth, predecessors, weight_decay
 
-    def attach(self, net: nn.Module, images: Tensor) -> None:
+    def attach(self, net: Supernet, images: Tensor) -> None:
         """Prepare a freshly built supernet; `images` (2, C, H, W) of any content show its blocks' input channels."""
         if self.depth == 0:
             return
-        assert isinstance(net, Supernet | CellNet)
         sizes = {layer: len(block.choices) for layer, block in net.blocks()}
         channels = input_channels(net, images)
         for layer, block in net.blocks():
-            block.before = self._before(net, layer)
+            # `true` counts hops in the graph, `previous` positions in the path; in a row of layers they are the same.
+            previous = tuple(range(max(layer - self.depth, 0), layer))
+            block.before = net.ancestors(layer, self.depth) if self.predecessors == "true" else previous
             block.before_sizes = tuple(sizes[earlier] for earlier in block.before)
             if block.before:
                 table_sizes = (*block.before_sizes, len(block.choices))
                 block.dependence = self.dependence(table_sizes, channels[block])
 
     def dependence(self, sizes: tuple[int, ...], channels: int) -> Dependence | None:
-        """What a block of `channels` input channels gets; `sizes` of the earlier layers and its own."""
+        """The module for a block of `channels` input channels; `sizes` (D + 1,) of the earlier layers and its own."""
         return None
 
     def split_step(self, steps: int, epoch_steps: int) -> int | None:
         """The supernet step, of `steps` in all, before which the weights are split; None: never."""
         return None
-
-    def _before(self, net: Supernet | CellNet, layer: int) -> tuple[int, ...]:
-        if self.predecessors == "true":
-            return net.ancestors(layer, self.depth)
-        return tuple(range(max(layer - self.depth, 0), layer))
 
 
 class Bias(InterChoice):
@@ -218,7 +141,7 @@ class Split(InterChoice):
 
 
 def at_least_one(depth: int) -> int:
-    """D itself.
+    """Return the depth D.
 
     Raises:
         UsageError: it is 0, for which there is inter_choice=none.
@@ -228,9 +151,8 @@ def at_least_one(depth: int) -> int:
     return depth
 
 
-def split_weights(net: nn.Module) -> list[tuple[nn.Parameter, nn.Parameter]]:
+def split_weights(net: Supernet) -> list[tuple[nn.Parameter, nn.Parameter]]:
     """Split every block that depends on earlier choices; (original, copy) of all parameters in the net's order."""
-    assert isinstance(net, Supernet | CellNet)
     origins: dict[nn.Parameter, nn.Parameter] = {}
     for _, block in net.blocks():
         origins |= block.split()
@@ -248,51 +170,18 @@ def copied_parameters(net: nn.Module) -> list[nn.Parameter]:
     return [parameter for block in blocks for parameter in block.copies.parameters()]
 
 
-def tables(net: nn.Module) -> list[nn.Parameter]:
-    """All tables of a supernet."""
-    return [table for module in net.modules() if isinstance(module, Dependence) for table in module.tables]
-
-
-def input_channels(net: nn.Module, images: Tensor) -> dict[ChoiceBlock, int]:
-    """C of the input of each choice block, found by running the first path on `images`."""
-    assert isinstance(net, Supernet | CellNet)
-    found: dict[ChoiceBlock, int] = {}
+def input_channels(net: Supernet, images: Tensor) -> dict[ChoiceBlock, int]:
+    """C of the input of each choice block, read off a run of the first path on `images` (B, C, H, W)."""
+    channels: dict[ChoiceBlock, int] = {}
     layers = len({layer for layer, _ in net.blocks()})
     hooks = [
-        block.register_forward_pre_hook(lambda b, inputs: found.update({b: inputs[0].shape[1]}))
+        block.register_forward_pre_hook(lambda b, inputs: channels.update({b: inputs[0].shape[1]}))
         for _, block in net.blocks()
     ]
-    was_training = net.training
+    was_training = net.training  # evaluation mode leaves the BN statistics as they are
     with torch.no_grad():
         net.eval()(images, (0,) * layers)
     net.train(was_training)
     for hook in hooks:
         hook.remove()
-    return found
-
-
-@contextmanager
-def frozen_rows(parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """Around an optimizer step: rows of tables whose gradient is all zero keep their values and optimizer state.
-
-    A table's gradient has zeros for the rows that no route looked up; with momentum and weight decay they would move,
-    where a choice off the routes does not.
-    """
-    held = []
-    for table in parameters:
-        if table.grad is not None:
-            used = (table.grad != 0).any(-1, keepdim=True)
-            held.append((table, used, table.detach().clone(), _row_state(optimizer, table, copied=True)))
-    yield
-    with torch.no_grad():
-        for table, used, before, state in held:
-            table.copy_(torch.where(used, table, before))
-            for key, new in _row_state(optimizer, table).items():
-                new.copy_(torch.where(used, new, state.get(key, torch.zeros_like(new))))
-
-
-def _row_state(optimizer: torch.optim.Optimizer, table: Tensor, copied: bool = False) -> dict[str, Tensor]:
-    """The optimizer's state that has one number for each of the table's; step counters belong to no row."""
-    state = optimizer.state.get(table, {})
-    found = {key: value for key, value in state.items() if isinstance(value, Tensor) and value.shape == table.shape}
-    return {key: value.clone() for key, value in found.items()} if copied else found
+    return channels

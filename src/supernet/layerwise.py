@@ -1,4 +1,7 @@
-"""A layer-by-layer supernet: stem, L choice blocks, tail."""
+"""A layer-by-layer supernet: stem, L choice blocks, tail.
+
+B batch, C channels, H W size, R routes, m choices of a layer.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,12 @@ from torch import Tensor, nn
 from src.supernet.batch_norm import repeated, stacked
 from src.supernet.choice import ChoiceBlock, Routing
 from src.supernet.path import ArchPath, Route
-from src.supernet.segment import Segment
+from src.supernet.segment import Segment, block_segment
+from src.supernet.supernet import Supernet
 
 
-class Supernet(nn.Module):
-    """Every network of a layer-by-layer space in one; which of them runs is passed in with each call."""
+class LayerwiseSupernet(Supernet):
+    """Choice blocks in a row, each fed by the one before it."""
 
     def __init__(self, stem: nn.Module, layers: Iterable[ChoiceBlock], tail: nn.Module) -> None:
         super().__init__()
@@ -23,71 +27,59 @@ class Supernet(nn.Module):
         self.tail = tail
 
     def forward(self, x: Tensor, route: Route) -> Tensor:
-        """Images (B, C, H, W) through the given route: logits (B, classes)."""
+        """Images (B, C, H, W) through one route: logits (B, classes)."""
         x = self.stem(x)
         for (_, block), entry in zip(self.blocks(), route, strict=True):
             x = block(x, entry, block.entries_before(route))
         return self.tail(x)
 
     def window(self, x: Tensor, routes: Sequence[Route]) -> list[Tensor]:
-        """The same images (B, C, H, W) through R routes, layer by layer: R logits (B, classes), as R calls give them.
-
-        What the routes share runs once: the stem, and the tail on R * B inputs. The activations of all R are alive.
-        """
+        """Images (B, C, H, W) through R routes, layer by layer: R logits (B, classes); the tail gets R * B inputs."""
+        # One pass of the stem stands for R: its BN statistics must move as R passes would have moved them.
         with repeated([self.stem], len(routes)):
-            shared = self.stem(x)
-        xs = [shared] * len(routes)
+            features = self.stem(x)
+        xs = [features] * len(routes)
         for layer, block in self.blocks():
             xs = [block(x, route[layer], block.entries_before(route)) for x, route in zip(xs, routes, strict=True)]
         with stacked([self.tail], len(routes)):
             return list(self.tail(torch.cat(xs)).chunk(len(routes)))
 
-    def static_window(self, x: Tensor, routing: Routing) -> Tensor:
-        """As `window`, but which path runs what is data: the same operations in every step. Logits (m, B, classes).
-
-        The caller says what is shared: `repeated` for the stem, `stacked` for what `shared` names.
-        """
+    def compilable_window(self, x: Tensor, routing: Routing) -> Tensor:
+        """Images (B, C, H, W) through m paths whose choices are tensors: logits (m, B, classes)."""
         m = routing.choices.shape[1]
-        shared = self.stem(x)
-        xs = torch.stack([shared] * m)
+        features = self.stem(x)
+        xs = torch.stack([features] * m)
         for layer, block in self.blocks():
             xs = block.run_all(xs, routing, layer)
         return self.tail(xs.flatten(0, 1)).unflatten(0, (m, -1))
 
-    def along(self, path: ArchPath) -> nn.Sequential:
-        """What a path runs, as a network of these very modules, nested and named as stand-alone networks are."""
+    def subnet(self, path: ArchPath) -> nn.Sequential:
+        """The network of one path, made of these very modules, nested and named as stand-alone networks are."""
         operations = [block.operation_on(path, layer) for layer, block in self.blocks()]
         return nn.Sequential(self.stem, nn.Sequential(*operations), self.tail)
 
-    def shared(self) -> list[nn.Module]:
-        """What runs on the images of all paths of a window at once, beside the stem."""
+    def stacked_modules(self) -> list[nn.Module]:
+        """The tail."""
         return [self.tail]
 
     def unreached(self, path: ArchPath) -> list[nn.Module]:
-        """Operations on a path whose outputs go nowhere: none here."""
+        """None: every layer of a row is reached."""
         return []
 
     def segments(self) -> list[Segment]:
         """The stem, each layer, the tail."""
         stem = Segment(0, lambda x, _: self.stem(x), lambda _: [self.stem])
         tail = Segment(len(self.layers), lambda x, _: self.tail(x), lambda _: [self.tail])
-        return [stem, *(_segment(layer, block) for layer, block in self.blocks()), tail]
+        return [stem, *(block_segment(layer, block) for layer, block in self.blocks()), tail]
 
     def blocks(self) -> list[tuple[int, ChoiceBlock]]:
         """(layer, block) in the order in which they run."""
         return [(layer, block) for layer, block in enumerate(self.layers) if isinstance(block, ChoiceBlock)]
 
     def ancestors(self, layer: int, depth: int) -> tuple[int, ...]:
-        """The layers whose outputs reach this one in `depth` hops at most: in a row, the `depth` ones before it."""
+        """In a row, the `depth` layers before this one."""
         return tuple(range(max(layer - depth, 0), layer))
 
     def choice_modules(self, layer: int, choice: int) -> list[nn.Module]:
-        """The modules that one choice of one layer stands for."""
+        """The operation, and its copies after a split."""
         return self.blocks()[layer][1].operations(choice)
-
-
-def _segment(layer: int, block: ChoiceBlock) -> Segment:
-    def run(x: Tensor, path: ArchPath) -> Tensor:
-        return block(x, path[layer], block.entries_before(path))
-
-    return Segment(layer + 1, run, lambda path: [block.operation_on(path, layer)], is_block=True)

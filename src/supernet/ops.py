@@ -36,7 +36,7 @@ class InvertedResidual(nn.Module):
         stages.append(conv_bn(hidden, hidden, kernel, stride, groups=hidden, act=act))
         stages.append(conv_bn(hidden, outputs, 1, act=None))
         self.body = nn.Sequential(*stages)
-        self.drop_path: nn.Module = nn.Identity()  # a stand-alone network may train with another
+        self.drop_path: nn.Module = nn.Identity()  # retraining may replace it by stochastic depth
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H / s, W / s)."""

@@ -1,4 +1,4 @@
-"""Paths, routes and plans: what a supernet is asked to do.
+"""Paths and routes: which choices of a supernet a forward pass runs.
 
 L layers, m choices of a layer.
 """
@@ -16,10 +16,10 @@ ArchPath = tuple[int, ...]
 """One choice per layer, each in [0, m)."""
 
 Entry = int | torch.Tensor
-"""What a route says about one layer: a choice in [0, m), or a vector (m,) of weights over the choices."""
+"""One layer of a route: a choice in [0, m), or a vector (m,) of weights over the choices."""
 
 Route = tuple[Entry, ...]
-"""One entry per layer. A path is a route of ints."""
+"""One entry per layer, (L,). A path is a route of ints."""
 
 
 def format_path(path: Iterable[int]) -> str:
@@ -28,7 +28,7 @@ def format_path(path: Iterable[int]) -> str:
 
 
 def format_route(route: Route) -> str:
-    """As a path; a layer with weights over its choices is written as the choices that have one: `2-{0,1}-2`."""
+    """`2-{0,1}-2`: like a path, but a layer with weights lists the choices whose weight is not 0."""
     entries = (
         f"{{{','.join(str(c) for c in entry.nonzero().flatten().tolist())}}}"
         if isinstance(entry, torch.Tensor)
@@ -48,4 +48,4 @@ def parse_path(text: object) -> ArchPath:
     try:
         return tuple(int(part) for part in parts)
     except (TypeError, ValueError):
-        raise UsageError(f"'{text}' is no path: write one choice per layer as 2-0-2 or [2,0,2]") from None
+        raise UsageError(f"invalid path '{text}': expected one choice per layer, as 2-0-2 or [2,0,2]") from None

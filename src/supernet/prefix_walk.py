@@ -1,7 +1,7 @@
-"""Run many paths of a supernet depth first: each distinct prefix once, under every protocol of statistics.
+"""Evaluate many paths of a supernet depth first: each distinct prefix once, under any BN protocol.
 
-What a prefix hands on, and the batch-norm statistics that its choices calibrate to, depend on the prefix alone. All of
-NAS-Bench-Macro is 9,840 block evaluations so, instead of 52,488.
+The activations after a prefix, and the BN statistics that its choices calibrate to, depend on the prefix alone. All of
+NAS-Bench-Macro is 9,840 block evaluations so, instead of 52,488. B batch, C channels, H W size.
 """
 
 from __future__ import annotations
@@ -12,122 +12,131 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from src.supernet.batch_norm import Kept, Scoring, keep, load, norms_of
+from src.supernet.batch_norm import norms_of
+from src.supernet.bn_protocols import BNProtocol, NormStatistics, copy_statistics, load_statistics
 from src.supernet.path import ArchPath
 from src.supernet.segment import Segment, State
 
 PATHS_AT_A_TIME = 256
-"""Paths whose statistics are kept at a time, where images have to be taken in groups."""
+"""Paths whose BN statistics are kept at a time, where images have to be taken in groups."""
+PrefixStatistics = dict[tuple[int, ArchPath], NormStatistics]
+"""(number of a segment, the prefix it depends on) -> calibrated statistics of its norms."""
 
 
-class Node(NamedTuple):
-    """What one prefix hands on, a state for each batch; the nodes of one path are alive at a time."""
+class Activations(NamedTuple):
+    """Activations after a prefix, one state per batch; on a walk those of one path's prefixes are alive at a time."""
 
     calibration: list[State]
     scored: list[State]
 
 
 class PrefixWalk:
-    """Takes lexicographically ordered paths through a net's segments, keeping what neighbours share."""
+    """Takes lexicographically ordered paths through a net's segments, keeping the activations of shared prefixes."""
 
-    def __init__(self, segments: Sequence[Segment], scoring: Scoring, activation_bytes: int) -> None:
-        """`scoring` is entered by the caller; about `activation_bytes` of activations are kept at a time."""
-        self.segments, self.scoring, self.activation_bytes = segments, scoring, activation_bytes
+    def __init__(self, segments: Sequence[Segment], bn: BNProtocol, activation_bytes: int) -> None:
+        """`bn` is entered by the caller; about `activation_bytes` of activations are kept at a time."""
+        self.segments, self.bn, self.activation_bytes = segments, bn, activation_bytes
         self.block_evaluations = 0
         """Blocks run on the images to be scored."""
 
     def run(
         self, paths: Sequence[ArchPath], calibration: Sequence[Tensor], batches: Callable[[], Iterable[Tensor]]
     ) -> Iterator[tuple[ArchPath, list[Tensor]]]:
-        """(path, logits of every batch) for each of the ordered, distinct paths.
+        """(path, logits (B, classes) of every batch) for each of the ordered, distinct paths.
 
         Args:
             paths: in lexicographic order.
-            calibration: batches (B, C, H, W) in the order in which they move the statistics; some may come again.
-            batches: gives the batches to be scored, the same in every call.
+            calibration: batches (B, C, H, W) in the order in which they update the statistics; some may come again.
+            batches: gives the batches (B, C, H, W) to be scored, the same in every call.
         """
-        at_a_time = self._batches_at_a_time(paths[0], next(iter(batches())))
+        at_a_time = self.batches_at_a_time(paths[0], next(iter(batches())))
+        # `adapt` goes round the same few batches: each distinct one is held once, `order` says which comes when.
         distinct = list({id(images): images for images in calibration}.values())
         scored = list(itertools.islice(batches(), max(at_a_time - len(distinct), 0) + 1))
         if len(distinct) + len(scored) <= at_a_time:
             place = {id(images): i for i, images in enumerate(distinct)}
             order = [place[id(images)] for images in calibration]
-            yield from ((path, node.scored) for path, node in self._walk(paths, Node(distinct, scored), order))
+            for path, activations in self.walk(paths, Activations(distinct, scored), order):
+                yield path, activations.scored
             return
-        for some in _chunks(paths, PATHS_AT_A_TIME):
-            yield from self._run_in_groups(some, calibration, batches, at_a_time)
+        for chunk in chunks(paths, PATHS_AT_A_TIME):
+            # First pass: calibrate group by group; a cumulative average continues where the last group left it.
+            statistics: PrefixStatistics = {}
+            for group in chunks(calibration, at_a_time):
+                for _ in self.walk(chunk, Activations(group, []), range(len(group)), statistics):
+                    pass
+            # Second pass: score group by group with the finished statistics of each prefix.
+            logits: dict[ArchPath, list[Tensor]] = {path: [] for path in chunk}
+            before = self.block_evaluations
+            for group in chunks(batches(), at_a_time):
+                self.block_evaluations = before  # each prefix counts once, not once a group
+                for path, activations in self.walk(chunk, Activations([], group), (), statistics):
+                    logits[path] += activations.scored
+            yield from logits.items()
 
-    def _run_in_groups(
-        self, paths: list[ArchPath], calibration: Sequence[Tensor], batches: Callable[[], Iterable[Tensor]], size: int
-    ) -> Iterator[tuple[ArchPath, list[Tensor]]]:
-        """As `run`, `size` batches at a time; the statistics of each prefix are kept from one group to the next."""
-        kept: dict[tuple[int, ArchPath], Kept] = {}
-        for group in _chunks(calibration, size):
-            for _ in self._walk(paths, Node(group, []), range(len(group)), kept):
-                pass
-        logits: dict[ArchPath, list[Tensor]] = {path: [] for path in paths}
-        before = self.block_evaluations
-        for group in _chunks(batches(), size):
-            self.block_evaluations = before  # each prefix counts once, not once a group
-            for path, node in self._walk(paths, Node([], group), (), kept):
-                logits[path] += node.scored
-        yield from logits.items()
-
-    def _walk(
+    def walk(
         self,
         paths: Iterable[ArchPath],
-        start: Node,
+        start: Activations,
         order: Sequence[int],
-        kept: dict[tuple[int, ArchPath], Kept] | None = None,
-    ) -> Iterator[tuple[ArchPath, Node]]:
-        """The last node of each path. Of the stack, what the next path shares stays."""
-        stack: list[Node] = []
+        statistics: PrefixStatistics | None = None,
+    ) -> Iterator[tuple[ArchPath, Activations]]:
+        """Logits of each path, as the activations after its last segment.
+
+        Args:
+            paths: in lexicographic order.
+            start: the images (B, C, H, W).
+            order: positions of calibration batches, in the order in which they update the statistics.
+            statistics: where the statistics of each prefix are kept from one group of images to the next.
+        """
+        stack: list[Activations] = []
         previous: ArchPath = ()
         for path in paths:
+            # Keep the segments that depend only on what this path shares with the one before.
             shared = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(previous, path)))  # noqa: B905
             del stack[sum(segment.depth <= shared for segment in self.segments) :]
             while len(stack) < len(self.segments):
-                stack.append(self._advance(len(stack), path, stack[-1] if stack else start, order, kept))
+                stack.append(self.advance(len(stack), path, stack[-1] if stack else start, order, statistics))
             yield path, stack[-1]
             previous = path
 
-    def _advance(
+    def advance(
         self,
         number: int,
         path: ArchPath,
-        node: Node,
+        activations: Activations,
         order: Sequence[int],
-        kept: dict[tuple[int, ArchPath], Kept] | None,
-    ) -> Node:
-        """Calibrate one segment after this prefix, then run it on what is to be scored."""
+        statistics: PrefixStatistics | None,
+    ) -> Activations:
+        """Calibrate one segment after this prefix, then run it on the batches to be scored."""
         segment = self.segments[number]
         norms, key = norms_of(segment.modules(path)), (number, path[: segment.depth])
         calibration: list[State] = []
-        if node.calibration:
-            with self.scoring.calibrate(norms, kept.get(key) if kept is not None else None):
+        if activations.calibration:
+            with self.bn.calibrate(norms, statistics.get(key) if statistics is not None else None):
                 for i in order:
-                    state = segment.run(node.calibration[i], path)
-                    if i == len(calibration):  # seen for the first time; a second time it is the same
+                    state = segment.run(activations.calibration[i], path)
+                    if i == len(calibration):  # in train mode a batch that comes again has the same output
                         calibration.append(state)
-            if kept is not None:
-                kept[key] = keep(norms)
-        elif kept:
-            load(norms, kept[key])
-        self.block_evaluations += segment.is_block and bool(node.scored)
-        return Node(calibration, [segment.run(state, path) for state in node.scored])
+            if statistics is not None:
+                statistics[key] = copy_statistics(norms)
+        elif statistics:
+            load_statistics(norms, statistics[key])
+        self.block_evaluations += segment.is_block and bool(activations.scored)
+        return Activations(calibration, [segment.run(state, path) for state in activations.scored])
 
-    def _batches_at_a_time(self, path: ArchPath, images: Tensor) -> int:
-        """How many batches like this one may be on their way at once."""
+    def batches_at_a_time(self, path: ArchPath, images: Tensor) -> int:
+        """Number of batches like `images` (B, C, H, W) whose activations fit, 1 at least."""
         state: State = images
-        held = []  # until the sum is taken, or freed memory would be met again at the same address
+        alive = []  # hold every tensor until the sum is taken: a freed one's address would be used again
         for segment in self.segments:
             state = segment.run(state, path)
-            held += [tensor for tensor in (state if isinstance(state, tuple) else (state,)) if tensor is not None]
-        storages = {tensor.data_ptr(): tensor.numel() * tensor.element_size() for tensor in held}
+            alive += [tensor for tensor in (state if isinstance(state, tuple) else (state,)) if tensor is not None]
+        storages = {tensor.data_ptr(): tensor.numel() * tensor.element_size() for tensor in alive}
         return max(self.activation_bytes // max(sum(storages.values()), 1), 1)
 
 
-def _chunks(items: Iterable[State], size: int) -> Iterator[list[State]]:
+def chunks(items: Iterable[State], size: int) -> Iterator[list[State]]:
     """Lists of up to `size` neighbours."""
     iterator = iter(items)
     while chunk := list(itertools.islice(iterator, size)):

@@ -14,7 +14,6 @@ import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
 
 from src.benchmarks.benchmark import Benchmark
 from src.benchmarks.configured import known_benchmark
@@ -30,9 +29,11 @@ from src.runtime.run_folder import RESULT
 from src.runtime.seeds import mix
 from src.samplers.sampler import Sampler
 from src.search_spaces.space import SearchSpace
-from src.supernet.batch_norm import check_protocol, synchronise
+from src.supernet.batch_norm import synchronise
+from src.supernet.bn_protocols import check_protocol
 from src.supernet.inter_choice import InterChoice, split_weights
 from src.supernet.path import ArchPath
+from src.supernet.supernet import Supernet
 from src.training.budget import Budget, cosine, plan_budget
 from src.training.optimizer import make_optimizer
 from src.training.step import StepSettings, SupernetStep
@@ -112,7 +113,7 @@ def assemble(cfg: DictConfig, folder: Path) -> Run:
     return run
 
 
-def build_supernet(cfg: DictConfig, dataset: Dataset, space: SearchSpace) -> tuple[nn.Module, InterChoice]:
+def build_supernet(cfg: DictConfig, dataset: Dataset, space: SearchSpace) -> tuple[Supernet, InterChoice]:
     """A fresh supernet for the data set, with its inter-choice weights, in the configured memory format."""
     net = space.build(dataset.in_channels, dataset.num_classes, dataset.image_size)
     net = net.to(memory_format=torch.channels_last if cfg.channels_last else torch.contiguous_format)
@@ -127,7 +128,7 @@ def ranked_protocols(cfg: DictConfig) -> list[str]:
 
 
 def _step_settings(
-    cfg: DictConfig, net: nn.Module, dataset: Dataset, space: SearchSpace, device: torch.device
+    cfg: DictConfig, net: Supernet, dataset: Dataset, space: SearchSpace, device: torch.device
 ) -> StepSettings:
     """The settings of the step; `auto` becomes the way that fits here, and the checkpoint remembers which."""
     settings: dict[str, Any] = OmegaConf.to_container(cfg.step, resolve=True)  # type: ignore[assignment]

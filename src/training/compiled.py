@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from src.supernet.batch_norm import repeated, stacked
 from src.supernet.choice import Routing, routing_of
 from src.supernet.path import ArchPath
+from src.supernet.supernet import Supernet
 
 BACKEND = "inductor"
 STANCES: tuple[Literal["default", "fail_on_recompile"], ...] = ("default", "fail_on_recompile")
@@ -24,7 +25,7 @@ STANCES: tuple[Literal["default", "fail_on_recompile"], ...] = ("default", "fail
 class CompiledWindow:
     """Compiled at its first call; a later call that would need another graph raises."""
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: Supernet) -> None:
         """`net` has the inter-choice weights it will have, and no copies: a split changes the graph."""
         self.net = net
         self.graph: Callable[[Tensor, Routing], Tensor] | None = None
@@ -33,10 +34,10 @@ class CompiledWindow:
         """Logits (B, classes) of m paths that run every choice once, on images (B, C, H, W)."""
         routing = routing_of(paths, images.device, next(self.net.parameters()).dtype)
         run, stance = self.graph or self._compile(images.device), STANCES[self.graph is not None]
-        shared = self.net.shared()  # type: ignore[operator]
+        shared = self.net.stacked_modules()
         torch.compiler.cudagraph_mark_step_begin()
         with (
-            repeated([self.net.stem], len(paths)),  # type: ignore[list-item]
+            repeated([self.net.stem], len(paths)),
             stacked(shared, len(paths)),
             torch.compiler.set_stance(stance),
         ):
@@ -47,11 +48,11 @@ class CompiledWindow:
     def clear_unreached(self, paths: Sequence[ArchPath]) -> None:
         """After the backward pass: no gradient, instead of zeros, for what no path's loss depends on."""
         for path in paths:
-            for module in self.net.unreached(path):  # type: ignore[operator]
+            for module in self.net.unreached(path):
                 for parameter in module.parameters():
                     parameter.grad = None
 
     def _compile(self, device: torch.device) -> Callable[[Tensor, Routing], Tensor]:
-        window: Any = self.net.static_window
+        window: Any = self.net.compilable_window
         mode = "reduce-overhead" if device.type == "cuda" else None
         return torch.compile(window, fullgraph=True, dynamic=False, backend=BACKEND, mode=mode)

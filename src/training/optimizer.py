@@ -11,7 +11,8 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from src.runtime.errors import UsageError
-from src.supernet.inter_choice import copied_parameters, tables
+from src.supernet.dependences import tables
+from src.supernet.inter_choice import copied_parameters
 
 
 def make_optimizer(

@@ -23,8 +23,10 @@ from src.samplers.plan import Update
 from src.samplers.sampler import Sampler
 from src.supernet.batch_norm import set_ghost_batch
 from src.supernet.choice import is_permuted
-from src.supernet.inter_choice import frozen_rows, is_split, split_weights, tables
+from src.supernet.dependences import frozen_rows, tables
+from src.supernet.inter_choice import is_split, split_weights
 from src.supernet.path import Route, format_route
+from src.supernet.supernet import Supernet
 from src.training.compiled import CompiledWindow
 from src.training.counts import Counts
 from src.training.meters import Meters, Stopwatch
@@ -57,7 +59,7 @@ class SupernetStep(pl.LightningModule):
 
     def __init__(
         self,
-        net: nn.Module,
+        net: Supernet,
         sampler: Sampler,
         settings: StepSettings,
         optimizer: Callable[[nn.Module], torch.optim.Optimizer],
@@ -164,7 +166,7 @@ class SupernetStep(pl.LightningModule):
             return self.static(images, routes)  # type: ignore[arg-type]
         if len(routes) == 1:
             return [self.net(images, routes[0])]
-        return self.net.window(images, routes)  # type: ignore[operator]
+        return self.net.window(images, routes)
 
     def _is_static(self, routes: tuple[Route, ...]) -> bool:
         return self.settings.way == "compiled" and is_permuted(routes, self.sampler.sizes)
@@ -287,12 +289,12 @@ class SupernetStep(pl.LightningModule):
                 torch.cuda.set_rng_state_all([state.cpu() for state in rng[1]])
 
 
-def _gradient_norms(net: nn.Module, routes: tuple[Route, ...]) -> dict[tuple[int, int], Tensor]:
+def _gradient_norms(net: Supernet, routes: tuple[Route, ...]) -> dict[tuple[int, int], Tensor]:
     """Squared gradient norm of every (layer, choice) on the routes; the net says which modules a choice is."""
     used = {(layer, c) for route in routes for layer, c in enumerate(route) if isinstance(c, int)}
     norms = {}
     for layer, choice in sorted(used):
-        modules = net.choice_modules(layer, choice)  # type: ignore[operator]
+        modules = net.choice_modules(layer, choice)
         gradients = [p.grad for module in modules for p in module.parameters() if p.grad is not None]
         norms[layer, choice] = sum((g.square().sum() for g in gradients), torch.zeros(()))
     return norms

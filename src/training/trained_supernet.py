@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
 
 from src.datasets.dataset import Dataset
 from src.datasets.input_spec import InputSpec
@@ -20,6 +19,7 @@ from src.runtime.errors import UsageError
 from src.runtime.run_folder import CONFIG, SPLIT
 from src.search_spaces.space import SearchSpace
 from src.supernet.inter_choice import split_weights
+from src.supernet.supernet import Supernet
 from src.training.build import build_supernet
 
 
@@ -31,7 +31,7 @@ class TrainedSupernet:
     cfg: DictConfig
     dataset: Dataset
     space: SearchSpace
-    net: nn.Module
+    net: Supernet
     steps: int
     """Supernet steps behind the weights."""
     digest: str

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from src.supernet.path import Route
+from src.supernet.supernet import Supernet
 
 MEMORY_INFO = Path("/proc/meminfo")
 SHARE = 0.5
@@ -22,7 +23,7 @@ PROBE = 2
 """Images of the measured pass."""
 
 
-def fitting_way(net: nn.Module, sizes: Sequence[int], images: Tensor, batch_size: int, device: torch.device) -> str:
+def fitting_way(net: Supernet, sizes: Sequence[int], images: Tensor, batch_size: int, device: torch.device) -> str:
     """On a GPU `window` if what a window over all choices saves for its backward pass fits, else `serial`.
 
     On a CPU it is always `serial`: there a window was between 5 % faster (small nets) and 16 % slower (NAS-Bench-201),
@@ -43,7 +44,7 @@ def fitting_way(net: nn.Module, sizes: Sequence[int], images: Tensor, batch_size
     return "window" if needed <= SHARE * free else "serial"
 
 
-def saved_bytes(net: nn.Module, images: Tensor, routes: Sequence[Route]) -> int:
+def saved_bytes(net: Supernet, images: Tensor, routes: Sequence[Route]) -> int:
     """Bytes that autograd keeps between forward and backward of a window, weights not counted."""
     probe = copy.deepcopy(net).train()
     own = {value.untyped_storage().data_ptr() for value in (*probe.parameters(), *probe.buffers())}
@@ -55,7 +56,7 @@ def saved_bytes(net: nn.Module, images: Tensor, routes: Sequence[Route]) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        logits = probe.window(images, routes)  # type: ignore[operator]
+        logits = probe.window(images, routes)
         F.cross_entropy(
             torch.cat(logits), torch.zeros(len(images) * len(routes), dtype=torch.int64, device=images.device)
         )

@@ -8,13 +8,14 @@ from src.datasets.input_spec import InputSpec
 from src.search_spaces.costs import Costs, CostTable, Part
 from src.search_spaces.space import SearchSpace
 from src.supernet.path import ArchPath
+from src.supernet.supernet import Supernet
 from tests.searchers import toy
 
 
 class ToySpace(SearchSpace):
     name, sizes, reference, named = "toy", toy.SIZES, InputSpec(1, 10, 8), {}
 
-    def build(self, in_channels: int, num_classes: int, image_size: int) -> nn.Module:
+    def build(self, in_channels: int, num_classes: int, image_size: int) -> Supernet:
         raise NotImplementedError
 
     def build_path(self, path: ArchPath, in_channels: int, num_classes: int, image_size: int) -> nn.Module:

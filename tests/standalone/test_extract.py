@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
 
 from src.datasets.input_spec import InputSpec
 from src.runtime.errors import UsageError
@@ -14,6 +13,7 @@ from src.search_spaces.space import SearchSpace
 from src.standalone.extract import extract
 from src.supernet.inter_choice import Attention, Bias, InterChoice, Split, split_weights
 from src.supernet.path import ArchPath
+from src.supernet.supernet import Supernet
 from tests.search_spaces.examples import SPACES
 
 
@@ -22,7 +22,7 @@ def images_of(input_spec: InputSpec, count: int = 4) -> torch.Tensor:
     return torch.randn(count, input_spec.in_channels, input_spec.image_size, input_spec.image_size, generator=generator)
 
 
-def supernet(space: SearchSpace, input_spec: InputSpec, inter_choice: InterChoice | None = None) -> nn.Module:
+def supernet(space: SearchSpace, input_spec: InputSpec, inter_choice: InterChoice | None = None) -> Supernet:
     """With statistics and weights that differ everywhere, as after training."""
     torch.manual_seed(0)
     net = space.build(*input_spec)
@@ -44,7 +44,7 @@ def paths_of(space: SearchSpace) -> list[ArchPath]:
 
 
 @torch.no_grad()
-def assert_equal_outputs(space: SearchSpace, input_spec: InputSpec, net: nn.Module, path: ArchPath) -> None:
+def assert_equal_outputs(space: SearchSpace, input_spec: InputSpec, net: Supernet, path: ArchPath) -> None:
     images = images_of(input_spec)
     alone = extract(space, net.train(), path, input_spec)
     assert alone.training

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from src.runtime.run_folder import PROTOCOLS
 from src.search_spaces.mini import Mini
-from src.supernet.batch_norm import BatchNorm, set_ghost_batch, statistics
+from src.supernet.batch_norm import BatchNorm, set_ghost_batch
+from src.supernet.bn_protocols import under_protocol
 
 PATH = (1, 2, 0, 2, 1)
 
@@ -38,7 +39,7 @@ def test_scoring_leaves_the_net_as_it_was(net: nn.Module, protocol: str, trainin
     before = state(net)
     modes = [module.training for module in net.modules()]
     momenta = [m.momentum for m in net.modules() if isinstance(m, BatchNorm)]
-    with statistics(net, protocol, lambda x: net(x, PATH), images(16, 4)), torch.no_grad():
+    with under_protocol(net, protocol, lambda x: net(x, PATH), images(16, 4)), torch.no_grad():
         net(images(8, 1)[0], PATH)
     assert all(torch.equal(before[name], value) for name, value in state(net).items())
     assert modes == [module.training for module in net.modules()]
@@ -47,7 +48,7 @@ def test_scoring_leaves_the_net_as_it_was(net: nn.Module, protocol: str, trainin
 
 def test_an_error_while_scoring_leaves_the_net_as_it_was(net: nn.Module) -> None:
     before = state(net)
-    with pytest.raises(RuntimeError), statistics(net, "recalibrate", lambda x: net(x, PATH), images(16, 2)):
+    with pytest.raises(RuntimeError), under_protocol(net, "recalibrate", lambda x: net(x, PATH), images(16, 2)):
         raise RuntimeError
     assert all(torch.equal(before[name], value) for name, value in state(net).items())
 
@@ -61,7 +62,7 @@ def test_recalibrate_is_the_exact_average_over_the_calibration_batches(net: nn.M
     inputs: list[Tensor] = []
     norm = first_norm(net)
     hook = norm.register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
-    with statistics(net, "recalibrate", lambda x: net(x, PATH), batches):
+    with under_protocol(net, "recalibrate", lambda x: net(x, PATH), batches):
         hook.remove()
         mean = torch.stack([x.mean((0, 2, 3)) for x in inputs]).mean(0)
         var = torch.stack([x.var((0, 2, 3), unbiased=True) for x in inputs]).mean(0)
@@ -73,7 +74,7 @@ def test_adapt_keeps_a_share_of_the_old_statistics(net: nn.Module) -> None:
     norm = first_norm(net)
     old = norm.running_mean.clone()  # type: ignore[union-attr]
     batch = images(16, 1)[0]
-    with statistics(net, "adapt", lambda x: net(x, PATH), [batch] * 20), torch.no_grad():
+    with under_protocol(net, "adapt", lambda x: net(x, PATH), [batch] * 20), torch.no_grad():
         fresh = net.stem[0](batch).mean((0, 2, 3))  # type: ignore[index, operator]
         # Momentum 0.1 without reset leaves 0.9^20 = 12.2 % after 20 forwards.
         torch.testing.assert_close(norm.running_mean, 0.9**20 * old + (1 - 0.9**20) * fresh, rtol=1e-3, atol=1e-5)
@@ -82,7 +83,7 @@ def test_adapt_keeps_a_share_of_the_old_statistics(net: nn.Module) -> None:
 def test_running_and_batch_read_no_calibration_images(net: nn.Module) -> None:
     x = images(8, 1)[0]
     for protocol in ("running", "batch"):
-        with statistics(net, protocol, lambda _: pytest.fail("a forward was made"), images(4, 1)), torch.no_grad():
+        with under_protocol(net, protocol, lambda _: pytest.fail("a forward was made"), images(4, 1)), torch.no_grad():
             scored = net(x, PATH)
         net.train(protocol == "batch")
         with torch.no_grad():
@@ -114,7 +115,7 @@ def test_without_ghost_batches_it_is_batch_norm_exactly() -> None:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_scoring_ignores_ghost_batches(net: nn.Module, protocol: str) -> None:
     def logits() -> Tensor:
-        with statistics(net, protocol, lambda x: net(x, PATH), images(32, 2)), torch.no_grad():
+        with under_protocol(net, protocol, lambda x: net(x, PATH), images(32, 2)), torch.no_grad():
             return net(images(32, 1, seed=5)[0], PATH)
 
     plain = logits()

@@ -19,11 +19,13 @@ from src.search_spaces.mobilenet import Proxyless
 from src.search_spaces.nas_bench_201 import NasBench201
 from src.search_spaces.nas_bench_macro import NasBenchMacro
 from src.search_spaces.space import SearchSpace
-from src.supernet.batch_norm import Scoring
+from src.supernet.bn_protocols import BNProtocol
+from src.supernet.dependences import tables
 from src.supernet.evaluator import Batches, Evaluator, Score, ScoringSettings, split_paths
-from src.supernet.inter_choice import Attention, Bias, InterChoice, SharedBias, Split, split_weights, tables
+from src.supernet.inter_choice import Attention, Bias, InterChoice, SharedBias, Split, split_weights
 from src.supernet.prefix_walk import PrefixWalk
 from src.supernet.segment import Segment
+from src.supernet.supernet import Supernet
 
 CPU = torch.device("cpu")
 PATHS: list[tuple[int, ...]] = [(0, 1, 2, 0, 1), (2, 2, 2, 2, 2), (1, 1, 1, 1, 1)]
@@ -35,12 +37,12 @@ def digits() -> Digits:
 
 
 @pytest.fixture
-def net() -> nn.Module:
+def net() -> Supernet:
     torch.manual_seed(0)
     return Mini().build(1, 10, 8)
 
 
-def test_running_scores_are_plain_accuracy_and_loss(digits: Digits, net: nn.Module) -> None:
+def test_running_scores_are_plain_accuracy_and_loss(digits: Digits, net: Supernet) -> None:
     score = Evaluator(net, digits, CPU, "running", ScoringSettings(batch_size=100)).score(PATHS[0])
     (batch,) = digits.batches("val", 1000, CPU)
     net.eval()
@@ -51,14 +53,14 @@ def test_running_scores_are_plain_accuracy_and_loss(digits: Digits, net: nn.Modu
 
 
 @pytest.mark.parametrize("protocol", ["running", "batch", "adapt", "recalibrate"])
-def test_a_score_does_not_depend_on_what_was_scored_before(digits: Digits, net: nn.Module, protocol: str) -> None:
+def test_a_score_does_not_depend_on_what_was_scored_before(digits: Digits, net: Supernet, protocol: str) -> None:
     def scores(order: list[tuple[int, ...]]) -> dict[tuple[int, ...], Score]:
         return dict(Evaluator(net, digits, CPU, protocol, ScoringSettings(100, 100)).scores(order))
 
     assert scores(PATHS) == scores(PATHS[::-1])
 
 
-def test_a_path_is_scored_once_until_forgotten(digits: Digits, net: nn.Module) -> None:
+def test_a_path_is_scored_once_until_forgotten(digits: Digits, net: Supernet) -> None:
     evaluator = Evaluator(net, digits, CPU, "running", ScoringSettings(images=50))
     with mock.patch.object(net, "forward", wraps=net.forward) as forward:
         first = evaluator.score(PATHS[0])
@@ -70,7 +72,7 @@ def test_a_path_is_scored_once_until_forgotten(digits: Digits, net: nn.Module) -
         assert forward.call_count == 2 * calls
 
 
-def test_scoring_draws_from_no_generator(digits: Digits, net: nn.Module) -> None:
+def test_scoring_draws_from_no_generator(digits: Digits, net: Supernet) -> None:
     sampler = StrictFair((3,) * 5)
     before, plans = torch.get_rng_state(), sampler.state_dict()["generator"]
     for protocol in ("running", "recalibrate"):
@@ -79,7 +81,7 @@ def test_scoring_draws_from_no_generator(digits: Digits, net: nn.Module) -> None
     assert torch.equal(plans, sampler.state_dict()["generator"])
 
 
-def test_images_counts_what_there_is(digits: Digits, net: nn.Module) -> None:
+def test_images_counts_what_there_is(digits: Digits, net: Supernet) -> None:
     assert Evaluator(net, digits, CPU, "running", ScoringSettings(images=10**6)).images == digits.size("val")
     assert Evaluator(net, digits, CPU, "running", ScoringSettings(images=30)).images == 30
 
@@ -111,7 +113,7 @@ SHARED: dict[str, tuple[SearchSpace, InterChoice]] = {
 }
 
 
-def trained(space: SearchSpace, inter_choice: InterChoice, digits: Digits) -> nn.Module:
+def trained(space: SearchSpace, inter_choice: InterChoice, digits: Digits) -> Supernet:
     """A net whose weights, tables, copies and running statistics all differ from fresh ones."""
     torch.manual_seed(0)
     net = space.build(1, 10, 8).to(memory_format=torch.channels_last)
@@ -152,7 +154,7 @@ def test_shared_prefixes_give_the_bits_of_one_path_at_a_time(name: str, protocol
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_statistics_are_kept_over_blocks_of_paths(seed: int, digits: Digits, net: nn.Module) -> None:
+def test_statistics_are_kept_over_blocks_of_paths(seed: int, digits: Digits, net: Supernet) -> None:
     paths = Mini().sample_distinct(30, torch.Generator().manual_seed(seed))
     settings: Any = {"images": 60, "calibration_images": 60, "batch_size": 20}
     whole = dict(Evaluator(net, digits, CPU, "recalibrate", ScoringSettings(**settings)).scores(paths))
@@ -163,7 +165,7 @@ def test_statistics_are_kept_over_blocks_of_paths(seed: int, digits: Digits, net
     assert parts == whole
 
 
-def test_known_scores_come_first_and_cost_nothing(digits: Digits, net: nn.Module) -> None:
+def test_known_scores_come_first_and_cost_nothing(digits: Digits, net: Supernet) -> None:
     evaluator = Evaluator(net, digits, CPU, "running", ScoringSettings(images=50))
     first = evaluator.score(PATHS[1])
     found = list(evaluator.scores(PATHS))
@@ -174,7 +176,7 @@ def test_known_scores_come_first_and_cost_nothing(digits: Digits, net: nn.Module
     assert evaluator.block_evaluations == done == 10
 
 
-def test_a_ranking_that_is_broken_off_leaves_the_net_as_it_was(digits: Digits, net: nn.Module) -> None:
+def test_a_ranking_that_is_broken_off_leaves_the_net_as_it_was(digits: Digits, net: Supernet) -> None:
     before = {key: value.clone() for key, value in net.state_dict().items()}
     scores = Evaluator(net, digits, CPU, "recalibrate", ScoringSettings(images=50, calibration_images=50)).scores(PATHS)
     next(scores)
@@ -187,8 +189,8 @@ def test_all_of_macro_is_9840_block_evaluations() -> None:
     def segment(layer: int) -> Segment:
         return Segment(layer + 1, lambda x, path: 3 * x + path[layer], lambda _: [], is_block=True)
 
-    with Scoring(nn.Identity(), "running") as scoring:
-        walk = PrefixWalk([segment(layer) for layer in range(8)], scoring, 2**30)
+    with BNProtocol(nn.Identity(), "running") as bn:
+        walk = PrefixWalk([segment(layer) for layer in range(8)], bn, 2**30)
         paths = list(itertools.product(range(3), repeat=8))
         found = {path: int(logits[0]) for path, logits in walk.run(paths, [], lambda: [torch.zeros(1)])}
     assert walk.block_evaluations == 9840
@@ -203,11 +205,11 @@ def test_shards_are_all_paths_once_in_order(ranks: int) -> None:
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-def test_the_activation_budget_counts_all_that_is_alive(digits: Digits, net: nn.Module) -> None:
+def test_the_activation_budget_counts_all_that_is_alive(digits: Digits, net: Supernet) -> None:
     (batch,) = digits.batches("val", 50, CPU, 50)
     shapes = [(8, 8, 8), (8, 8, 8), (8, 8, 8), (12, 4, 4), (12, 4, 4), (12, 4, 4), (10,)]
     expected = 4 * 50 * sum(math.prod(shape) for shape in shapes)
-    with Scoring(net, "running") as scoring, torch.no_grad():
+    with BNProtocol(net, "running") as bn, torch.no_grad():
         for fits in (1, 3):
-            walk = PrefixWalk(net.segments(), scoring, fits * expected)  # type: ignore[operator]
-            assert walk._batches_at_a_time((1, 1, 1, 1, 1), batch.images) == fits
+            walk = PrefixWalk(net.segments(), bn, fits * expected)
+            assert walk.batches_at_a_time((1, 1, 1, 1, 1), batch.images) == fits

@@ -18,21 +18,20 @@ from src.search_spaces.mobilenet import Proxyless
 from src.search_spaces.nas_bench_201 import NasBench201
 from src.search_spaces.space import SearchSpace
 from src.supernet.batch_norm import BatchNorm
+from src.supernet.dependences import BiasTable, frozen_rows, tables
 from src.supernet.inter_choice import (
     Attention,
     Bias,
-    BiasTable,
     InterChoice,
     SharedBias,
     Split,
     copied_parameters,
-    frozen_rows,
     input_channels,
     is_split,
     split_weights,
-    tables,
 )
 from src.supernet.path import Route
+from src.supernet.supernet import Supernet
 from src.training.optimizer import extend, parameter_groups
 from tests.search_spaces.examples import SPACES
 
@@ -44,7 +43,7 @@ SMALL: dict[str, tuple[SearchSpace, InputSpec]] = {
 }
 
 
-def make(space: SearchSpace, input_spec: InputSpec, inter_choice: InterChoice) -> nn.Module:
+def make(space: SearchSpace, input_spec: InputSpec, inter_choice: InterChoice) -> Supernet:
     torch.manual_seed(0)
     net = space.build(*input_spec).double()
     inter_choice.attach(net, images(input_spec)[:2])
@@ -182,10 +181,7 @@ def test_a_split_has_the_parameters_of_the_formula(name: str, predecessors: str)
     space, input_spec = SMALL[name]
     net = make(space, input_spec, Split(predecessors=predecessors))
     before = count(net)
-    added = sum(
-        (math.prod(block.before_sizes) - 1) * count(block)
-        for _, block in net.blocks()  # type: ignore[operator]
-    )
+    added = sum((math.prod(block.before_sizes) - 1) * count(block) for _, block in net.blocks())
     split_weights(net)
     assert count(net) == before + added
     if name == "mini":  # every layer but the first, three times
@@ -199,11 +195,11 @@ def count(net: nn.Module) -> int:
 
 def test_true_predecessors_of_a_cell_are_those_that_feed_an_edge() -> None:
     net = make(*SMALL["nas_bench_201"], Bias(1, "true"))
-    assert [block.before for _, block in net.blocks()[:6]] == [(), (), (0,), (), (0,), (1, 2)]  # type: ignore[operator]
+    assert [block.before for _, block in net.blocks()[:6]] == [(), (), (0,), (), (0,), (1, 2)]
     deep = make(*SMALL["nas_bench_201"], Bias(2, "true"))
-    assert [block.before for _, block in deep.blocks()[:6]] == [(), (), (0,), (), (0,), (0, 1, 2)]  # type: ignore[operator]
+    assert [block.before for _, block in deep.blocks()[:6]] == [(), (), (0,), (), (0,), (0, 1, 2)]
     listed = make(*SMALL["nas_bench_201"], Bias(2))
-    assert [block.before for _, block in listed.blocks()[:4]] == [(), (0,), (0, 1), (1, 2)]  # type: ignore[operator]
+    assert [block.before for _, block in listed.blocks()[:4]] == [(), (0,), (0, 1), (1, 2)]
 
 
 def test_a_bias_is_added_to_the_input_of_the_choice_at_hand() -> None:
@@ -220,7 +216,7 @@ def test_a_bias_is_added_to_the_input_of_the_choice_at_hand() -> None:
 def test_a_split_block_runs_the_copy_of_the_choice_before() -> None:
     net = make(*SMALL["mini"], Split())
     split_weights(net)
-    block = net.blocks()[2][1]  # type: ignore[operator]
+    block = net.blocks()[2][1]
     used = {id(block.operation(choice, (earlier,))) for choice in range(3) for earlier in range(3)}
     assert len(used) == 9
     net(images(SMALL["mini"][1]), (0, 1, 2, 0, 0))
@@ -252,7 +248,7 @@ def test_copies_take_over_statistics_and_momentum() -> None:
             mine, theirs = optimizer.state[original]["momentum_buffer"], optimizer.state[new]["momentum_buffer"]
             assert torch.equal(mine, theirs)
             assert mine.data_ptr() != theirs.data_ptr()
-    block = net.blocks()[1][1]  # type: ignore[operator]
+    block = net.blocks()[1][1]
     norms = [[m for m in block.operation(1, (e,)).modules() if isinstance(m, BatchNorm)] for e in range(3)]
     assert all(torch.equal(norms[0][0].running_mean, other[0].running_mean) for other in norms)  # type: ignore[arg-type]
 

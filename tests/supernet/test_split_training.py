@@ -15,6 +15,7 @@ from src.samplers.strict_fair import StrictFair
 from src.search_spaces.mini import Mini
 from src.supernet.inter_choice import Split, copied_parameters, split_weights
 from src.supernet.path import ArchPath
+from src.supernet.supernet import Supernet
 from src.training.optimizer import extend, parameter_groups
 from src.training.step import StepSettings, SupernetStep
 from tests.training.test_step import Loader, batches
@@ -22,7 +23,7 @@ from tests.training.test_step import Loader, batches
 SPACE = Mini()
 
 
-def make() -> nn.Module:
+def make() -> Supernet:
     torch.manual_seed(0)
     net = SPACE.build(1, 10, 8).double()
     Split().attach(net, torch.zeros(2, 1, 8, 8).double())
@@ -33,7 +34,7 @@ def sgd(net: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.SGD(parameter_groups(net, 1e-2, True, None), 0.05, momentum=0.9)
 
 
-def fit(net: nn.Module, steps: int, split_step: int, **settings: object) -> list[list[ArchPath]]:
+def fit(net: Supernet, steps: int, split_step: int, **settings: object) -> list[list[ArchPath]]:
     """Train by the real step; returns the paths of each step."""
     step = SupernetStep(net, StrictFair(SPACE.sizes), StepSettings(**settings), sgd, lambda _: 0.05, split_step)  # type: ignore[arg-type]
     planned = [StrictFair(SPACE.sizes)]
@@ -81,7 +82,7 @@ def test_until_the_split_it_is_the_net_without() -> None:
         assert torch.equal(mine, theirs)
 
 
-def train_by_hand(net: nn.Module, rank: int, ranks: int) -> nn.Module:
+def train_by_hand(net: Supernet, rank: int, ranks: int) -> Supernet:
     """Five fair steps, split before the third; each process has its share of the images and gradients are averaged."""
     optimizer, sampler = sgd(net.eval()), StrictFair(SPACE.sizes)
     for number, batch in enumerate(batches(5)):

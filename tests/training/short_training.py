@@ -17,6 +17,7 @@ from src.samplers.strict_fair import StrictFair
 from src.search_spaces.space import SearchSpace
 from src.supernet.batch_norm import synchronise
 from src.supernet.inter_choice import Attention, Bias, InterChoice, SharedBias, Split
+from src.supernet.supernet import Supernet
 from src.training.parallel import Parallelism
 from src.training.step import StepSettings, SupernetStep
 from tests.training.test_step import Loader
@@ -48,7 +49,7 @@ def images(input_spec: InputSpec, count: int, size: int = 6, seed: int = 1) -> l
     ]
 
 
-def make_net(space: SearchSpace, input_spec: InputSpec, method: str = "none") -> nn.Module:
+def make_net(space: SearchSpace, input_spec: InputSpec, method: str = "none") -> Supernet:
     """The supernet in float64, with tables that do something from the start."""
     torch.manual_seed(0)
     net = space.build(*input_spec)

@@ -40,9 +40,9 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "name", [*(n for n in CASES if n not in LONG), *(pytest.param(n, marks=pytest.mark.slow) for n in LONG)]
 )
-def test_the_static_window_is_the_serial_step(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_compilable_window_is_the_serial_step(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Uncompiled, which is the same graph."""
-    monkeypatch.setattr(CompiledWindow, "_compile", lambda self, device: self.net.static_window)
+    monkeypatch.setattr(CompiledWindow, "_compile", lambda self, device: self.net.compilable_window)
     space, input_spec, method = CASES[name]
     assert_same(train(space, input_spec, method, way="serial"), train(space, input_spec, method, way="compiled"))
 
@@ -83,7 +83,7 @@ def test_weights_are_in_their_memory_format_on_the_way() -> None:
             lambda module, inputs: seen.append(inputs[0].is_contiguous(memory_format=torch.channels_last))
         )
     routing = routing_of([(c,) * 5 for c in range(3)], torch.device("cpu"), torch.float32)
-    net.static_window(torch.randn(4, 1, 8, 8).to(memory_format=torch.channels_last), routing)
+    net.compilable_window(torch.randn(4, 1, 8, 8).to(memory_format=torch.channels_last), routing)
     assert seen == [True] * 5
 
 

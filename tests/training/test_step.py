@@ -21,6 +21,7 @@ from src.samplers.sampler import Sampler
 from src.samplers.strict_fair import StrictFair
 from src.samplers.uniform import Uniform
 from src.search_spaces.mini import Mini
+from src.supernet.supernet import Supernet
 from src.training.step import StepSettings, SupernetStep
 
 SPACE = Mini()
@@ -51,13 +52,13 @@ class Loader:
         return iter(self.data)
 
 
-def make_net(seed: int = 0) -> nn.Module:
+def make_net(seed: int = 0) -> Supernet:
     torch.manual_seed(seed)
     return SPACE.build(1, 10, 8).double()
 
 
 def train(
-    net: nn.Module,
+    net: Supernet,
     sampler: Sampler,
     data: list[Batch],
     lr: float = 0.1,
@@ -124,7 +125,7 @@ def test_accumulated_gradients_are_the_gradient_of_the_combined_loss(reduction: 
 
 def test_all_paths_of_an_update_see_the_same_images_and_consecutive_steps_other_ones() -> None:
     net, seen = make_net(), list[Tensor]()
-    net.stem.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))  # type: ignore[union-attr]
+    net.stem.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
     train(net, StrictFair(SPACE.sizes), batches(2), lr=0.01)
     assert len(seen) == 6
     assert all(torch.equal(images, seen[0]) for images in seen[1:3])

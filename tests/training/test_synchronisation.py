@@ -83,7 +83,7 @@ def batches(input_spec: InputSpec, device: torch.device) -> Iterator[Batch]:
 @pytest.fixture
 def _uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """The static graph as it is traced; no compiler is asked to work on tensors without values."""
-    monkeypatch.setattr(CompiledWindow, "_compile", lambda self, device: self.net.static_window)
+    monkeypatch.setattr(CompiledWindow, "_compile", lambda self, device: self.net.compilable_window)
 
 
 def take_steps_without_values(name: str, method: str = "none", **settings: Any) -> LoneStep:

@@ -100,10 +100,10 @@ def test_shared_layers_run_once() -> None:
     def count(name: str) -> Any:
         return lambda module, inputs, output: ran[name].append(len(inputs[0]))
 
-    net.stem.register_forward_hook(count("stem"))  # type: ignore[union-attr]
+    net.stem.register_forward_hook(count("stem"))
     net.cells[1].register_forward_hook(count("reduction"))  # type: ignore[index, union-attr]
     net.tail.register_forward_hook(count("tail"))  # type: ignore[union-attr]
-    net.window(batch.images, [(c,) * 6 for c in range(5)])  # type: ignore[operator]
+    net.window(batch.images, [(c,) * 6 for c in range(5)])
     assert ran == {"stem": [6], "reduction": [30], "tail": [30]}
 
 

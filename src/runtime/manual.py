@@ -82,7 +82,8 @@ def choices(command: str, primary: ConfigFile, overrides: Sequence[str]) -> tupl
         file = read_option("experiment", experiment)
         defaults |= {group: option for kind, group, option in file.defaults if kind == "override" and option}
     chosen = defaults | asked
-    return {group: resolve(option, chosen) for group, option in chosen.items()}, pairs
+    resolved = {group: resolve(option, chosen) for group, option in chosen.items()}
+    return {group: option if option in options_of(group) else "null" for group, option in resolved.items()}, pairs
 
 
 def compose(command: str, primary: ConfigFile, chosen: dict[str, str], values: dict[str, str]) -> dict[str, Entry]:
@@ -90,7 +91,7 @@ def compose(command: str, primary: ConfigFile, chosen: dict[str, str], values: d
     reference = read_reference(command)
     entries = dict(primary.entries)
     for group, option in chosen.items():
-        if option not in options_of(group):  # null, or an optional group that has no file of this name
+        if option == "null":
             continue
         for key, entry in read_option(group, option).entries.items():
             entries[key] = replace(merge(entry, entries.get(key, entry)), default=entry.default)

@@ -22,6 +22,7 @@ from src.runtime.config_reference import (
     read_reference,
 )
 from src.runtime.errors import UsageError
+from src.runtime.run_folder import LISTED_PATHS, PROTOCOLS, RANK_BY
 from src.runtime.validate import check_keys
 from src.runtime.value_spec import parse_spec
 
@@ -173,3 +174,10 @@ def test_every_option_composes_to_allowed_values(command: str) -> None:
             for option in options_of(group, command):
                 cfg = compose(command, [f"{group}={option}"])
                 check_keys(with_space(cfg) if command == "bench" else cfg, command)
+
+
+def test_constants_of_the_code_agree() -> None:
+    specs = {key: entry.spec.text for (_, key), entry in read_reference("train").entries.items() if entry.spec}
+    assert specs["ranking.paths"] == f"all | whole 2..{LISTED_PATHS}"
+    assert specs["validation.bn"] == " | ".join(PROTOCOLS)
+    assert set(specs["ranking.by"].split(" | ")) == set(RANK_BY)

@@ -28,6 +28,7 @@ def check_bench(cfg: DictConfig) -> None:
     for key in ("image_size", "batch_size"):
         if cfg[key] is None and cfg.bench not in HAVE_CASES:
             raise UsageError(f"{key}=null: bench={cfg.bench} has no cases to take it from, use a whole number")
+    # cases are keys of the configuration, so conf/ cannot list them as choices
     cases = ["all", *(["growth"] if cfg.bench == "step" else []), *cfg.cases]
     if cfg.case not in cases:
         raise unknown("case", cfg.case, cases)

@@ -13,4 +13,5 @@ def check_ranking(cfg: DictConfig) -> None:
     check_keys(cfg, "rank")
     if (cfg.run is None) == (cfg.scores is None):
         raise UsageError("give one of run=<folder of a training run> and scores=<file of predictions>")
+    # one protocol may be written without brackets
     cfg.bn = [cfg.bn] if isinstance(cfg.bn, str) else cfg.bn

@@ -26,8 +26,10 @@ def evaluator_of(cfg: DictConfig) -> str:
         raise UsageError("give one of run=<folder of a training run> and scores=<file of scores>")
     if cfg.evaluator is None and cfg.run is None and cfg.scores is None:
         raise UsageError("no evaluator: set run=<folder of a training run>, scores=<file>, or evaluator=truth")
+    # said by run= or scores= alone
     if cfg.evaluator is None:
         return "supernet" if cfg.run is not None else "scores"
+    # said by `evaluator`, which must have what it needs and nothing beside it
     if cfg.evaluator != "supernet" and cfg.run is not None:
         raise UsageError(f"run={cfg.run} scores with its supernet: leave evaluator={cfg.evaluator} or run= out")
     needed = {"supernet": "run", "scores": "scores"}.get(cfg.evaluator)

@@ -20,6 +20,7 @@ USE_INSTEAD = {
 
 def check_training(cfg: DictConfig) -> None:
     """Refuse, in one line, values that conf/ does not allow and keys that exclude each other."""
+    # first: these keys are unknown to conf/, and their message is the better one
     refuse_unused(cfg.trainer, USE_INSTEAD)
     check_keys(cfg, "train")
     budgets = [f"budget.{kind}" for kind, value in cfg.budget.items() if value is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -13,11 +14,13 @@ from src.standalone.exporting.config_checks import check_export
 
 def main(cfg: DictConfig, folder: Path) -> None:
     """Write the network's files, compare what they compute with the network, print one table."""
+    started = time.monotonic()
     check_export(cfg)
 
-    from src.standalone.exporting.run import export  # late: torch takes seconds to import
+    from src.standalone.exporting.build import build  # late: torch takes seconds to import
+    from src.standalone.exporting.run import export
 
-    export(cfg, folder)
+    export(*build(cfg, folder, started))
 
 
 if __name__ == "__main__":

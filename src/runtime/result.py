@@ -92,6 +92,38 @@ class RankResult(RankingResult):
     """The command's whole configuration."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExportResult(Result):
+    """A network written as files; up to `onnx_reads` also the contents of meta.json."""
+
+    command: ClassVar[str] = "export"
+    name: str
+    search_space: str
+    path: str
+    arch: str
+    weights: str
+    """Where they come from, in words."""
+    input: dict[str, int]
+    """in_channels, num_classes, image_size."""
+    classes: list[str] | None
+    mean: Sequence[float] | None
+    std: Sequence[float] | None
+    params: int
+    macs: int
+    levels: list[dict[str, Any]]
+    """timm's feature_info: num_chs, reduction and module of each level."""
+    onnx_reads: str | None
+    """`uint8 pixels` or `normalised float32`; None without an ONNX file."""
+    files: dict[str, int]
+    """Name -> bytes."""
+    differences: dict[str, dict[str, float]]
+    """Kind of images -> `largest logit` of the network, and format -> largest difference of a logit from it."""
+    write_seconds: dict[str, float]
+    """Format -> seconds."""
+    speed: dict[str, float] | None
+    """torch_ms and onnxruntime_ms per image on one thread, and their ratio; None where not measured."""
+
+
 Kind = TypeVar("Kind", bound=Result)
 
 

@@ -1,6 +1,6 @@
-"""The class of exported networks, and how their feature maps are described: copied into each model.py.
+"""The base class of exported networks, and the description of their feature maps: copied into each model.py.
 
-Needs torch alone. B batch, C channels, H W size.
+Needs torch alone. B batch, C channels, H W size, s stride of a level.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from torch.nn import functional as F
 
 
 class FeatureInfo(list[dict[str, Any]]):
-    """The levels of a network, finest first, each with num_chs, reduction and module; asked for as timm's FeatureInfo.
+    """The levels of a network, finest first, each with num_chs, reduction and module; has the methods of timm's.
 
-    `out_indices` are those that are given out: so many of the last ones, a tuple of indices (from the end if below 0),
-    or None: the last four, which are the strides 4 to 32 of a mobile network.
+    `out_indices` selects levels: a number of last ones, indices (from the end if below 0), or None: the last four,
+    which are the strides 4 to 32 of a mobile network.
     """
 
     def __init__(self, levels: Sequence[dict[str, Any]], out_indices: int | Sequence[int] | None = None) -> None:
@@ -29,33 +29,33 @@ class FeatureInfo(list[dict[str, Any]]):
         self.out_indices = tuple(sorted({i % len(self) for i in indices}))
 
     def get(self, key: str, idx: int | Sequence[int] | None = None) -> Any:
-        """One fact of the levels given out, of those of `idx`, or of the one level `idx`."""
+        """One fact of the selected levels, of the levels `idx`, or of the one level `idx`."""
         if isinstance(idx, int):
             return self[idx][key]
         return [self[i][key] for i in (self.out_indices if idx is None else idx)]
 
     def channels(self, idx: int | Sequence[int] | None = None) -> Any:
-        """C of each map."""
+        """Channels of each map."""
         return self.get("num_chs", idx)
 
     def reduction(self, idx: int | Sequence[int] | None = None) -> Any:
-        """How many times smaller than the images each map is, a side."""
+        """Stride of each map: how many times smaller than the images it is, a side."""
         return self.get("reduction", idx)
 
     def module_name(self, idx: int | Sequence[int] | None = None) -> Any:
-        """The module whose output each map is."""
+        """Name of the module whose output each map is."""
         return self.get("module", idx)
 
     def get_dicts(self, keys: Sequence[str] | None = None, idx: int | Sequence[int] | None = None) -> Any:
         """Several facts of each level at once; all if `keys` is None."""
-        kept = [{key: level[key] for key in keys or level} for level in self]
-        return kept[idx] if isinstance(idx, int) else [kept[i] for i in (self.out_indices if idx is None else idx)]
+        rows = [{key: level[key] for key in keys or level} for level in self]
+        return rows[idx] if isinstance(idx, int) else [rows[i] for i in (self.out_indices if idx is None else idx)]
 
 
 class Backbone(nn.Module):
     """Stem, layers in a row, final layers, global average pooling, a linear classifier; its parts are named as in timm.
 
-    With `features_only` it ends at the last level asked for and returns a list of feature maps, finest first. The map
+    With `features_only` it ends at the last selected level and returns a list of feature maps, finest first. The map
     of a level is the output of the last layer of that size; the FairNAS paper's detectors take the output of that
     layer's depthwise convolution instead (supplement, 3.5).
     """
@@ -65,17 +65,17 @@ class Backbone(nn.Module):
         stem: nn.Module,
         layers: nn.Sequential,
         final: nn.Module,
-        levels: Sequence[dict[str, Any]],
+        feature_info: FeatureInfo,
         num_features: int,
         num_classes: int,
         features_only: bool = False,
-        out_indices: int | Sequence[int] | None = None,
         drop_rate: float = 0.0,
     ) -> None:
         """`num_features` channels come out of `final`; `num_classes` 0 leaves the classifier out."""
         super().__init__()
-        self.feature_info = FeatureInfo(levels, out_indices)
+        self.feature_info = feature_info
         self.features_only, self.drop_rate = features_only, drop_rate
+        # -1 is the stem, i the layer `layers.<i>`.
         self.taps = [-1 if name == "stem" else int(name.split(".")[1]) for name in self.feature_info.module_name()]
         self.stem = stem
         self.layers = layers[: self.taps[-1] + 1] if features_only else layers
@@ -85,11 +85,11 @@ class Backbone(nn.Module):
             self.reset_classifier(num_classes)
 
     def forward(self, x: Tensor) -> Any:
-        """Normalised images (B, C, H, W) to logits (B, classes), or to feature maps (B, C', H / s, W / s)."""
+        """Normalised images (B, C, H, W) to logits (B, classes), or to a list of feature maps (B, C', H / s, W / s)."""
         return self.feature_maps(x) if self.features_only else self.forward_head(self.forward_features(x))
 
     def feature_maps(self, x: Tensor) -> list[Tensor]:
-        """The levels of `feature_info.out_indices`, (B, C', H / s, W / s) each."""
+        """Images (B, C, H, W) to the levels of `feature_info.out_indices`, (B, C', H / s, W / s) each."""
         x = self.stem(x)
         maps = [x] if -1 in self.taps else []
         for i, layer in enumerate(self.layers[: self.taps[-1] + 1]):
@@ -99,21 +99,21 @@ class Backbone(nn.Module):
         return maps
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to what is pooled, (B, num_features, H / s, W / s)."""
+        """Images (B, C, H, W) to the features before pooling, (B, num_features, H / s, W / s)."""
         return self.final(self.layers(self.stem(x)))
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """(B, num_features, H, W) to logits (B, classes), or to what the classifier reads, (B, num_features)."""
+        """(B, num_features, H, W) to logits (B, classes); with `pre_logits` to pooled features (B, num_features)."""
         x = F.adaptive_avg_pool2d(x, 1).flatten(1)
         x = F.dropout(x, self.drop_rate, self.training)
         return x if pre_logits else self.classifier(x)
 
     def get_classifier(self) -> nn.Module:
-        """The linear layer."""
+        """The linear layer, or nn.Identity without classes."""
         return self.classifier
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """A fresh classifier, on the device of the weights; 0 classes: none, so that pooled features come out."""
+        """Replace the classifier by a fresh one on the device of the weights; with 0 classes features come out."""
         if global_pool not in (None, "avg"):
             raise ValueError(f"global_pool={global_pool}: these networks pool by avg")
         self.num_classes = num_classes
@@ -123,6 +123,6 @@ class Backbone(nn.Module):
 
 
 def normalised(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Images (B, C, H, W) uint8 to what a network reads: scaled to [0, 1], less the mean, over the deviation, (C,)."""
+    """uint8 images (B, C, H, W) to network inputs: scaled to [0, 1], minus the mean, over the deviation, (C,) each."""
     shift, scale = (torch.tensor(values, device=images.device).view(1, -1, 1, 1) for values in (mean, std))
     return (images.float() / 255 - shift) / scale

@@ -1,4 +1,7 @@
-"""The format `module`: model.py, plain PyTorch in one file, and weights.pt beside it."""
+"""The format `module`: model.py, plain PyTorch in one file, and weights.pt beside it.
+
+B batch, C channels, H W size.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,9 @@ from torch import Tensor
 
 from src.runtime.run_folder import replace_file
 from src.standalone.exporting.backbone import Backbone, FeatureInfo, normalised
-from src.standalone.exporting.constructors import Constructors
-from src.standalone.exporting.parts import Parts, take_apart
-from src.standalone.exporting.sources import Sources
+from src.standalone.exporting.backbone_parts import BackboneParts, split_backbone
+from src.standalone.exporting.constructors import ConstructorWriter
+from src.standalone.exporting.source_copy import SourceCopy
 from src.standalone.network import Network
 from src.supernet.path import format_path
 
@@ -29,18 +32,18 @@ TEMPLATE = Path(__file__).with_name("model.py.txt")
 
 def write(network: Network, folder: Path, normalise: bool) -> None:
     """Write both files; `normalise` changes neither: the function is in model.py where mean and deviation are known."""
-    parts = take_apart(network.net, network.input_spec.in_channels)
+    parts = split_backbone(network.net, network.input_spec.in_channels)
     torch.save(parts.state_dict(), folder / WEIGHTS)
     replace_file(folder / MODEL, model_source(network, parts))
 
 
 def reader(folder: Path, network: Network, normalise: bool) -> Callable[[Tensor], Tensor]:
-    """What the written files compute: images (B, C, H, W) as the network reads them, to logits (B, classes)."""
+    """The network as the written files build it: normalised images (B, C, H, W) to logits (B, classes)."""
     return import_model(folder / MODEL).load(folder / WEIGHTS)
 
 
 def import_model(file: Path) -> Any:
-    """A written model.py, as a module that no import statement finds."""
+    """Import a written model.py under a name of its own: several files called model.py can be loaded at once."""
     spec = importlib.util.spec_from_file_location(f"exported_{abs(hash(file))}", file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -48,11 +51,22 @@ def import_model(file: Path) -> Any:
     return module
 
 
-def model_source(network: Network, parts: Parts) -> str:
+def model_source(network: Network, parts: BackboneParts) -> str:
     """The text of model.py."""
-    constructors = Constructors({module: shape.inputs for module, shape in parts.shapes.items()})
+    # The calls that build the parts, then the definitions that these calls and the base class need.
+    constructors = ConstructorWriter({module: shape.inputs for module, shape in parts.shapes.items()})
     written = {part: constructors.write(getattr(parts, part), 8) for part in ("stem", "layers", "final")}
-    sources = _sources(constructors.used, network)
+    sources = SourceCopy()
+    for block in [*constructors.used, FeatureInfo, Backbone]:
+        sources.add(block)
+    if network.mean is not None:
+        sources.add(normalised)
+    sources.add_import("torch")
+    sources.add_import("torch", "nn")
+    sources.add_import("pathlib", "Path")
+    sources.add_import("typing", "Any")
+
+    # What timm reads of a network, and the facts of this one.
     size = (network.input_spec.in_channels, network.input_spec.image_size, network.input_spec.image_size)
     facts = {"num_classes": network.input_spec.num_classes, "input_size": size, "classifier": '"classifier"'}
     facts |= {"mean": network.mean, "std": network.std} if network.mean is not None else {}
@@ -61,8 +75,8 @@ def model_source(network: Network, parts: Parts) -> str:
         **network.input_spec._asdict(),
         name=network.name,
         space=network.space.name,
-        about=_about(network, size),
-        reading=_reading(network, size),
+        about=description(network, size),
+        reading=usage(network, size),
         imports=sources.imports(),
         blocks=sources.text(),
         levels="".join(f"    {json.dumps(level)},\n" for level in parts.levels()),
@@ -74,22 +88,13 @@ def model_source(network: Network, parts: Parts) -> str:
     )
 
 
-def _sources(blocks: list[Callable[..., Any]], network: Network) -> Sources:
-    """The definitions that model.py holds, and all its imports."""
-    sources = Sources()
-    for block in [*blocks, FeatureInfo, Backbone]:
-        sources.add(block)
-    if network.mean is not None:
-        sources.add(normalised)
-    sources.need("torch")
-    sources.need("torch", "nn")
-    sources.need("pathlib", "Path")
-    sources.need("typing", "Any")
-    return sources
+WITHOUT_STATISTICS = (
+    "Its batch norms keep no statistics, so what becomes of an image depends on the batch that it is in."
+)
 
 
-def _about(network: Network, size: tuple[int, ...]) -> str:
-    """A paragraph: the path, its costs, where the weights come from."""
+def description(network: Network, size: tuple[int, ...]) -> str:
+    """A paragraph: the path, its costs for images of `size` (C, H, W), where the weights come from."""
     path, arch, costs = format_path(network.path), network.space.format(network.path), network.costs
     facts = [
         f"Path {path}{'' if arch == path else f', which is {arch}'}: {costs.params:,} parameters, {costs.macs:,} "
@@ -100,13 +105,8 @@ def _about(network: Network, size: tuple[int, ...]) -> str:
     return textwrap.fill(" ".join(facts), 118)
 
 
-WITHOUT_STATISTICS = (
-    "Its batch norms keep no statistics, so what becomes of an image depends on the batch that it is in."
-)
-
-
-def _reading(network: Network, size: tuple[int, ...]) -> str:
-    """How the network is called, as the head of model.py shows it."""
+def usage(network: Network, size: tuple[int, ...]) -> str:
+    """The lines in the head of model.py that call the network on images of `size` (C, H, W)."""
     shape, classes = f"(B, {', '.join(map(str, size))})", f"(B, {network.input_spec.num_classes})"
     if network.mean is None:
         return f"    logits = network(images)  # {shape}, normalised, to {classes}"

@@ -1,4 +1,7 @@
-"""The format `onnx`: one file with weights inside, for a batch of any size."""
+"""The format `onnx`: one file with weights inside, for a batch of any size.
+
+B batch, C channels, H W size.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +31,12 @@ class FromPixels(nn.Module):
         self.net, self.mean, self.std = net, mean, std
 
     def forward(self, images: Tensor) -> Tensor:
-        """Pixels of 0 to 255, as they come out of a decoder."""
+        """uint8 images (B, C, H, W) of 0 to 255, as a decoder gives them, to logits (B, classes)."""
         return self.net(normalised(images, self.mean, self.std))
 
 
-def entrance(network: Network, normalise: bool) -> tuple[nn.Module, Tensor]:
-    """What the file is to compute, and an image (1, C, H, W) of zeros as it reads them."""
+def graph_to_export(network: Network, normalise: bool) -> tuple[nn.Module, Tensor]:
+    """The module that the file computes, and an image (1, C, H, W) of zeros of the type that it reads."""
     input_spec = network.input_spec
     image = torch.zeros(1, input_spec.in_channels, input_spec.image_size, input_spec.image_size)
     if not normalise:
@@ -43,10 +46,15 @@ def entrance(network: Network, normalise: bool) -> tuple[nn.Module, Tensor]:
 
 
 def write(network: Network, folder: Path, normalise: bool) -> None:
-    """Write model.onnx: `images` (B, C, H, W) to `logits` (B, classes); what it is for stands in its metadata."""
-    net, image = entrance(network, normalise)
+    """Write model.onnx: `images` (B, C, H, W) to `logits` (B, classes), with name, path and classes as metadata."""
+    net, image = graph_to_export(network, normalise)
+    # On a copy out of place: making functions out of place takes half of the exporter's time.
+    net = copy.deepcopy(net)
+    for module in net.modules():
+        if hasattr(module, "inplace"):
+            setattr(module, "inplace", False)  # noqa: B010 - modules have no such attribute by type
     program = torch.onnx.export(
-        _without_inplace(net),
+        net,
         (torch.cat([image, image]),),  # with a batch of 1 the exporter would take the 1 for granted
         dynamo=True,
         verbose=False,
@@ -55,47 +63,41 @@ def write(network: Network, folder: Path, normalise: bool) -> None:
         dynamic_shapes=({0: torch.export.Dim("batch")},),
     )
     assert program is not None
-    _forget_origins(program.model)
-    program.model.metadata_props.update(_metadata(network, normalise))
+    remove_stack_traces(program.model)
+    # ONNX metadata are strings: lists are written as JSON.
+    reads = "uint8, 0 to 255" if normalise else "float32, (pixels / 255 - mean) / std"
+    facts: dict[str, Any] = {"classes": network.classes, "mean": network.mean, "std": network.std}
+    known = {key: json.dumps(value) for key, value in facts.items() if value is not None}
+    program.model.metadata_props.update(
+        {"name": network.name, "path": format_path(network.path), "images": reads, **known}
+    )
     program.save(folder / MODEL, external_data=False)
 
 
 def session(folder: Path) -> Callable[[Tensor], Tensor]:
-    """onnxruntime on the file: images as it reads them to logits (B, classes), with torch's number of threads."""
+    """onnxruntime on the file, with as many threads as torch: images (B, C, H, W) to logits (B, classes)."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
-    found = onnxruntime.InferenceSession(str(folder / MODEL), options, providers=["CPUExecutionProvider"])
-    return lambda images: torch.from_numpy(found.run(None, {"images": images.numpy()})[0])
+    options.log_severity_level = 3  # errors alone
+    runtime = onnxruntime.InferenceSession(str(folder / MODEL), options, providers=["CPUExecutionProvider"])
+    return lambda images: torch.from_numpy(runtime.run(None, {"images": images.numpy()})[0])
 
 
 def reader(folder: Path, network: Network, normalise: bool) -> Callable[[Tensor], Tensor]:
-    """What onnxruntime makes of the file: normalised images (B, C, H, W) to logits (B, classes).
+    """The file under onnxruntime: normalised images (B, C, H, W) to logits (B, classes).
 
-    A file that begins with pixels is given the pixels that the images were.
+    A file that reads pixels is given the uint8 images that were normalised to these.
     """
     run = session(folder)
-    return (lambda images: run(_pixels(images, network))) if normalise else run
-
-
-def _pixels(images: Tensor, network: Network) -> Tensor:
-    """The uint8 images (B, C, H, W) that were normalised to these."""
+    if not normalise:
+        return run
     mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (network.mean, network.std))
-    return ((images * std + mean) * 255).round().to(torch.uint8)
+    return lambda images: run(((images * std + mean) * 255).round().to(torch.uint8))
 
 
-def _without_inplace(net: nn.Module) -> nn.Module:
-    """A copy that computes the same: functions in place take half of the exporter's time to be made out of place."""
-    found = copy.deepcopy(net)
-    for module in found.modules():
-        if hasattr(module, "inplace"):
-            setattr(module, "inplace", False)  # noqa: B010 - modules have no such attribute by type
-    return found
-
-
-def _forget_origins(model: Any) -> None:
+def remove_stack_traces(model: Any) -> None:
     """Drop the exporter's notes on nodes and values: stack traces with this machine's paths, 3/4 of a small file."""
     model.graph.metadata_props.clear()
     for node in model.graph:
@@ -103,11 +105,3 @@ def _forget_origins(model: Any) -> None:
             part.metadata_props.clear()
     for value in (*model.graph.inputs, *model.graph.initializers.values()):
         value.metadata_props.clear()
-
-
-def _metadata(network: Network, normalise: bool) -> dict[str, str]:
-    """Strings, as ONNX has it; lists as JSON."""
-    images = "uint8, 0 to 255" if normalise else "float32, (pixels / 255 - mean) / std"
-    facts: dict[str, Any] = {"classes": network.classes, "mean": network.mean, "std": network.std}
-    known = {key: json.dumps(value) for key, value in facts.items() if value is not None}
-    return {"name": network.name, "path": format_path(network.path), "images": images, **known}

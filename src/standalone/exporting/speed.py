@@ -1,4 +1,7 @@
-"""How long an image takes, alone and on one thread: onnxruntime beside torch."""
+"""Latency of one image on one thread: onnxruntime beside torch.
+
+C channels, H W size.
+"""
 
 from __future__ import annotations
 
@@ -10,34 +13,35 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from src.standalone.exporting.onnx import entrance, session
+from src.standalone.exporting.onnx import graph_to_export, session
 from src.standalone.network import Network
 
 ROUNDS, SECONDS = 5, 0.4
-"""Rounds that the two take in turn, and how long one measures in each at least."""
-Reader = Callable[[Tensor], Tensor]
+"""Rounds in which the two take turns, and the least time that one is measured for in each."""
+Runner = Callable[[Tensor], Tensor]
 
 
 @torch.inference_mode()
 def compare_speed(network: Network, folder: Path, normalise: bool) -> dict[str, float]:
     """Milliseconds an image (medians of the rounds), and torch / onnxruntime: above 1 onnxruntime is faster."""
-    before = torch.get_num_threads()
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        net, image = entrance(network, normalise)
-        ways: dict[str, Reader] = {"torch": net, "onnxruntime": session(folder)}
-        rounds = [{name: _milliseconds(way, image) for name, way in ways.items()} for _ in range(ROUNDS)]
+        net, image = graph_to_export(network, normalise)
+        runners: dict[str, Runner] = {"torch": net, "onnxruntime": session(folder)}
+        # In turn, so that a machine that slows down meanwhile slows both.
+        rounds = [{name: milliseconds(run, image) for name, run in runners.items()} for _ in range(ROUNDS)]
     finally:
-        torch.set_num_threads(before)
-    torch_ms, runtime_ms = (statistics.median(one[name] for one in rounds) for name in ways)
+        torch.set_num_threads(threads)
+    torch_ms, runtime_ms = (statistics.median(one[name] for one in rounds) for name in runners)
     return {"torch_ms": torch_ms, "onnxruntime_ms": runtime_ms, "ratio": torch_ms / runtime_ms}
 
 
-def _milliseconds(way: Reader, image: Tensor) -> float:
-    """The mean over SECONDS, after one call that does not count."""
-    way(image)
+def milliseconds(run: Runner, image: Tensor) -> float:
+    """Mean time of a call on an image (1, C, H, W) over SECONDS, after one call that does not count."""
+    run(image)
     count, started = 0, time.perf_counter()
     while time.perf_counter() - started < SECONDS:
-        way(image)
+        run(image)
         count += 1
     return 1000 * (time.perf_counter() - started) / count

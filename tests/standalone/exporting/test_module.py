@@ -23,10 +23,10 @@ from src.search_spaces.mobilenet import MobileNetA, MobileNetB, Proxyless
 from src.search_spaces.nas_bench_201 import NasBench201
 from src.search_spaces.nas_bench_macro import NasBenchMacro
 from src.search_spaces.space import SearchSpace
+from src.standalone.exporting.backbone_parts import split_backbone
 from src.standalone.exporting.config_checks import TAKEN
-from src.standalone.exporting.constructors import Constructors
+from src.standalone.exporting.constructors import ConstructorWriter
 from src.standalone.exporting.module import import_model, reader, write
-from src.standalone.exporting.parts import take_apart
 from src.standalone.network import Network
 from src.supernet.ops import InvertedResidual
 from tests.search_spaces.examples import SPACES
@@ -119,8 +119,8 @@ def test_the_file_is_readable_and_its_names_are_known(space: SearchSpace, tmp_pa
 
 
 def test_constructors_are_written_as_one_would() -> None:
-    writer = Constructors({})
-    parts = take_apart(MOBILE.build_path(MOBILE.named["fairnas_a"], 3, 10, 64), 3)
+    writer = ConstructorWriter({})
+    parts = split_backbone(MOBILE.build_path(MOBILE.named["fairnas_a"], 3, 10, 64), 3)
     assert writer.write(parts.layers[0], 0) == "InvertedResidual(16, 32, stride=2, kernel=7, expansion=3)"
     assert writer.write(parts.final, 0) == "conv_bn(320, 1280, kernel=1)"
     assert writer.write(parts.classifier, 0) == "nn.Linear(1280, 10)"
@@ -143,12 +143,12 @@ class Kept(nn.Module):
 
 
 def test_a_block_that_keeps_its_arguments_is_written_and_another_is_refused() -> None:
-    assert Constructors({}).write(Kept(5, slope=0.3), 0) == "Kept(channels=5, slope=0.3)"
+    assert ConstructorWriter({}).write(Kept(5, slope=0.3), 0) == "Kept(channels=5, slope=0.3)"
     altered = InvertedResidual(16, 16, 1, 3, 3)
     altered.residual = False
     for block in (Scaled(2.0), altered):
         with pytest.raises(UsageError, match="READERS"):
-            Constructors({}).write(block, 0)
+            ConstructorWriter({}).write(block, 0)
 
 
 @pytest.fixture(scope="module")

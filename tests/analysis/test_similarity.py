@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from src.analysis.report.figures import save
+from src.analysis.report.chart import Chart
+from src.analysis.report.png import draw, save
 from src.analysis.report.similarity_figures import (
     channel_matrices,
     channel_matrices_to_first,
@@ -113,7 +114,7 @@ def test_other_shapes_are_refused() -> None:
 
 def test_the_mean_is_drawn_with_its_numbers() -> None:
     names = ["pool", "conv", "skip"]
-    figure = choice_matrix(choice_similarity(some_features())[1], names)
+    figure = draw(choice_matrix(choice_similarity(some_features())[1], names))
     axes = figure.axes[0]
     assert [text.get_text() for text in axes.texts][::4] == ["1.00"] * 3
     assert [label.get_text() for label in axes.get_yticklabels()] == names
@@ -121,9 +122,9 @@ def test_the_mean_is_drawn_with_its_numbers() -> None:
     assert axes.images[0].get_clim() == (-1, 1)
 
 
-def titles(figure: object) -> list[str]:
-    axes = [axes for axes in figure.axes if axes.get_visible()]  # type: ignore[attr-defined]
-    return [found for a in axes if (found := a.get_title(loc="left"))]
+def titles(chart: Chart) -> list[str]:
+    axes = [axes for axes in draw(chart).axes if axes.get_visible()]
+    return [title for a in axes if (title := a.get_title(loc="left"))]
 
 
 def test_no_more_than_24_channels_are_drawn() -> None:
@@ -132,7 +133,7 @@ def test_no_more_than_24_channels_are_drawn() -> None:
     assert titles(choice_matrices(choice_similarity(features)[0], names)) == [f"channel {c}" for c in range(24)]
     figure = channel_matrices(channel_similarity(features), names)
     assert titles(figure) == names
-    image = figure.axes[0].images[0].get_array()
+    image = draw(figure).axes[0].images[0].get_array()
     assert image is not None
     assert image.shape == (24, 24)
 

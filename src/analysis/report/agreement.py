@@ -36,8 +36,7 @@ class Agreement:
         """Pairs of seeds, 0 unless two have scored the same two architectures."""
         return len(self.found["pairs"]) if self.found["n"] > 1 else 0
 
-    @property
-    def pairs(self) -> list[tuple[pd.Series, pd.Series, dict[str, Any]]]:
+    def drawn_pairs(self) -> list[tuple[pd.Series, pd.Series, dict[str, Any]]]:
         """Predictions of two seeds, and their correlations, for each pair that is drawn."""
         table = self.predictions.dropna()
         drawn = table.sample(DRAWN, random_state=0) if len(table) > DRAWN else table

@@ -1,75 +1,117 @@
-"""The figures as Matplotlib figures, for PNG files and loggers: tables in, a Figure out, no global state.
+"""Figures of training and of scores: accuracy curves, histograms, one-shot against the truth, counts, Lemma 1.
 
-Accuracies come in as fractions and are drawn in percent.
+Accuracies come in as fractions and are drawn in percent. `bn` is the batch-norm protocol that made the scores.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
+from src.analysis.report.chart import INK, Axis, Band, Bars, Chart, Line, Note, Panel, Points, Rule, floats, rows_of
 from src.analysis.report.curves import lemma_curve
-from src.analysis.report.style import GREY, GRID, INK, LEMMA_COLOURS, colours, label, order
+from src.analysis.report.png import save as save  # other rooms draw and save in one breath
+from src.analysis.report.style import LEMMA_COLOURS, colours, label, order, score_label
 
 BLUE = "#0072B2"
 
 
-def accuracy_curves(curves: Mapping[str, pd.DataFrame]) -> Figure:
-    """FairNAS Figure 1, top: mean one-shot accuracy against supernet steps and against backward passes, by method.
+def accuracy_curves(curves: Mapping[str, pd.DataFrame], bn: str = "", paths: int | None = None) -> Chart:
+    """FairNAS Figure 1, top: mean one-shot accuracy against supernet steps and backward passes, by method.
 
-    Shades: one standard deviation over paths, its mean over seeds.
+    `curves` have the columns curves.CURVE; `paths` is how many fixed paths they are means of.
     """
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
-    for axes, x, name in zip(panels, ("step", "passes"), ("supernet steps", "backward passes"), strict=True):
+    panels = []
+    for x, name in (("step", "supernet steps"), ("passes", "backward passes")):
+        series: list[Band | Line] = []
         for method, colour in colours(curves).items():
             curve = curves[method]
-            axes.plot(curve[x], 100 * curve["mean"], color=colour, linewidth=1.8, label=label(method))
-            axes.fill_between(curve[x], 100 * curve["low"], 100 * curve["high"], color=colour, alpha=0.12, linewidth=0)
-        axes.set_xlim(left=0)
-        finish(axes, name, "one-shot accuracy, %" if x == "step" else "")
-    legend(figure, panels[0])
-    return figure
+            hover = tuple(
+                f"{100 * mean:.1f} % (paths: {100 * low:.1f} to {100 * high:.1f}), {seeds} seed(s)"
+                for mean, low, high, seeds in zip(*(curve[c] for c in ("mean", "low", "high", "seeds")), strict=True)
+            )
+            series += band_and_line(curve, (x, "mean", "low", "high"), method, colour, hover, 100)
+        y = score_label("accuracy", bn) if x == "step" else ""
+        panels.append(Panel(tuple(series), Axis(name, (0, None)), Axis(y)))
+    fixed = f"{paths} fixed paths" if paths else "fixed paths"
+    return Chart(
+        "One-shot accuracy over supernet steps and backward passes",
+        f"FairNAS Figure 1, top. Mean one-shot accuracy of {fixed} on held-out images (BN {bn or 'as logged'}). Line: "
+        "mean over seeds. Shade: one standard deviation over paths, its mean over seeds. A step of strict fairness "
+        "makes one backward pass for each choice of a layer, a step of SPOS makes one: which method is ahead may "
+        "change from one axis to the other.",
+        (tuple(panels),),
+        size=(10, 4.2),
+        share_y=True,
+        together=True,
+    )
 
 
-def accuracy_histograms(accuracies: Mapping[str, Sequence[float]]) -> Figure:
+def band_and_line(
+    curve: pd.DataFrame,
+    columns: tuple[str, str, str, str],
+    method: str,
+    colour: str,
+    hover: tuple[str, ...],
+    by: float = 1.0,
+) -> list[Band | Line]:
+    """The curve of a method with its shade; `columns` are x, mean, low and high, the last three drawn times `by`."""
+    x, mean, low, high = columns
+    places, lows, highs = floats(curve[x]), floats(curve[low], by), floats(curve[high], by)
+    return [
+        Band(x=places, low=lows, high=highs, colour=colour, group=method),
+        Line(x=places, y=floats(curve[mean], by), colour=colour, name=label(method), group=method, hover=hover),
+    ]
+
+
+def accuracy_histograms(accuracies: Mapping[str, Sequence[float]], bn: str = "") -> Chart:
     """FairNAS Figure 1, bottom: one-shot accuracies of the scored paths, a row per method, all seeds together."""
     shown = {method: 100 * np.asarray(values) for method, values in accuracies.items() if len(values)}
-    figure = Figure(figsize=(7, 0.8 + 1.25 * max(len(shown), 1)), layout="constrained")
-    rows = figure.subplots(max(len(shown), 1), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    edges = bin_edges(np.concatenate(list(shown.values()))) if shown else np.linspace(0, 100, 2)
+    edges = floats(bin_edges(np.concatenate(list(shown.values())))) if shown else (0.0, 100.0)
     palette = colours(accuracies)
-    for axes, method in zip(rows, order(shown), strict=False):
+    panels: list[Panel] = []
+    for method in order(shown):
         values = shown[method]
-        axes.hist(
-            values, edges.tolist(), weights=np.full(len(values), 100 / len(values)), color=palette[method], alpha=0.85
+        share = 100 * np.histogram(values, edges)[0] / len(values)
+        hover = tuple(
+            f"{low:.1f} to {high:.1f} %: {part:.1f} % of the paths"
+            for low, high, part in zip(edges, edges[1:], share, strict=False)
         )
-        axes.axvline(values.mean(), color=INK, linewidth=1, linestyle="--")
-        axes.set_title(f"{label(method)}, mean {values.mean():.1f} %", loc="left", fontsize=9, color=INK)
-        finish(axes, "", "paths, %")
-    rows[-1].set_xlabel("one-shot accuracy, %")
-    return figure
+        bars = Bars(edges=edges, heights=floats(share), colour=palette[method], hover=hover)
+        mean = Rule(across="x", at=float(values.mean()), dash="dash")
+        x = score_label("accuracy", bn) if len(panels) == len(shown) - 1 else ""
+        title = f"{label(method)}, mean {values.mean():.1f} %"
+        panels.append(Panel((bars, mean), Axis(x), Axis("paths, %"), title))
+    return Chart(
+        "Distribution of one-shot accuracies",
+        f"FairNAS Figure 1, bottom. One-shot accuracies of the scored paths, all seeds together (BN {bn}). A tail on "
+        "the left is made of paths that the supernet serves badly.",
+        rows_of(panels, 1),
+        size=(7, 0.8 + 1.25 * max(len(shown), 1)),
+        share_x=True,
+        share_y=True,
+    )
 
 
-def histogram(scores: ArrayLike, title: str = "") -> Figure:
+def histogram(scores: ArrayLike, title: str = "") -> Chart:
     """One run's one-shot accuracies, `scores` (n,) in [0, 1]: how many paths reach what, with mean and range."""
     values = 100 * np.asarray(scores, dtype=float)
-    figure = Figure(figsize=(6, 3.4), layout="constrained")
-    axes = figure.subplots()
-    axes.hist(values, bin_edges(values).tolist(), color=BLUE, alpha=0.85)
-    axes.axvline(values.mean(), color=INK, linewidth=1, linestyle="--")
-    found = f"{len(values):,} paths: mean {values.mean():.1f} %, {values.min():.1f} to {values.max():.1f} %"
-    axes.set_title(f"{title}\n{found}" if title else found, loc="left", fontsize=10, color=INK)
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    finish(axes, "one-shot accuracy, %", "paths")
-    return figure
+    edges = bin_edges(values)
+    heights = np.histogram(values, edges)[0]
+    hover = tuple(f"{low:.1f} to {high:.1f} %: {n:,}" for low, high, n in zip(edges, edges[1:], heights, strict=False))
+    bars = Bars(edges=floats(edges), heights=floats(heights), colour=BLUE, hover=hover)
+    mean = Rule(across="x", at=float(values.mean()), dash="dash")
+    summary = f"{len(values):,} paths: mean {values.mean():.1f} %, {values.min():.1f} to {values.max():.1f} %"
+    panel = Panel(
+        (bars, mean),
+        Axis("one-shot accuracy, %"),
+        Axis("paths", integer=True),
+        f"{title}\n{summary}" if title else summary,
+    )
+    return Chart("One-shot accuracies", "Dashed: the mean.", ((panel,),), size=(6, 3.4))
 
 
 def bin_edges(values: ArrayLike) -> np.ndarray:
@@ -80,82 +122,79 @@ def bin_edges(values: ArrayLike) -> np.ndarray:
     return np.linspace(low - room, high + room, int(np.clip(np.sqrt(len(known)), 10, 40)) + 1)
 
 
-def lemma_figure(choices: Sequence[int] = (2, 3, 6)) -> Figure:
+def lemma_figure(choices: Sequence[int] = (2, 3, 6)) -> Chart:
     """FairNAS Figure 4: how likely uniform sampling is to train m choices equally often in n draws (Lemma 1)."""
-    figure = Figure(figsize=(6.5, 3.8), layout="constrained")
-    axes = figure.subplots()
+    series: list[Line | Points | Note] = []
     for m, colour in zip(choices, LEMMA_COLOURS, strict=False):
-        curve = lemma_curve(m)
-        axes.plot(curve["n"], curve["f"], color=colour, marker=".", markersize=4, linewidth=1.4, label=f"m = {m}")
-    marked = lemma_curve(2, 20).iloc[-1]
-    axes.plot(marked["n"], marked["f"], "o", markerfacecolor="none", markeredgecolor=INK, markersize=9)
-    axes.annotate(
-        f"f(2, 20) = {marked['f']:.3f}", (20, marked["f"]), (28, 0.3), color=INK, arrowprops={"arrowstyle": "-"}
+        n, f = (floats(lemma_curve(m)[column]) for column in ("n", "f"))
+        hover = tuple(f"f({m}, {draws:.0f}) = {chance:.4f}" for draws, chance in zip(n, f, strict=True))
+        series.append(Line(x=n, y=f, colour=colour, name=f"m = {m}", hover=hover, marker="dot", width=1.4))
+    marked = float(lemma_curve(2, 20)["f"].iloc[-1])
+    series.append(Points(x=(20,), y=(marked,), colour=INK, marker="ring", size=9, opacity=1))
+    series.append(Note(x=20, y=marked, text=f"f(2, 20) = {marked:.3f}", text_x=28, text_y=0.3))
+    return Chart(
+        "Why uniform sampling is not even",
+        "FairNAS Figure 4. The chance that uniform sampling has trained all m choices of a layer equally often after "
+        "n draws: below 0.2 for two choices after 20 draws, and falling to 0.",
+        (
+            (
+                Panel(
+                    tuple(series),
+                    Axis("n, number of times the layer is trained"),
+                    Axis("f(m, n), chance of equal counts"),
+                ),
+            ),
+        ),
     )
-    finish(axes, "n, times the layer is trained", "f(m, n), chance of equal counts")
-    axes.legend(frameon=False)
-    return figure
 
 
-def scatter(points: Mapping[str, pd.DataFrame]) -> Figure:
+def scatter(points: Mapping[str, pd.DataFrame], bn: str = "") -> Chart:
     """One-shot accuracy against the ground truth, a panel per method, a dot per architecture (mean over seeds).
 
-    Each panel has a scale of its own upwards: the order is what counts here, the level is in the histograms.
+    `points` have the columns arch, truth, accuracy. Each panel has a y scale of its own: the order is what counts here,
+    the level is in the histograms.
     """
     shown = {method: table for method, table in points.items() if len(table)}
-    columns = min(max(len(shown), 1), 4)
-    lines = -(-max(len(shown), 1) // columns)
-    figure = Figure(figsize=(0.8 + 2.7 * columns, 0.4 + 2.7 * lines), layout="constrained")
-    panels = figure.subplots(lines, columns, sharex=True, squeeze=False)
+    # As few rows as fit, evenly filled: 5 panels are 3 + 2, not 4 + 1
+    lines = -(-max(len(shown), 1) // 4)
+    columns = -(-max(len(shown), 1) // lines)
     palette = colours(points)
-    for axes, method in zip(panels.flat, order(shown), strict=False):
-        table = shown[method]
-        axes.scatter(100 * table["truth"], 100 * table["accuracy"], s=9, color=palette[method], alpha=0.6, linewidths=0)
-        axes.set_title(label(method), loc="left", fontsize=10, color=INK)
-        finish(axes, "", "")
-    for axes in panels.flat[len(shown) :]:
-        axes.set_visible(False)
-    figure.supxlabel("accuracy when trained alone, %", fontsize=10, color=INK)
-    figure.supylabel("one-shot accuracy, %", fontsize=10, color=INK)
-    return figure
+    panels = []
+    for method in order(shown):
+        x, y = (floats(shown[method][column], 100) for column in ("truth", "accuracy"))
+        hover = tuple(
+            f"{arch}<br>alone {truth:.1f} %, one-shot {score:.1f} %"
+            for arch, truth, score in zip(shown[method]["arch"], x, y, strict=True)
+        )
+        dots = Points(x=x, y=y, colour=palette[method], hover=hover, group=method, opacity=0.6)
+        panels.append(Panel((dots,), title=label(method)))
+    return Chart(
+        "One-shot accuracy against stand-alone accuracy",
+        f"As FairNAS Figure 8. A dot is an architecture, its one-shot accuracy the mean over seeds (BN {bn}). A "
+        "supernet that ranks well gives a rising line; τ in the table is that of single seeds.",
+        rows_of(panels, columns),
+        size=(0.8 + 2.7 * columns, 0.4 + 2.7 * lines),
+        share_x=True,
+        x_label="accuracy when trained alone, %",
+        y_label=score_label("accuracy", bn),
+    )
 
 
-def spread_curves(curves: Mapping[str, pd.DataFrame]) -> Figure:
+def spread_curves(curves: Mapping[str, pd.DataFrame]) -> Chart:
     """Largest difference between the counts of two choices of one layer, against supernet steps; shades over seeds."""
-    figure = Figure(figsize=(6.5, 3.8), layout="constrained")
-    axes = figure.subplots()
+    series: list[Band | Line] = []
     for method, colour in colours(curves).items():
         curve = curves[method]
-        axes.plot(curve["step"], curve["mean"], color=colour, linewidth=1.8, label=label(method))
-        axes.fill_between(curve["step"], curve["low"], curve["high"], color=colour, alpha=0.12, linewidth=0)
-    axes.set_xlim(left=0)
-    finish(axes, "supernet steps", "count spread within a layer")
-    legend(figure, axes)
-    return figure
-
-
-def save(figure: Figure, path: Path) -> Path:
-    """Write a PNG of 150 dots per inch; returns its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150, facecolor="white")
-    return path
-
-
-def finish(axes: Axes, x: str, y: str) -> None:
-    """Labels, and no more lines than needed to read values off."""
-    axes.set_xlabel(x, color=INK)
-    axes.set_ylabel(y, color=INK)
-    axes.grid(color=GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(GREY)
-    axes.tick_params(colors=GREY, labelsize=9)
-
-
-def legend(figure: Figure, axes: Axes) -> None:
-    """One legend above the panels, where it covers no curve, with as many columns as fit."""
-    handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        inches = 0.6 + 0.075 * max(map(len, labels))
-        columns = max(min(int(figure.get_figwidth() / inches), len(labels)), 1)
-        figure.legend(handles, labels, loc="outside upper left", ncols=columns, frameon=False)
+        hover = tuple(
+            f"{mean:,.0f} (seeds: {low:,.0f} to {high:,.0f}), {seeds} seed(s)"
+            for mean, low, high, seeds in zip(*(curve[c] for c in ("mean", "low", "high", "seeds")), strict=True)
+        )
+        series += band_and_line(curve, ("step", "mean", "low", "high"), method, colour, hover)
+    return Chart(
+        "How evenly the choices were trained",
+        "Updates of the most trained choice of a layer minus those of the least trained one, in the least even layer. "
+        "Strict fairness keeps this at 0 where all layers have equally many choices (Definition 3); under uniform "
+        "draws it grows with the root of the steps. Line: mean over seeds. Shade: lowest to highest seed.",
+        ((Panel(tuple(series), Axis("supernet steps", (0, None)), Axis("count spread within a layer")),),),
+        together=True,
+    )

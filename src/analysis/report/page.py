@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
 
 import pandas as pd
-import plotly.graph_objects as go
 import plotly.io as pio
 from plotly.offline import get_plotlyjs
+
+from src.analysis.report import html
+from src.analysis.report.chart import Chart
 
 STYLE = Path(__file__).with_suffix(".css")
 CHART_OPTIONS = {"displayModeBar": False, "responsive": True}
@@ -59,10 +60,11 @@ def table(cells: pd.DataFrame, baselines: int = 0) -> str:
     return f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
 
 
-def card(title: str, content: str, explanation: str = "") -> str:
-    """A framed table or chart with its heading and a word on how to read it."""
+def card(title: str, content: str, explanation: str = "", broad: bool = False) -> str:
+    """A framed table or chart with its heading and a reading; a `broad` one takes a whole row of a grid."""
     below = paragraph(explanation, "soft") if explanation else ""
-    return f'<section class="card">\n<h3>{escape(title)}</h3>\n{content}\n{below}\n</section>'
+    kind = "card broad" if broad else "card"
+    return f'<section class="{kind}">\n<h3>{escape(title)}</h3>\n{content}\n{below}\n</section>'
 
 
 def grid(cards: Iterable[str]) -> str:
@@ -70,29 +72,25 @@ def grid(cards: Iterable[str]) -> str:
     return '<div class="grid">\n' + "\n".join(cards) + "\n</div>"
 
 
-def chart(figure: go.Figure, name: str) -> str:
-    """An interactive chart; `name` is unique on the page."""
-    return str(
-        pio.to_html(
-            figure,
-            config=CHART_OPTIONS,
-            include_plotlyjs=False,
-            full_html=False,
-            div_id=name,
-            default_height=f"{figure.layout.height}px",
-        )
+def chart_card(chart: Chart, name: str) -> str:
+    """An interactive chart in its card; `name` is unique on the page.
+
+    A chart of several columns is moved sideways on screens too narrow for it.
+    """
+    figure, columns = html.draw(chart), len(chart.panels[0])
+    drawn = pio.to_html(
+        figure,
+        config=CHART_OPTIONS,
+        include_plotlyjs=False,
+        full_html=False,
+        div_id=name,
+        default_height=f"{figure.layout.height}px",
     )
-
-
-def picture(path: Path, alt: str) -> str:
-    """A PNG file, inlined."""
-    data = b64encode(path.read_bytes()).decode()
-    return f'<img alt="{escape(alt)}" style="max-width: 100%" src="data:image/png;base64,{data}">'
-
-
-def between(content: str, least: int, most: int) -> str:
-    """Content that is at least and at most so many pixels wide: on narrower screens it is moved sideways."""
-    return f'<div class="wide"><div style="min-width: {least}px; max-width: {most}px">{content}</div></div>'
+    if columns == 1:
+        return card(chart.title, str(drawn), chart.reading)
+    least, most = 150 * columns, 130 * max(chart.size[0], 10)
+    wide = f'<div class="wide"><div style="min-width: {least}px; max-width: {most:.0f}px">{drawn}</div></div>'
+    return card(chart.title, wide, chart.reading, broad=True)
 
 
 def folded(summary: str, content: str) -> str:

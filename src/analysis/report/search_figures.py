@@ -1,4 +1,4 @@
-"""Figures of a search: tables in, a Figure out."""
+"""Figures of searches: fronts, hypervolume over networks scored, shares of the true front by searcher."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 
-from src.analysis.report.figures import finish, legend
+from src.analysis.report.chart import GREY, GRID, INK, Axis, Chart, ColourScale, Line, Panel, Points, Rule, floats
 from src.analysis.report.searches import COLOURS, LABELS, Interval, SearchRun, budgets_of
-from src.analysis.report.style import GREY, GRID, INK, LEMMA_COLOURS
+from src.analysis.report.style import LEMMA_COLOURS, VIRIDIS
 from src.runtime.run_folder import LEARNT
 
-NAMES = {
+AXES = {
     "accuracy": "accuracy, %",
     "loss": "loss",
     "macs": "multiply-adds",
@@ -25,128 +22,175 @@ NAMES = {
 
 
 def front_figure(
-    archive: pd.DataFrame, front: pd.DataFrame, selected: pd.DataFrame, learnt: str, costs: Sequence[str]
-) -> Figure:
+    archive: pd.DataFrame, front: pd.DataFrame, selected: pd.DataFrame, learnt: str, costs: Sequence[str], bn: str = ""
+) -> Chart:
     """FairNAS Figures 6 and 11: accuracy or loss against each cost, coloured by generation.
 
     The line in each panel is what can be had within a cost, if that one alone counts; dots with a rim are the front of
-    all objectives.
+    all objectives. `bn` is the batch-norm protocol where a supernet made the scores.
     """
-    figure = Figure(figsize=(1 + 4.5 * len(costs), 4.4), layout="constrained")
-    panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
-    ticks = np.unique(np.linspace(1, archive.generation.max(), 6).round())
-    colours = Normalize(0.5, archive.generation.max() + 0.5)
-    for axes, cost in zip(panels, costs, strict=True):
-        scale = _Scale(cost, learnt, archive[cost].max())
-        dots = axes.scatter(
-            *scale(archive), c=archive.generation, norm=colours, s=9, cmap="viridis_r", alpha=0.6, linewidth=0
+    last = int(archive.generation.max())
+    ticks = floats(np.unique(np.linspace(1, last, 6).round()))
+    panels: list[Panel] = []
+    for cost in costs:
+        unit, name = cost_unit(cost, archive[cost].max())
+        tables = (archive, front, staircase(front, cost, learnt), selected)
+        (x, y), rim, steps, stars = (points_of(table, cost, learnt, unit) for table in tables)
+        hover = tuple(
+            f"{arch}<br>{one:.4g}, {score:.4g}, generation {generation}"
+            for arch, one, score, generation in zip(archive.arch, x, y, archive.generation, strict=True)
         )
-        axes.scatter(*scale(front), s=22, facecolors="none", edgecolors=INK, linewidth=0.6)
-        axes.plot(*scale(_staircase(front, cost, learnt)), color=INK, linewidth=1.2, drawstyle="steps-post")
-        axes.scatter(*scale(selected), s=110, marker="*", color=LEMMA_COLOURS[1], zorder=5, label="selected")
-        finish(axes, scale.name, NAMES[learnt] if cost == costs[0] else "")
-    panels[0].legend(frameon=False, loc="lower right" if learnt == "accuracy" else "upper right")
-    figure.colorbar(dots, ax=list(panels), label="generation", pad=0.01, ticks=ticks)
-    return figure
+        series = (
+            Points(x=x, y=y, colour=floats(archive.generation), opacity=0.6, hover=hover),
+            Points(x=rim[0], y=rim[1], colour=INK, marker="ring", size=4.7, opacity=1, name="front of all objectives"),
+            Line(x=steps[0], y=steps[1], colour=INK, width=1.2, steps=True, name="front of this cost alone"),
+            Points(
+                x=stars[0],
+                y=stars[1],
+                colour=LEMMA_COLOURS[1],
+                marker="star",
+                size=10.5,
+                opacity=1,
+                name="selected",
+                hover=tuple(map(str, selected.arch)),
+            ),
+        )
+        y_label = AXES[learnt] + (f" (BN {bn})" if bn else "")
+        panels.append(Panel(series, Axis(name), Axis(y_label if not panels else "")))
+    return Chart(
+        "Networks scored and their front",
+        "FairNAS Figures 6 and 11. A dot is a network, coloured by the generation that proposed it. Rims: the front of "
+        "all objectives. Line: what can be had within a cost, if that one alone counts. Stars: selected networks.",
+        (tuple(panels),),
+        size=(1 + 4.5 * len(costs), 4.4),
+        share_y=True,
+        scale=ColourScale("generation", 0.5, last + 0.5, VIRIDIS[::-1], ticks),
+    )
 
 
-def hypervolume_figure(generations: pd.DataFrame) -> Figure:
+def hypervolume_figure(generations: pd.DataFrame) -> Chart:
     """Hypervolume against networks scored; beside it the true one, where a benchmark is known."""
-    figure = Figure(figsize=(5.5, 3.6), layout="constrained")
-    axes = figure.subplots()
-    _curve(axes, generations, "hypervolume", LEMMA_COLOURS[0], "of the bounds of the objectives")
+    curves = {"of the bounds of the objectives": "hypervolume"}
     if generations.true_hypervolume.notna().any():
-        _curve(axes, generations, "true_hypervolume", LEMMA_COLOURS[1], "by the truth, of the true front's")
-        axes.axhline(1.0, color=GREY, linewidth=0.8, linestyle=":")
-    finish(axes, "networks scored", "hypervolume, share")
-    axes.legend(frameon=False)
-    return figure
+        curves["by the truth, of the true front's"] = "true_hypervolume"
+    series: list[Line | Rule] = []
+    for (name, column), colour in zip(curves.items(), LEMMA_COLOURS, strict=False):
+        x, y = floats(generations.models), floats(generations[column])
+        hover = tuple(f"{share:.3f}" for share in y)
+        series.append(Line(x=x, y=y, colour=colour, name=name, width=1.6, marker="dot", hover=hover))
+    if len(curves) > 1:
+        series.append(Rule(across="y", at=1.0, colour=GREY, dash="dot"))
+    return Chart(
+        "Hypervolume over networks scored",
+        "The hypervolume that the front dominates, after every generation; dotted: that of the true front.",
+        ((Panel(tuple(series), Axis("networks scored"), Axis("hypervolume, share")),),),
+        size=(5.5, 3.8),
+        together=True,
+    )
 
 
-def shares_figure(runs: Sequence[SearchRun]) -> Figure:
+def shares_figure(runs: Sequence[SearchRun]) -> Chart:
     """Share of the true front's hypervolume against networks scored: means over seeds, here and there 95 % t intervals.
 
-    These stand beside each other, not above each other, so that all can be seen.
+    The intervals stand beside each other, not above each other, so that all can be seen.
     """
-    figure = Figure(figsize=(7.5, 4.6), layout="constrained")
-    axes = figure.subplots()
     budgets = budgets_of(runs)
+    every = max(budgets[-1] // 50, 1)
+    series: list[Line | Points] = []
     for place, (searcher, own) in enumerate(by_searcher(runs).items()):
-        models = range(
-            max(budgets[-1] // 50, 1), min(run.result["models"] for run in own) + 1, max(budgets[-1] // 50, 1)
-        )
-        means = [100 * Interval.of(run.share_at(m) for run in own).mean for m in models]
-        colour = COLOURS.get(searcher, INK)
-        axes.plot(models, means, color=colour, linewidth=1.6, label=LABELS.get(searcher, searcher))
+        colour, name = COLOURS.get(searcher, INK), LABELS.get(searcher, searcher)
+        models = range(every, min(run.result["models"] for run in own) + 1, every)
+        means = floats([Interval.of(run.share_at(m) for run in own).mean for m in models], 100)
+        hover = tuple(f"{mean:.1f} %, {len(own)} seed(s)" for mean in means)
+        series.append(Line(x=floats(models), y=means, colour=colour, width=1.6, name=name, group=name, hover=hover))
         spans = [Interval.of(run.share_at(min(m, run.result["models"])) for run in own) for m in budgets]
-        x = [m + 0.008 * (place - 2) * budgets[-1] for m in budgets]
-        half = [100 * (span.high - span.mean) for span in spans]
-        axes.errorbar(x, [100 * s.mean for s in spans], half, color=colour, linestyle="none", marker="o", markersize=3)
-    finish(axes, "networks scored", "share of the true front's hypervolume, %")
-    axes.set_ylim(top=100.5)
-    axes.legend(frameon=False, loc="lower right")
-    return figure
+        half = floats([span.high - span.mean for span in spans], 100)
+        series.append(
+            Points(
+                x=floats([m + 0.008 * (place - 2) * budgets[-1] for m in budgets]),
+                y=floats([span.mean for span in spans], 100),
+                colour=colour,
+                half=half,
+                opacity=1,
+                group=name,
+            )
+        )
+    return Chart(
+        "Share of the true front against networks scored",
+        "Share of the true front's hypervolume that a search's front dominates, measured by the truth. Lines: means "
+        "over seeds. Bars: 95 % t intervals at a quarter, half and all of the networks.",
+        (
+            (
+                Panel(
+                    tuple(series),
+                    Axis("networks scored"),
+                    Axis("share of the true front's hypervolume, %", (None, 100.5)),
+                ),
+            ),
+        ),
+        size=(7.5, 4.8),
+        together=True,
+    )
 
 
-def fronts_figure(runs: Sequence[SearchRun]) -> Figure:
-    """FairNAS Figure 6: the front that each searcher found with its first seed, by true accuracy against the costs.
+def fronts_figure(runs: Sequence[SearchRun]) -> Chart:
+    """FairNAS Figure 6: the front that each searcher reached with its first seed, by true accuracy against the costs.
 
     The least accurate quarter of the true front is cut off: it is steep, and all that is above would be one line.
     """
     costs = [name for name in runs[0].result["objectives"] if name not in LEARNT] or ["macs"]
     true = runs[0].true_front.assign(accuracy=lambda table: table.truth)
-    figure = Figure(figsize=(1 + 4.5 * len(costs), 4.6), layout="constrained")
-    panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
-    for axes, cost in zip(panels, costs, strict=True):
-        scale = _Scale(cost, "accuracy", true[cost].max())
-        steps = {"drawstyle": "steps-post", "marker": "o", "markersize": 3}
-        axes.plot(
-            *scale(_staircase(true, cost, "accuracy")),
-            color=GRID,
-            linewidth=5,
-            label="true front",
-            drawstyle="steps-post",
-        )
+    panels: list[Panel] = []
+    for cost in costs:
+        unit, name = cost_unit(cost, true[cost].max())
+        x, y = points_of(staircase(true, cost, "accuracy"), cost, "accuracy", unit)
+        series = [Line(x=x, y=y, colour=GRID, width=5, steps=True, name="true front", behind=True)]
         for searcher, own in by_searcher(runs).items():
-            found = min(own, key=lambda run: run.seed).front
-            known = found.assign(accuracy=found.truth).dropna(subset="accuracy")
-            colour, name = COLOURS.get(searcher, INK), LABELS.get(searcher, searcher)
-            axes.plot(*scale(_staircase(known, cost, "accuracy")), color=colour, linewidth=1.1, label=name, **steps)
-        axes.set_ylim(bottom=100 * true.accuracy.quantile(0.25))
-        finish(axes, scale.name, "true accuracy, %" if cost == costs[0] else "")
-    legend(figure, panels[0])
-    return figure
+            own_front = min(own, key=lambda run: run.seed).front
+            known = own_front.assign(accuracy=own_front.truth).dropna(subset="accuracy")
+            steps = staircase(known, cost, "accuracy")
+            x, y = points_of(steps, cost, "accuracy", unit)
+            hover = tuple(
+                f"{arch}<br>{one:.4g}, {accuracy:.2f} %" for arch, one, accuracy in zip(steps.arch, x, y, strict=True)
+            )
+            colour, shown = COLOURS.get(searcher, INK), LABELS.get(searcher, searcher)
+            series.append(
+                Line(x=x, y=y, colour=colour, name=shown, group=shown, width=1.1, steps=True, marker="dot", hover=hover)
+            )
+        bottom = (100 * float(true.accuracy.quantile(0.25)), None)
+        panels.append(Panel(tuple(series), Axis(name), Axis("" if panels else "true accuracy, %", bottom)))
+    return Chart(
+        "Fronts of the first seed by true accuracy",
+        "FairNAS Figure 6. For each cost alone, the best true accuracy that a searcher's front offers within it; "
+        "without the steep quarter of the true front at its lower end.",
+        (tuple(panels),),
+        size=(1 + 4.5 * len(costs), 4.6),
+        share_y=True,
+    )
 
 
 def by_searcher(runs: Sequence[SearchRun]) -> dict[str, list[SearchRun]]:
-    """In the order of the tables."""
+    """Runs of each searcher, in the order of the tables."""
     names = sorted(
         {run.searcher for run in runs}, key=lambda name: (list(LABELS).index(name) if name in LABELS else 99, name)
     )
     return {name: [run for run in runs if run.searcher == name] for name in names}
 
 
-def _curve(axes: Axes, table: pd.DataFrame, column: str, colour: str, label: str) -> None:
-    axes.plot(table.models, table[column], color=colour, linewidth=1.6, marker="o", markersize=3, label=label)
+def cost_unit(cost: str, largest: float) -> tuple[float, str]:
+    """Unit and axis label of a cost: millions if the largest is above one, else thousands; milliseconds as they are."""
+    if cost == "latency":
+        return 1.0, AXES[cost]
+    return (1e6, f"{AXES[cost]}, millions") if largest > 1e6 else (1e3, f"{AXES[cost]}, thousands")
 
 
-class _Scale:
-    """Costs in millions if the largest is above one, else in thousands; accuracies in percent."""
-
-    def __init__(self, cost: str, learnt: str, largest: float) -> None:
-        self.cost, self.learnt = cost, learnt
-        self.unit, words = (1e6, ", millions") if largest > 1e6 else (1e3, ", thousands")
-        if cost == "latency":
-            self.unit, words = 1.0, ""
-        self.name = NAMES[cost] + words
-
-    def __call__(self, table: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-        """x and y of a table's rows."""
-        return table[self.cost] / self.unit, table[self.learnt] * (100.0 if self.learnt == "accuracy" else 1.0)
+def points_of(table: pd.DataFrame, cost: str, learnt: str, unit: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """x and y of a table's rows: the cost in its unit, accuracies in percent."""
+    return floats(table[cost], 1 / unit), floats(table[learnt], 100 if learnt == "accuracy" else 1)
 
 
-def _staircase(front: pd.DataFrame, cost: str, learnt: str) -> pd.DataFrame:
-    """Of a front in all objectives the rows that none beats in this cost and the learnt value, by cost."""
+def staircase(front: pd.DataFrame, cost: str, learnt: str) -> pd.DataFrame:
+    """The rows of a front in all objectives that none beats in this cost and the learnt value, by cost."""
     gain = front[learnt] * (1 if learnt == "accuracy" else -1)
     ordered = front.assign(gain=gain).sort_values([cost, "gain"], ascending=[True, False])
     return ordered[ordered.gain > ordered.gain.cummax().shift(fill_value=-float("inf"))]

@@ -8,8 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from src.analysis.report import page
-from src.analysis.report.figures import save
+from src.analysis.report import page, png
 from src.analysis.report.search_figures import fronts_figure, shares_figure
 from src.analysis.report.searches import LABELS, SearchRun, budgets_of, compared, long_table
 from src.analysis.report.wording import markdown
@@ -20,10 +19,6 @@ ABOUT = (
     "means over seeds ± half of a 95 % t interval. Gain: percentage points over random search, paired by seed. "
     "Networks are distinct ones that were scored; a searcher that proposes nothing new any more ends earlier."
 )
-TITLES = {
-    "shares": "Share of the true front against networks scored: means and 95 % intervals over seeds",
-    "fronts": "Fronts found with the first seed, by true accuracy, without the steep quarter at their lower end",
-}
 EVALUATORS = {
     "truth": "Searchers see the benchmark's accuracies",
     "scores": "Searchers see a supernet's scores; the truth judges what they find",
@@ -41,19 +36,15 @@ def write(runs: Sequence[SearchRun], commits: Mapping[str, int], out: Path) -> d
     shown = {name: cells(found[found.evaluator == name], budgets) for name in found.evaluator.unique().tolist()}
     text = [f"## {EVALUATORS[name]}\n\n{markdown(part)}\n" for name, part in shown.items()]
     replace_file(out / "table.md", f"{ABOUT}\n\n" + "\n".join(text))
-    figures = {f"shares_{name}": shares_figure(_of(runs, name)) for name in shown}
-    figures |= {f"fronts_{name}": fronts_figure(_of(runs, name)) for name in shown}
-    drawn = [save(figure, out / "figures" / f"{name}.png") for name, figure in figures.items()]
-    body = [page.paragraph(ABOUT)]
+    body, drawn = [page.paragraph(ABOUT)], []
     for name, part in shown.items():
+        own = [run for run in runs if run.evaluator == name]
         body += [page.heading(EVALUATORS[name]), page.table(part)]
-        body += [
-            page.card(TITLES[p.stem.split("_")[0]], page.picture(p, p.stem))
-            for p in drawn
-            if p.stem.endswith(f"_{name}")
-        ]
+        charts = {f"shares_{name}": shares_figure(own), f"fronts_{name}": fronts_figure(own)}
+        drawn += [png.save(chart, out / "figures" / f"{file}.png") for file, chart in charts.items()]
+        body.append(page.grid([page.chart_card(chart, file) for file, chart in charts.items()]))
     title = f"Searchers on {runs[0].result['search_space']}"
-    replace_file(out / "report.html", page.document(title, body, charts=False))
+    replace_file(out / "report.html", page.document(title, body))
     return {
         "command": "report",
         "runs": {"finished": len(runs)},
@@ -62,10 +53,6 @@ def write(runs: Sequence[SearchRun], commits: Mapping[str, int], out: Path) -> d
         "figures": [path.as_posix() for path in drawn],
         "comparisons": {name: part.to_dict("records") for name, part in shown.items()},
     }
-
-
-def _of(runs: Sequence[SearchRun], evaluator: str) -> list[SearchRun]:
-    return [run for run in runs if run.evaluator == evaluator]
 
 
 def cells(found: pd.DataFrame, budgets: Sequence[int]) -> pd.DataFrame:

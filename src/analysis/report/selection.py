@@ -39,6 +39,8 @@ class Selection:
     """Columns left, mean, improvement: the same by counting, by name of what is counted."""
     ends: tuple[float, float] | None
     """Mean truth of all and best truth of all, the 0 and 1 of the improvement; None if runs differ in them."""
+    score: str = "prediction"
+    """Words for what orders the architectures: `one-shot loss (BN recalibrate)`."""
 
     @property
     def architectures(self) -> int:

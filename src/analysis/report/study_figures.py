@@ -9,83 +9,97 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
-from src.analysis.report.figures import BLUE, finish
-from src.analysis.report.style import GREY, INK
+from src.analysis.report.chart import GREY, Axis, Chart, ColourScale, Line, Marker, Panel, floats
+from src.analysis.report.figures import BLUE
+from src.analysis.report.style import VIRIDIS
 
 ORANGE = "#D55E00"
 
 
-def ranks_figure(one_shot: ArrayLike, alone: ArrayLike, tau: Mapping[str, float | None]) -> Figure:
+def ranks_figure(one_shot: ArrayLike, alone: ArrayLike, tau: Mapping[str, float | None]) -> Chart:
     """Both accuracies (k,) of the models in order of one-shot accuracy, and a line for each between its two ranks.
 
     Lines that fall or rise are orange: where none does, both orders are one. Rank 1 is the best.
     """
     x, y = np.asarray(one_shot, dtype=float), np.asarray(alone, dtype=float)
     order = np.argsort(x, kind="stable")
-    figure = Figure(figsize=(9.5, 3.9), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
-    models = np.arange(len(x))
-    left.plot(models, 100 * x[order], "o-", color=BLUE, linewidth=1.6, markersize=5, label="one-shot, validation")
-    left.plot(models, 100 * y[order], "s-", color=ORANGE, linewidth=1.6, markersize=5, label="alone, test")
-    left.legend(frameon=False, loc="lower right")
-    left.xaxis.set_major_locator(MaxNLocator(integer=True))
-    finish(left, "model, in order of one-shot accuracy", "accuracy, %")
-    _rank_lines(right, x, y)
-    if tau["value"] is not None:
-        right.set_title(
-            f"Kendall's tau {tau['value']:.2f} [{tau['low']:.2f}, {tau['high']:.2f}]", fontsize=10, color=INK
-        )
-    return figure
-
-
-def _rank_lines(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    kinds: dict[str, tuple[np.ndarray, str, Marker]] = {
+        "one-shot, validation": (x, BLUE, "dot"),
+        "alone, test": (y, ORANGE, "square"),
+    }
+    curves = []
+    for name, (values, colour, marker) in kinds.items():
+        drawn = floats(values[order], 100)
+        hover = tuple(f"{value:.2f} %" for value in drawn)
+        models = floats(range(len(x)))
+        curves.append(Line(x=models, y=drawn, colour=colour, name=name, width=1.6, marker=marker, hover=hover))
     ranks = [rankdata(-values, method="average") for values in (x, y)]
-    for before, after in zip(*ranks, strict=True):
-        moved = before != after
-        axes.plot([0, 1], [before, after], "o-", color=ORANGE if moved else GREY, linewidth=1.4, markersize=4)
-    axes.set_xticks([0, 1], ["one-shot", "alone"])
-    axes.set_xlim(-0.15, 1.15)
-    axes.invert_yaxis()
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    finish(axes, "", "rank")
+    lines = [
+        Line(
+            x=(0.0, 1.0),
+            y=(float(before), float(after)),
+            colour=ORANGE if before != after else GREY,
+            width=1.4,
+            marker="dot",
+            hover=(f"model {model}: rank {before:g}", f"model {model}: rank {after:g}"),
+        )
+        for model, before, after in zip(range(len(x)), *ranks, strict=True)
+    ]
+    known = tau["value"] is not None
+    title = f"Kendall's tau {tau['value']:.2f} [{tau['low']:.2f}, {tau['high']:.2f}]" if known else ""
+    columns = Axis(ends=(-0.15, 1.15), ticks=((0, "one-shot"), (1, "alone")))
+    worst = len(x) + 0.5
+    return Chart(
+        "One-shot and stand-alone ranks",
+        "FairNAS Figure 8. Left: both accuracies of each model. Right: a line for each model between its two ranks; "
+        "orange where they differ.",
+        (
+            (
+                Panel(
+                    tuple(curves),
+                    Axis("model, in order of one-shot accuracy", integer=True),
+                    Axis("accuracy, %"),
+                ),
+                Panel(tuple(lines), columns, Axis("rank", (worst, 0.5), integer=True), title),
+            ),
+        ),
+        size=(9.5, 4.1),
+        widths=(1.6, 1),
+    )
 
 
-def training_figure(curves: Sequence[pd.DataFrame], one_shot: ArrayLike) -> Figure:
-    """How each model was trained: training and validation accuracy by epoch, coloured by one-shot accuracy (k,).
+def training_figure(curves: Sequence[pd.DataFrame], one_shot: ArrayLike) -> Chart:
+    """Training of each model: training and validation accuracy by epoch, coloured by one-shot accuracy (k,).
 
     `curves` are the metrics.csv of the models.
     """
     values = 100 * np.asarray(one_shot, dtype=float)
-    scale, palette = Normalize(values.min(), values.max()), colormaps["viridis_r"]
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    panels = figure.subplots(1, 2)
-    for axes, column, name in zip(panels, ("train/accuracy", "val/accuracy"), ("training", "validation"), strict=True):
-        for curve, value in zip(curves, values, strict=True):
-            known = curve.dropna(subset=[column])
-            axes.plot(known["epoch"], 100 * known[column], color=palette(scale(value)), linewidth=1.3)
-        finish(axes, "epoch", f"{name} accuracy, %")
-        axes.set_xlim(left=0)
-    _zoom(panels, curves)
-    from matplotlib.cm import ScalarMappable
-
-    bar = figure.colorbar(ScalarMappable(scale, palette), ax=list(panels), pad=0.01)
-    bar.set_label("one-shot accuracy, %", color=INK)
-    bar.ax.tick_params(colors=GREY, labelsize=9)
-    return figure
-
-
-def _zoom(panels: Sequence[Axes], curves: Sequence[pd.DataFrame]) -> None:
-    """Leave out the steep beginning, where all are alike: from below what the last half shows."""
-    for axes, column in zip(panels, ("train/accuracy", "val/accuracy"), strict=True):
-        halves = [curve.dropna(subset=[column]) for curve in curves]
-        late = np.concatenate([curve[curve.epoch >= curve.epoch.max() / 4][column].to_numpy(float) for curve in halves])
-        if len(late) and np.ptp(late) > 0:
-            axes.set_ylim(100 * (late.min() - 0.05 * np.ptp(late)), 100 * (late.max() + 0.05 * np.ptp(late)))
+    scale = ColourScale("one-shot accuracy, %", float(values.min()), float(values.max()), VIRIDIS[::-1])
+    panels = []
+    for column, name in (("train/accuracy", "training"), ("val/accuracy", "validation")):
+        known = [curve.dropna(subset=[column]) for curve in curves]
+        lines = tuple(
+            Line(
+                x=floats(curve["epoch"]),
+                y=floats(curve[column], 100),
+                colour=scale.colour(value),
+                width=1.3,
+                hover=tuple(f"one-shot {value:.2f} %: {100 * y:.2f} %" for y in curve[column]),
+            )
+            for curve, value in zip(known, values, strict=True)
+        )
+        # Leave out the steep beginning, where all are alike: the scale is that of the last three quarters
+        late = np.concatenate([curve[curve.epoch >= curve.epoch.max() / 4][column].to_numpy(float) for curve in known])
+        room = 0.05 * float(np.ptp(late)) if len(late) else 0.0
+        ends = (100 * (late.min() - room), 100 * (late.max() + room)) if room > 0 else (None, None)
+        panels.append(Panel(lines, Axis("epoch", (0, None)), Axis(f"{name} accuracy, %", ends)))
+    return Chart(
+        "Stand-alone training",
+        "FairNAS Figure 10. A line is a model, coloured by the one-shot accuracy of its path.",
+        (tuple(panels),),
+        size=(10, 4),
+        scale=scale,
+    )

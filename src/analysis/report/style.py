@@ -34,7 +34,22 @@ WEIGHTS = {  # purples where something is added to an op's input, greens where i
 }
 SPARE = ("#E69F00", "#882255", "#44AA99", "#332288", "#999933", "#AA4499")
 LEMMA_COLOURS = ("#0072B2", "#D55E00", "#009E73")
-INK, GREY, GRID = "#1F2933", "#6B7785", "#E3E8EE"
+VIRIDIS = (
+    "#440154",
+    "#482878",
+    "#3e4989",
+    "#31688e",
+    "#26828e",
+    "#1f9e89",
+    "#35b779",
+    "#6ece58",
+    "#b5de2b",
+    "#fde725",
+)
+"""Matplotlib's scale for values without a middle."""
+
+SCORES = {"accuracy": "one-shot accuracy", "loss": "one-shot loss", "mean_rank": "mean of both scores' ranks"}
+"""Scores of a path, by the names of `ranking.by`."""
 
 PROTOCOLS = {
     "recalibrate": "batch-norm statistics recalibrated for every path",
@@ -72,6 +87,11 @@ def label(method: str) -> str:
     """What a reader sees: `Strict fairness (irregular=pad)` for `strict_fair (irregular=pad)`."""
     sampler = parts(method).sampler
     return LABELS.get(sampler, sampler) + method.removeprefix(sampler)
+
+
+def score_label(score: str, bn: str = "") -> str:
+    """An axis label that names score, unit and batch-norm protocol: `one-shot accuracy, % (BN recalibrate)`."""
+    return SCORES[score] + (", %" if score == "accuracy" else "") + (f" (BN {bn})" if bn else "")
 
 
 def baseline_label(name: str) -> str:

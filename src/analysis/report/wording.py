@@ -97,6 +97,27 @@ def _selection_cells(row: dict[Any, Any]) -> dict[str, str]:
     }
 
 
+CONSISTENCY_NOTE = (
+    "Inter-choice weights, Table 2. Correlation of the one-shot accuracies of two seeds: mean over all pairs of seeds, "
+    "with the smallest and the largest pair (BN {bn}). No truth is needed for it, and a high value is no merit by "
+    "itself: seeds may agree on what is wrong."
+)
+SELECTION_NOTE = (
+    "The share of the ten predicted best that are among the ten truly best; then the ranges, best minus worst, of "
+    "one-shot and of stand-alone accuracies over the same architectures, and the supernet accuracy gap λ between the "
+    "two ranges (FairNAS 4.5), in percentage points: mean ± standard deviation over seeds (BN {bn})."
+)
+
+
+def small_tables(group: Group, bn: str) -> list[tuple[str, pd.DataFrame, str]]:
+    """Title, cells and note of the tables on self-consistency and the ten predicted best; none without data."""
+    tables = [
+        ("Self-consistency of the seeds", consistency_table(group, bn), CONSISTENCY_NOTE.format(bn=bn)),
+        ("The ten predicted best, and ranges of accuracy", selection_table(group, bn), SELECTION_NOTE.format(bn=bn)),
+    ]
+    return [table for table in tables if len(table[1])]
+
+
 def with_spread(value: float, sd: float, digits: int) -> str:
     """`0.612 ± 0.031`, without the spread where it is nan, a dash where nothing is known."""
     if math.isnan(value):

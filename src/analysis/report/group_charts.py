@@ -1,0 +1,40 @@
+"""The figures of one comparison, by file name: the PNG files and the page's charts are made of the same ones."""
+
+from __future__ import annotations
+
+from src.analysis.report import curves
+from src.analysis.report.agreement import agreements
+from src.analysis.report.chart import Chart
+from src.analysis.report.figures import accuracy_curves, accuracy_histograms, scatter, spread_curves
+from src.analysis.report.findings import LEFT
+from src.analysis.report.groups import Group
+from src.analysis.report.improvement_figures import improvement_and_tau, improvement_figure
+from src.analysis.report.pairs_figures import pairs_figure
+from src.analysis.report.selection import selection
+from src.analysis.report.style import colours
+
+
+def group_charts(group: Group, bn: str) -> dict[str, Chart]:
+    """Charts by file name; those without data are left out."""
+    charts: dict[str, Chart] = {}
+    accuracy = {method: curves.accuracy_curve(runs) for method, runs in group.methods.items()}
+    if any(map(len, accuracy.values())):
+        validation = group.runs[0].config.get("validation") or {}
+        charts["accuracy_curves"] = accuracy_curves(accuracy, validation.get("bn", ""), validation.get("paths"))
+    pruned = selection(group, bn)
+    if pruned.architectures > LEFT:
+        charts["improvement"] = improvement_figure(pruned)
+        charts["improvement_to_one"] = improvement_figure(pruned, 1)
+        charts["improvement_and_tau"] = improvement_and_tau(pruned)
+    pooled = {method: curves.pooled_accuracies(runs, bn) for method, runs in group.methods.items()}
+    if any(map(len, pooled.values())):
+        charts["accuracy_histograms"] = accuracy_histograms(pooled, bn)
+    spread = {method: curves.spread_curve(runs) for method, runs in group.methods.items()}
+    if any(map(len, spread.values())):
+        charts["count_spread"] = spread_curves(spread)
+    points = {method: curves.scatter_points(runs, bn) for method, runs in group.methods.items()}
+    if any(map(len, points.values())):
+        charts["one_shot_against_truth"] = scatter(points, bn)
+    if pairs := agreements(group, bn):
+        charts["seeds_against_seeds"] = pairs_figure(pairs, colours(group.methods), bn)
+    return charts

@@ -1,0 +1,245 @@
+"""Charts as Plotly figures for the page, with values under the pointer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from src.analysis.report.chart import (
+    GREY,
+    GRID,
+    INK,
+    Axis,
+    Band,
+    Bars,
+    Chart,
+    Line,
+    Matrix,
+    Note,
+    Panel,
+    Points,
+    Rule,
+    Series,
+    legend_entries,
+)
+
+LEGEND_MARK, LEGEND_ROW = 8, 64
+"""Letters that an entry's line sample takes up in a legend, and letters in a row of it, half a page wide."""
+PIXELS = 100
+"""Height of an inch of the PNG on the page."""
+SYMBOLS = {"dot": "circle", "square": "square", "ring": "circle-open", "star": "star"}
+
+
+def draw(chart: Chart) -> go.Figure:
+    """The chart as a Plotly figure, as wide as its place on the page."""
+    rows, columns = len(chart.panels), len(chart.panels[0])
+    figure = make_subplots(
+        rows,
+        columns,
+        shared_xaxes=chart.share_x,
+        shared_yaxes=("all" if columns == 1 else True) if chart.share_y else False,
+        vertical_spacing=(0.08 if chart.share_x else 0.3) / rows,
+        horizontal_spacing=(0.1 if chart.share_y else 0.25) / columns,
+        column_widths=list(chart.widths) or None,
+        specs=[[None if panel is None else {} for panel in row] for row in chart.panels],
+        x_title=chart.x_label or None,
+        y_title=chart.y_label or None,
+    )
+    listed = set(map(id, legend_entries(chart).values()))
+    for i, row in enumerate(chart.panels, start=1):
+        for j, panel in enumerate(row, start=1):
+            if panel is None:
+                continue
+            for series in panel.series:
+                add_series(figure, series, {"row": i, "col": j}, chart.together, id(series) in listed)
+            is_lowest = i == rows or chart.panels[i][j - 1] is None
+            set_axes(figure, panel, {"row": i, "col": j}, labelled=is_lowest or not chart.share_x)
+    add_layout(figure, chart)
+    return figure
+
+
+def add_layout(figure: go.Figure, chart: Chart) -> None:
+    """Size, fonts, the colour scale and one legend above the chart, whose rows add to the height."""
+    names = list(legend_entries(chart))
+    legend_rows = -(-sum(len(name) + LEGEND_MARK for name in names) // LEGEND_ROW)
+    titled = any(panel.title for panel in chart.all_panels)
+    figure.update_layout(
+        template="none",
+        height=round(PIXELS * chart.size[1]) + 24 * legend_rows,
+        margin={
+            "l": 70 if chart.y_label else 60,
+            "r": 60 if any(panel.second for panel in chart.all_panels) else 15,
+            "t": 20 + 24 * legend_rows + (20 if titled else 0),
+            "b": 65 if chart.x_label else 50,
+        },
+        paper_bgcolor="white",
+        plot_bgcolor="white",
+        font={"family": "system-ui, sans-serif", "size": 13, "color": INK},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+        hovermode="x unified" if chart.together else "closest",
+        bargap=0,
+    )
+    figure.update_annotations(font_size=12)
+    if chart.scale:
+        stops = [[i / (len(chart.scale.stops) - 1), colour] for i, colour in enumerate(chart.scale.stops)]
+        bar = {"title": {"text": chart.scale.label, "side": "right"}, "thickness": 14}
+        bar |= {"tickvals": list(chart.scale.ticks)} if chart.scale.ticks else {}
+        figure.update_layout(
+            coloraxis={"colorscale": stops, "cmin": chart.scale.low, "cmax": chart.scale.high, "colorbar": bar}
+        )
+
+
+def set_axes(figure: go.Figure, panel: Panel, place: dict[str, int], labelled: bool) -> None:
+    """Labels, ends, ticks and grid of a panel's axes, its title, and the second scale at the right."""
+    is_matrix = any(isinstance(series, Matrix) for series in panel.series)
+    common = {"gridcolor": GRID, "zeroline": False, "linecolor": GREY, "showgrid": not is_matrix, "title_standoff": 4}
+    figure.update_xaxes(**common, **axis_options(panel.x), **({"showticklabels": True} if labelled else {}), **place)
+    figure.update_yaxes(**common, **axis_options(panel.y), **place)
+    subplot = figure.get_subplot(**place)
+    y_name = subplot.yaxis.plotly_name.replace("axis", "")
+    if is_matrix:
+        figure.update_yaxes(autorange="reversed", **place)
+    if is_matrix or panel.square:
+        figure.update_xaxes(constrain="domain", **place)
+        figure.update_yaxes(
+            scaleanchor=subplot.xaxis.plotly_name.replace("axis", ""), scaleratio=1, constrain="domain", **place
+        )
+    if panel.title:
+        corner = {"xref": f"{subplot.xaxis.plotly_name.replace('axis', '')} domain", "yref": f"{y_name} domain"}
+        text = panel.title.replace("\n", "<br>")
+        sides = {"xanchor": "left", "yanchor": "bottom", "align": "left", "showarrow": False}
+        figure.add_annotation(text=text, x=0, y=1, **corner, **sides)
+    if panel.second:
+        add_second_scale(figure, panel, y_name)
+
+
+def axis_options(axis: Axis) -> dict[str, Any]:
+    """An axis in Plotly's words; the ends of a logarithmic one are powers of ten."""
+    options: dict[str, Any] = {"title_text": axis.label}
+    if axis.log:
+        options["type"] = "log"
+    if axis.ends != (None, None):
+        ends = [end if end is None or not axis.log else float(np.log10(end)) for end in axis.ends]
+        options["range"] = ends
+    if axis.ticks is not None:
+        options |= {"tickvals": [place for place, _ in axis.ticks], "ticktext": [text for _, text in axis.ticks]}
+    elif axis.integer:
+        options["tickformat"] = ",d"
+    return options
+
+
+def add_second_scale(figure: go.Figure, panel: Panel, y_name: str) -> None:
+    """A second scale at the right; both are held still, for Plotly would zoom them apart."""
+    assert panel.second is not None
+    zero, span = panel.second.zero, panel.second.one - panel.second.zero
+    ends = [end for end in panel.y.ends if end is not None]
+    number = sum(1 for key in figure.layout if key.startswith("yaxis")) + 1
+    figure.add_scatter(x=[None], y=[None], yaxis=f"y{number}", showlegend=False, hoverinfo="skip")  # no trace, no axis
+    right = {
+        "range": [(end - zero) / span for end in ends],
+        "fixedrange": True,
+        "overlaying": y_name,
+        "tickmode": "auto",
+        "ticks": "outside",
+        "side": "right",
+        "showgrid": False,
+        "zeroline": False,
+        "title": {"text": panel.second.label},
+    }
+    figure.update_layout({f"yaxis{number}": right, y_name.replace("y", "yaxis"): {"fixedrange": True}})
+
+
+def add_series(figure: go.Figure, series: Series, place: dict[str, int], together: bool, listed: bool) -> None:
+    """One series as a trace, a shape or an annotation of the panel at `place`."""
+    match series:
+        case Line():
+            line = {"color": series.colour, "width": 1.2 * series.width, "dash": series.dash}
+            figure.add_scatter(
+                x=numbers(series.x),
+                y=numbers(series.y),
+                mode="lines+markers" if series.marker else "lines",
+                line=line | {"shape": "hv" if series.steps else "linear"},
+                marker={"size": 5, "symbol": SYMBOLS.get(series.marker)},
+                **named(series, together, listed),
+                **place,
+            )
+        case Band():
+            figure.add_scatter(
+                x=numbers((*series.x, *series.x[::-1])),
+                y=numbers((*series.high, *series.low[::-1])),
+                legendgroup=series.group or None,
+                showlegend=False,
+                fill="toself",
+                mode="none",
+                fillcolor=translucent(series.colour),
+                hoverinfo="skip",
+                **place,
+            )
+        case Points():
+            marker: dict[str, Any] = {"size": 1.5 * series.size, "symbol": SYMBOLS.get(series.marker)}
+            marker["opacity"] = series.opacity
+            by_value = not isinstance(series.colour, str)
+            marker |= (
+                {"color": numbers(series.colour), "coloraxis": "coloraxis"} if by_value else {"color": series.colour}
+            )
+            half = {"error_y": {"array": numbers(series.half), "thickness": 1.5, "width": 0}} if series.half else {}
+            drawn = {"mode": "markers", "marker": marker, **half}
+            figure.add_scatter(
+                x=numbers(series.x), y=numbers(series.y), **drawn, **named(series, together, listed), **place
+            )
+        case Bars():
+            edges = np.array(series.edges)
+            figure.add_bar(
+                x=numbers(tuple((edges[1:] + edges[:-1]) / 2)),
+                y=numbers(series.heights),
+                width=float(edges[1] - edges[0]),
+                marker={"color": series.colour, "line": {"width": 0}},
+                text=list(series.hover),
+                textposition="none",
+                hovertemplate="%{text}<extra></extra>",
+                showlegend=False,
+                **place,
+            )
+        case Matrix():
+            figure.add_heatmap(
+                z=[numbers(row) for row in series.rows],
+                coloraxis="coloraxis",
+                texttemplate="%{z:.2f}" if series.numbers else None,
+                hovertemplate="%{y}, %{x}: %{z:.3f}<extra></extra>",
+                **place,
+            )
+        case Rule():
+            line = {"color": series.colour, "width": 1, "dash": series.dash}
+            if series.across == "diagonal":
+                figure.add_shape(type="line", x0=0, y0=0, x1=100, y1=100, line=line, layer="below", **place)
+            elif series.across == "x":
+                figure.add_vline(series.at, line=line, **place)
+            else:
+                figure.add_hline(series.at, line=line, **place)
+        case Note():
+            tail = {"ax": series.text_x, "ay": series.text_y, "axref": "x", "ayref": "y"}
+            figure.add_annotation(x=series.x, y=series.y, text=series.text, **tail, showarrow=True, arrowhead=0)
+
+
+def named(series: Line | Points, together: bool, listed: bool) -> dict[str, Any]:
+    """Name, legend and hover texts of a trace."""
+    group = series.group or series.name
+    options: dict[str, Any] = {"name": series.name, "legendgroup": group or None, "showlegend": listed}
+    if not series.hover:
+        return options | {"hoverinfo": "skip"}
+    extra = "" if together else f"<extra>{series.name}</extra>"
+    return options | {"text": list(series.hover), "hovertemplate": "%{text}" + extra}
+
+
+def numbers(values: Any) -> list[float | None]:
+    """Values of 6 significant digits, which keeps the page small; None for nan, which JSON lacks."""
+    return [None if np.isnan(value) else float(f"{value:.6g}") for value in values]
+
+
+def translucent(colour: str) -> str:
+    """A shade's colour, 13 % of it."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, 0.13)"

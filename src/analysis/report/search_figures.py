@@ -70,9 +70,9 @@ def front_figure(
 
 def hypervolume_figure(generations: pd.DataFrame) -> Chart:
     """Hypervolume against networks scored; beside it the true one, where a benchmark is known."""
-    curves = {"of the bounds of the objectives": "hypervolume"}
+    curves = {"by the scores, of the objectives' bounds": "hypervolume"}
     if generations.true_hypervolume.notna().any():
-        curves["by the truth, of the true front's"] = "true_hypervolume"
+        curves["by the truth, of the true front's hypervolume"] = "true_hypervolume"
     series: list[Line | Rule] = []
     for (name, column), colour in zip(curves.items(), LEMMA_COLOURS, strict=False):
         x, y = floats(generations.models), floats(generations[column])
@@ -84,7 +84,7 @@ def hypervolume_figure(generations: pd.DataFrame) -> Chart:
         "Hypervolume over networks scored",
         "The hypervolume that the front dominates, after every generation; dotted: that of the true front.",
         ((Panel(tuple(series), Axis("networks scored"), Axis("hypervolume, share")),),),
-        size=(5.5, 3.8),
+        size=(5.5, 3.9),
         together=True,
     )
 

@@ -17,11 +17,13 @@ def main(cfg: DictConfig, folder: Path) -> None:
     check_keys(cfg, "ground_truth")
     cfg = settle(cfg, folder, command_line().overrides, is_sweep=True, free=("seeds", "workers"))
 
-    from src.standalone.every_path import conclude, prepare, train_missing  # late: torch takes seconds to import
+    from src.standalone.every_path.build import build  # late: torch takes seconds to import
+    from src.standalone.every_path.loop import train_missing
+    from src.standalone.every_path.result import conclude
 
-    prepare(cfg, folder)
-    train_missing(cfg, folder)
-    conclude(cfg, folder)
+    settings = build(cfg, folder)
+    train_missing(settings, folder)
+    conclude(settings, folder)
 
 
 if __name__ == "__main__":

@@ -124,6 +124,26 @@ class ExportResult(Result):
     """torch_ms and onnxruntime_ms per image on one thread, and their ratio; None where not measured."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class GroundTruthResult(Result):
+    """Every path of a space trained alone, and rank correlations (Kendall's tau) that say how far the table is true."""
+
+    command: ClassVar[str] = "ground_truth"
+    search_space: str
+    dataset: str
+    paths: int
+    seeds: int
+    """Trainings of each path."""
+    accuracy_min: float
+    accuracy_max: float
+    split_half_tau: float
+    """Between the means of two halves of the seeds."""
+    validation_tau: float
+    """Between validation and test accuracy."""
+    baselines: dict[str, float]
+    """Name of what is counted in an architecture -> tau with test accuracy."""
+
+
 Kind = TypeVar("Kind", bound=Result)
 
 

@@ -61,6 +61,7 @@ class BNProtocol:
     def __enter__(self) -> BNProtocol:
         """Switch to evaluation mode; under `batch` norms use the batch at hand."""
         self.net.eval()
+        # Train mode normalises by the batch at hand; only the norms switch to it, dropout does not.
         if self.protocol == "batch":
             for norm in self.saved:
                 norm.train()
@@ -72,6 +73,7 @@ class BNProtocol:
         with torch.no_grad():
             for saved in self.saved.values():
                 saved.restore()
+        # Last, since it also returns the norms to the mode of the net.
         self.net.train(self.was_training)
 
     @property
@@ -110,6 +112,7 @@ def under_protocol(
         images: calibration batches (B, C, H, W), read by `adapt` and `recalibrate` alone.
     """
     with BNProtocol(net, protocol) as bn:
+        # All norms at once, also those off the path: they see no images, but they are not run either.
         if bn.calibrates:
             with torch.no_grad(), bn.calibrate(list(bn.saved)):
                 for batch in images:

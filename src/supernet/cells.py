@@ -32,6 +32,7 @@ def incoming(node: int) -> list[tuple[int, int]]:
 def run_graph(x: Tensor, edges: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
     """x (B, C, H, W) is node 0; every later node is the sum of its incoming edges; returns the last node."""
     nodes = [x]
+    # reduce, not sum(): adding to a 0 first would cost one more operation on a GPU for every node.
     for node in range(1, NODES):
         nodes.append(reduce(torch.add, [edges[edge](nodes[source]) for edge, source in incoming(node)]))
     return nodes[-1]
@@ -51,6 +52,7 @@ class Cell(nn.Module):
 
     def run_all(self, xs: Tensor, routing: Routing) -> Tensor:
         """Every choice of every edge once: xs (m, B, C, H, W) of m paths to the same shape."""
+        # The additions of run_graph in the same order, with a dimension of paths in front.
         nodes = [xs]
         for node in range(1, NODES):
             sums = [self.blocks()[edge].run_all(nodes[source], routing, edge) for edge, source in incoming(node)]
@@ -78,6 +80,7 @@ def edge_segment(edge: int, block: ChoiceBlock) -> Segment:
 
     def run(nodes: Nodes, path: ArchPath) -> Nodes:
         y, before = block(nodes[source], path[edge], block.entries_before(path)), nodes[target]
+        # A new tuple and no in-place addition: other paths continue from the old sums.
         return (*nodes[:target], y if before is None else before + y, *nodes[target + 1 :])
 
     return Segment(edge + 1, run, lambda path: [block.operation_on(path, edge)], is_block=True)
@@ -122,6 +125,7 @@ class CellNet(Supernet):
             if isinstance(cell, Cell):
                 xs = [cell(x, route) for x, route in zip(xs, routes, strict=True)]
             else:
+                # A reduction is the same for all routes: one large convolution instead of R small ones.
                 with stacked([cell], count):
                     xs = cell(torch.cat(list(xs))).chunk(count)
         with stacked([self.tail], count):
@@ -147,6 +151,7 @@ class CellNet(Supernet):
 
     def unreached(self, path: ArchPath) -> list[nn.Module]:
         """Operations of a path whose outputs reach the last node through a Zero alone: they get no gradient."""
+        # All cells follow the same path, so the first one decides for all.
         blocks = [cell.blocks() for cell in self.cells if isinstance(cell, Cell)]
         passes = [not isinstance(block.operation_on(path, edge), Zero) for edge, block in enumerate(blocks[0])]
         # Backwards from the last node: edges are sorted by target, so a target is decided before its sources.
@@ -170,6 +175,7 @@ class CellNet(Supernet):
             return self.tail(x)
 
         def modules(path: ArchPath) -> list[nn.Module]:
+            # Every module whose norms `finish` runs: each is calibrated together with the rest of the path.
             cells = [cell.modules_of(path) if isinstance(cell, Cell) else [cell] for cell in rest]
             return [*chain.from_iterable(cells), self.tail]
 
@@ -184,6 +190,7 @@ class CellNet(Supernet):
     def ancestors(self, layer: int, depth: int) -> tuple[int, ...]:
         """The edges of the same cell whose outputs reach edge `layer` in `depth` hops at most."""
         ancestors: set[int] = set()
+        # One hop back at a time: the edges that end where an edge of the frontier begins.
         frontier = {layer}
         for _ in range(depth):
             frontier = {edge for later in frontier for edge, _ in incoming(EDGES[later][0])}
@@ -200,6 +207,7 @@ class Zero(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Zeros of the shape of x."""
+        # Not x * 0: that would pass a zero gradient on, and momentum and weight decay would move the weights.
         return torch.zeros_like(x)
 
 

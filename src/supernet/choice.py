@@ -45,6 +45,7 @@ class ChoiceBlock(nn.Module):
         A choice of weight 0 is not run, so its parameters get no gradient. `before` are the route's entries at the
         layers this block depends on; weights among them are divided by their sum. Returns (B, C', H', W').
         """
+        # An index is the common case and runs one operation, with no product and no sum.
         if not isinstance(entry, Tensor):
             return self.run_choice(x, entry, before)
         # A learnt weight that happens to be 0 still needs its output for its gradient.
@@ -73,6 +74,7 @@ class ChoiceBlock(nn.Module):
         Which path that is comes as a tensor, so that the operations and their order are the same in every step.
         """
         assert not len(self.copies)  # a split would need one graph per combination of earlier choices
+        # Sort the paths by their choice of this layer, run each choice on its path, sort back.
         by_choice = select_rows(xs, routing.places[layer]).unbind()
         ys = []
         for choice, x in enumerate(by_choice):
@@ -112,6 +114,7 @@ class ChoiceBlock(nn.Module):
 
         The originals continue as the operations of the first combination.
         """
+        # deepcopy, statistics included: right after a split every output is as it was before.
         origins: dict[nn.Parameter, nn.Parameter] = {}
         for _ in range(math.prod(self.before_sizes) - 1):
             copies = copy.deepcopy(self.choices)
@@ -133,6 +136,7 @@ class Routing(NamedTuple):
 
 def routing_of(paths: Sequence[ArchPath], device: torch.device, dtype: torch.dtype) -> Routing:
     """The tensors of m paths that have every choice of each layer exactly once; `dtype` is that of `one_hot`."""
+    # Built on the host and moved at once; the inverse of a permutation is its argsort.
     choices = torch.tensor(paths).t().contiguous()
     one_hot = F.one_hot(choices, len(paths)).to(dtype)
     return Routing(*(move(tensor, device) for tensor in (choices, choices.argsort(1), one_hot)))
@@ -160,4 +164,5 @@ def shares_of(entry: Entry) -> list[tuple[int, Tensor]]:
     """(choice, share) of one layer, whose shares, scalars, sum to 1; choices of weight 0 are left out."""
     if not isinstance(entry, Tensor):
         return [(entry, torch.ones(()))]
+    # As in ChoiceBlock.forward: a learnt share of 0 is kept for its gradient.
     return [(choice, w) for choice, w in enumerate((entry / entry.sum()).unbind()) if w.requires_grad or w != 0]

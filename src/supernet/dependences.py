@@ -58,6 +58,7 @@ class Gate(Dependence):
     def __init__(self, sizes: Sequence[int], channels: int, hidden: bool) -> None:
         """`sizes` (D + 1,): choices of the earlier layers and of this one. Initialised as nn.Linear is."""
         super().__init__()
+        # Drawn as one layer and cut into tables, so that the initial values have nn.Linear's distribution.
         first = nn.Linear(sum(sizes), channels)
         self.tables = nn.ParameterList(part.t().clone() for part in first.weight.detach().split(list(sizes), dim=1))
         self.bias = nn.Parameter(first.bias.detach().clone())
@@ -73,6 +74,7 @@ class Gate(Dependence):
 
 def look_up(table: Tensor, entries: Sequence[Entry]) -> Tensor:
     """The row (C,) of a table (m_1, ..., m_k, C); for weights (m_i,) the mean over that axis, weighted by shares."""
+    # One axis at a time, the first in front: an index selects, a vector of weights averages.
     for entry in entries:
         shares = move(entry / entry.sum(), table.device) if isinstance(entry, Tensor) else None
         table = table[entry] if shares is None else torch.tensordot(shares, table, 1)
@@ -97,6 +99,7 @@ def frozen_rows(parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optim
     A table's gradient (m_1, ..., m_k, C) has zeros for the rows that no route looked up; momentum and weight decay
     would still move them, where an operation off the routes has no gradient at all and stays as it is.
     """
+    # Saved before the step, for every table; copies cost two to three times the memory of the tables.
     saved = []
     for table in parameters:
         if table.grad is not None:

@@ -41,6 +41,7 @@ class Batches:
 
     def __init__(self, dataset: Dataset, part: str, batch_size: int, device: torch.device, images: int) -> None:
         self._load = partial(dataset.batches, part, batch_size, device, images)
+        # Loading again costs decoding in every iteration, keeping costs 4 bytes a value.
         floats = images * dataset.in_channels * dataset.image_size**2
         self._kept = list(self._load()) if 4 * floats <= self.KEPT_BYTES else None
 
@@ -93,6 +94,7 @@ class Evaluator:
 
     def score(self, path: ArchPath) -> Score:
         """Top-1 and loss of one path; a path scored before costs nothing."""
+        # The whole path at once, without the walk of `scores`: simpler, and what that walk is tested against.
         if path not in self.known:
             images = self.calibration_images()
             with under_protocol(self.net, self.protocol, lambda x: self.net(x, path), images), torch.no_grad():
@@ -107,6 +109,7 @@ class Evaluator:
         """
         wanted = dict.fromkeys(paths)
         yield from ((path, self.known[path]) for path in wanted if path in self.known)
+        # In lexicographic order, neighbours share the longest prefixes.
         missing = sorted(path for path in wanted if path not in self.known)
         if not missing:
             return
@@ -125,6 +128,7 @@ class Evaluator:
 
     def calibration_images(self) -> Iterator[Tensor]:
         """The calibration batches (B, C, H, W) in the order in which they update the statistics."""
+        # `adapt` moves statistics by momentum, so it needs a number of forwards; `recalibrate` needs each image once.
         images = (batch.images for batch in self.calibration)
         if self.protocol == "adapt":
             return itertools.islice(itertools.cycle(images), ADAPT_FORWARDS)
@@ -142,6 +146,7 @@ class Evaluator:
 
 def split_paths(paths: Sequence[ArchPath], rank: int, ranks: int) -> list[ArchPath]:
     """The paths that process `rank` of `ranks` scores: neighbours in lexicographic order share the longest prefixes."""
+    # Rounded bounds, so that the parts differ by one path at most and cover all.
     ordered = sorted(set(paths))
     bounds = [round(i * len(ordered) / ranks) for i in (rank, rank + 1)]
     return ordered[bounds[0] : bounds[1]]

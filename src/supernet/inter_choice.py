@@ -45,6 +45,7 @@ class InterChoice:
         """Prepare a freshly built supernet; `images` (2, C, H, W) of any content show its blocks' input channels."""
         if self.depth == 0:
             return
+        # Input channels differ by layer and no attribute tells them for every kind of operation: a run does.
         sizes = {layer: len(block.choices) for layer, block in net.blocks()}
         channels = input_channels(net, images)
         for layer, block in net.blocks():
@@ -52,6 +53,7 @@ class InterChoice:
             previous = tuple(range(max(layer - self.depth, 0), layer))
             block.before = net.ancestors(layer, self.depth) if self.predecessors == "true" else previous
             block.before_sizes = tuple(sizes[earlier] for earlier in block.before)
+            # The first layer has no earlier choice and stays as it is.
             if block.before:
                 table_sizes = (*block.before_sizes, len(block.choices))
                 block.dependence = self.dependence(table_sizes, channels[block])
@@ -114,7 +116,7 @@ class Split(InterChoice):
         self, epoch: float | None = None, fraction: float | None = 0.5, predecessors: str = "previous"
     ) -> None:
         """The split comes after `epoch` epochs, or else after this `fraction` of the budget."""
-        super().__init__(1, predecessors)
+        super().__init__(1, predecessors)  # m copies of the net are trained as it is; D = 2 would be m^2
         for key, value, high in (("epoch", epoch, math.inf), ("fraction", fraction, 1.0)):
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             if value is not None and not (is_number and 0 <= value <= high):
@@ -131,6 +133,7 @@ class Split(InterChoice):
         """
         if self.epoch is None:
             return round((self.fraction or 0) * steps)
+        # `fraction` scales with the budget, an epoch does not: one beyond the budget is a mistake.
         step = round(self.epoch * epoch_steps)
         if step >= steps:
             raise UsageError(
@@ -156,6 +159,7 @@ def split_weights(net: Supernet) -> list[tuple[nn.Parameter, nn.Parameter]]:
     origins: dict[nn.Parameter, nn.Parameter] = {}
     for _, block in net.blocks():
         origins |= block.split()
+    # The optimizer appends copies in this order; a resumed run must append them in the same one.
     return [(origins[p], p) for p in net.parameters() if p in origins]
 
 

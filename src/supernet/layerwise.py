@@ -38,6 +38,7 @@ class LayerwiseSupernet(Supernet):
         # One pass of the stem stands for R: its BN statistics must move as R passes would have moved them.
         with repeated([self.stem], len(routes)):
             features = self.stem(x)
+        # For the backward pass autograd keeps the activations of all R routes: R times the memory of one.
         xs = [features] * len(routes)
         for layer, block in self.blocks():
             xs = [block(x, route[layer], block.entries_before(route)) for x, route in zip(xs, routes, strict=True)]

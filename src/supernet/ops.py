@@ -16,6 +16,7 @@ def conv_bn(
     inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, act: type[nn.Module] | None = nn.ReLU6
 ) -> nn.Sequential:
     """Bias-free convolution with 'same' padding, BN and, unless `act` is None, an activation."""
+    # No bias: the BN that follows subtracts it again.
     conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
     return nn.Sequential(conv, BatchNorm(outputs), *([act(inplace=True)] if act else []))
 
@@ -48,6 +49,7 @@ class PoolBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
+        # Padding does not count, so that the mean at a border is one of real pixels.
         self.pool = nn.AvgPool2d(3, stride, padding=1, count_include_pad=False)
         self.project = conv_bn(inputs, outputs, 1, act=None) if inputs != outputs else nn.Identity()
 

@@ -44,6 +44,7 @@ def parse_path(text: object) -> ArchPath:
     Raises:
         UsageError: anything else; it shows the two accepted forms.
     """
+    # A command line gives text, Hydra's lists a ListConfig, a space of one layer a bare int.
     parts: Any = text.split("-") if isinstance(text, str) else text if isinstance(text, Iterable) else [text]
     try:
         return tuple(int(part) for part in parts)

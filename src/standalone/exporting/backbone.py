@@ -22,6 +22,7 @@ class FeatureInfo(list[dict[str, Any]]):
 
     def __init__(self, levels: Sequence[dict[str, Any]], out_indices: int | Sequence[int] | None = None) -> None:
         super().__init__({**level, "index": i} for i, level in enumerate(levels))
+        # Negative indices count from the end, as in timm.
         wanted = min(4, len(self)) if out_indices is None else out_indices
         indices = range(-wanted, 0) if isinstance(wanted, int) else wanted
         if not indices or not all(-len(self) <= i < len(self) for i in indices):
@@ -78,6 +79,7 @@ class Backbone(nn.Module):
         # -1 is the stem, i the layer `layers.<i>`.
         self.taps = [-1 if name == "stem" else int(name.split(".")[1]) for name in self.feature_info.module_name()]
         self.stem = stem
+        # Layers beyond the last selected level would get no gradient.
         self.layers = layers[: self.taps[-1] + 1] if features_only else layers
         self.num_features = self.head_hidden_size = num_features
         if not features_only:
@@ -117,7 +119,7 @@ class Backbone(nn.Module):
         if global_pool not in (None, "avg"):
             raise ValueError(f"global_pool={global_pool}: these networks pool by avg")
         self.num_classes = num_classes
-        first = next(self.parameters())
+        first = next(self.parameters())  # tells device and type
         fresh = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
         self.classifier = fresh.to(first.device, first.dtype).train(self.training)
 

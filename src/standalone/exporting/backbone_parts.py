@@ -44,6 +44,7 @@ class BackboneParts:
     def levels(self) -> list[dict[str, Any]]:
         """The last module of each size, as timm's feature_info lists them, finest first."""
         rows = [("stem", self.stem), *((f"layers.{i}", layer) for i, layer in enumerate(self.layers))]
+        # A later module of the same size replaces an earlier one.
         by_reduction = {}
         for name, module in rows:
             _, channels, reduction = self.shapes[module]
@@ -72,6 +73,7 @@ def feature_shapes(net: nn.Module, in_channels: int) -> dict[nn.Module, FeatureS
         if output.dim() == 4:
             shapes[module] = FeatureShape(inputs[0].shape[1], output.shape[1], PROBE // output.shape[-1])
 
+    # Zeros do: only the shapes are read.
     hooks = [module.register_forward_hook(record) for module in net.modules()]
     was_training = net.training  # evaluation mode leaves the BN statistics as they are
     net.eval()(torch.zeros(2, in_channels, PROBE, PROBE))

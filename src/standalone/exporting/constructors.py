@@ -40,6 +40,7 @@ class ConstructorWriter:
             return laid_out("nn.Sequential", self.write_members(module, indent), indent)
         if "." not in written_name(maker) and maker not in self.used:
             self.used.append(maker)
+        # A block whose only argument is its modules, as FixedCell.
         if [type(value) for value in arguments.values()] == [nn.ModuleList]:
             (members,) = arguments.values()
             return f"{written_name(maker)}({laid_out('', self.write_members(members, indent), indent, '[]')})"
@@ -61,6 +62,7 @@ class ConstructorWriter:
         Raises:
             UsageError: its arguments cannot be read off.
         """
+        # conv_bn and relu_conv_bn return a plain Sequential, so any Sequential may be one of theirs.
         if type(module) is nn.Sequential:
             for maker, read in ((conv_bn, conv_bn_arguments), (relu_conv_bn, relu_conv_bn_arguments)):
                 arguments = read(module)
@@ -100,6 +102,7 @@ def attribute_arguments(module: nn.Module) -> Arguments:
     for key, parameter in inspect.signature(type(module)).parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or not hasattr(module, key):
             continue
+        # torch keeps a kernel of 3 as (3, 3), and a missing bias as None.
         value = getattr(module, key)
         if key == "bias":
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -131,6 +134,7 @@ def relu_conv_bn_arguments(module: nn.Module) -> Arguments | None:
 
 def inverted_residual_arguments(block: nn.Module) -> Arguments:
     """Read off the convolutions: the last but one is depthwise, with e times the input channels."""
+    # Expansion 1 has no first 1x1, so count from the end.
     convs = [module for module in block.modules() if isinstance(module, nn.Conv2d)]
     act = next(module for module in block.modules() if isinstance(module, nn.ReLU | nn.ReLU6))
     sizes = {"inputs": convs[0].in_channels, "outputs": convs[-1].out_channels}
@@ -171,6 +175,7 @@ def builds(maker: Callable[..., nn.Module], arguments: Arguments, module: nn.Mod
 
 def fingerprint(module: nn.Module) -> tuple[str, dict[str, Any], dict[str, torch.Size]]:
     """Parts as text, settings of the module itself, shapes of all weights and buffers."""
+    # Settings like `residual` show neither in repr nor in the weights.
     plain = {k: v for k, v in vars(module).items() if isinstance(v, bool | int | float) and k != "training"}
     return repr(module), plain, {key: value.shape for key, value in module.state_dict().items()}
 

@@ -44,6 +44,7 @@ def reader(folder: Path, network: Network, normalise: bool) -> Callable[[Tensor]
 
 def import_model(file: Path) -> Any:
     """Import a written model.py under a name of its own: several files called model.py can be loaded at once."""
+    # Not in sys.modules: importing it again reads the file again.
     spec = importlib.util.spec_from_file_location(f"exported_{abs(hash(file))}", file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -69,6 +70,7 @@ def model_source(network: Network, parts: BackboneParts) -> str:
     # What timm reads of a network, and the facts of this one.
     size = (network.input_spec.in_channels, network.input_spec.image_size, network.input_spec.image_size)
     facts = {"num_classes": network.input_spec.num_classes, "input_size": size, "classifier": '"classifier"'}
+    # A network that saw no data has no normalisation to state.
     facts |= {"mean": network.mean, "std": network.std} if network.mean is not None else {}
     return Template(TEMPLATE.read_text()).substitute(
         written,

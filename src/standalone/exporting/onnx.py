@@ -39,6 +39,7 @@ def graph_to_export(network: Network, normalise: bool) -> tuple[nn.Module, Tenso
     """The module that the file computes, and an image (1, C, H, W) of zeros of the type that it reads."""
     input_spec = network.input_spec
     image = torch.zeros(1, input_spec.in_channels, input_spec.image_size, input_spec.image_size)
+    # In front of the network, so that any program can feed decoded images.
     if not normalise:
         return network.net, image
     assert network.mean is not None and network.std is not None
@@ -76,7 +77,7 @@ def write(network: Network, folder: Path, normalise: bool) -> None:
 
 def session(folder: Path) -> Callable[[Tensor], Tensor]:
     """onnxruntime on the file, with as many threads as torch: images (B, C, H, W) to logits (B, classes)."""
-    import onnxruntime
+    import onnxruntime  # late: an optional package, that writing does not need
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
@@ -93,6 +94,7 @@ def reader(folder: Path, network: Network, normalise: bool) -> Callable[[Tensor]
     run = session(folder)
     if not normalise:
         return run
+    # Rounding makes up for float32: the pixels are whole numbers.
     mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (network.mean, network.std))
     return lambda images: run(((images * std + mean) * 255).round().to(torch.uint8))
 

@@ -99,6 +99,7 @@ def format_module(name: str) -> Any:
 
 def compare(net: Reader, readers: dict[str, Reader], images: dict[str, Tensor]) -> dict[str, dict[str, float]]:
     """For each kind of images (B, C, H, W): the network's largest logit, each format's largest difference from it."""
+    # Logits and not classes: rounding shows before it changes a class.
     differences = {}
     with torch.no_grad():
         for kind, batch in images.items():
@@ -125,6 +126,7 @@ def check(differences: dict[str, dict[str, float]]) -> None:
 
 def random_images(network: Network, count: int, seed: int) -> Tensor:
     """(B, C, H, W): random pixels, normalised, or normal noise if the network's normalisation is unknown."""
+    # A generator of its own: an export with the same seed compares on the same images.
     shape = (count, network.input_spec.in_channels, network.input_spec.image_size, network.input_spec.image_size)
     generator = torch.Generator().manual_seed(seed)
     if network.mean is None or network.std is None:

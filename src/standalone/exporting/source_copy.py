@@ -34,6 +34,7 @@ class SourceCopy:
 
     def add_name(self, module: ModuleType, name: str) -> None:
         """Copy what a name stands for in a module of ours, whether it is defined or imported there."""
+        # Imports of our own modules are followed to the definition, others are kept as imports.
         node = top_level(module)[name]
         if isinstance(node, ast.Import):
             self.add_import(imported_as(node, name).name)
@@ -78,6 +79,7 @@ def imported_as(node: ast.Import | ast.ImportFrom, name: str) -> ast.alias:
 @lru_cache(maxsize=16)
 def top_level(module: ModuleType) -> dict[str, ast.stmt]:
     """The statements of a module that define or import something, by name."""
+    # Parsed, not imported: the text keeps annotations and comments.
     statements: dict[str, ast.stmt] = {}
     for node in ast.parse(inspect.getsource(module)).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
@@ -94,6 +96,7 @@ def source_text(module: ModuleType, node: ast.stmt) -> str:
     # A node's own lines begin after its decorators.
     first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
     text = "\n".join(inspect.getsource(module).splitlines()[first - 1 : node.end_lineno])
+    # Whole words alone: `BatchNorm` is also the beginning of torch's `BatchNorm2d`.
     for ours, theirs in PLAIN.items():
         text = re.sub(rf"\b{ours}\b", theirs, text)
     return text

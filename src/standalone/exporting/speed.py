@@ -40,6 +40,7 @@ def compare_speed(network: Network, folder: Path, normalise: bool) -> dict[str, 
 def milliseconds(run: Runner, image: Tensor) -> float:
     """Mean time of a call on an image (1, C, H, W) over SECONDS, after one call that does not count."""
     run(image)
+    # At least SECONDS, so that slow and quick networks are measured equally well.
     count, started = 0, time.perf_counter()
     while time.perf_counter() - started < SECONDS:
         run(image)

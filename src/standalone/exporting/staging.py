@@ -27,6 +27,7 @@ def staging_folder(out: Path, names: Sequence[str]) -> Iterator[Path]:
     """
     with claim(out):
         refuse_others_files(out, names)
+        # Beside their places, since a rename is atomic only within one file system.
         folder = out / STAGING
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -41,6 +42,7 @@ def staging_folder(out: Path, names: Sequence[str]) -> Iterator[Path]:
             if not (folder / name).exists():
                 (out / name).unlink(missing_ok=True)
                 continue
+            # On disk before the rename: a power cut must not leave an empty file under the final name.
             with (folder / name).open("rb") as file:
                 os.fsync(file.fileno())
             (folder / name).replace(out / name)
@@ -53,6 +55,7 @@ def refuse_others_files(out: Path, names: Sequence[str]) -> None:
     Raises:
         UsageError: it names the first of them.
     """
+    # A staging folder shows an export that was killed between two files: all of them are its own.
     existing = [name for name in names if (out / name).exists()]
     if not existing or (out / STAGING).is_dir():
         return

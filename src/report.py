@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from src.runtime.errors import UsageError
 from src.runtime.launch import launch
-from src.runtime.run_folder import RESULT, write_json
+from src.runtime.result import write_result
 from src.runtime.validate import check_keys
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from src.runtime.result import ReportResult
 
-def run(cfg: DictConfig) -> dict[str, Any]:
+
+def run(cfg: DictConfig) -> ReportResult:
     """Write the report of the runs below `cfg.runs` into `cfg.out`; returns its figures as plain values."""
     check_keys(cfg, "report")
     if cfg.runs is None:
@@ -33,8 +35,8 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     root, out = Path(cfg.runs), Path(cfg.out or cfg.runs)
     try:
         if searches.holds_only_searches(root):
-            rows = searches.find_searches(root)
-            return search_report.write(rows, searches.check_commits(rows, cfg.mix_commits), out)
+            finished = searches.find_searches(root)
+            return search_report.write(finished, searches.check_commits(finished, cfg.mix_commits), out)
         runs = find_runs(root)
         commits = check_commits(runs, cfg.mix_commits)
         return outputs.write(group_runs(runs), commits, cfg.bn, out)
@@ -42,13 +44,13 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         raise UsageError(f"out={cfg.out or cfg.runs}: the report cannot be written there: {error.strerror}") from None
 
 
-def tables(result: dict[str, Any]) -> list[Table]:
+def tables(result: ReportResult) -> list[Table]:
     """A table per comparison for the terminal: tau by method and what counting reaches, or shares by searcher."""
     from src.analysis.report.terminal import comparison_table, search_table
 
-    if isinstance(result["comparisons"], dict):
-        return [search_table(name, rows) for name, rows in result["comparisons"].items()]
-    return [comparison_table(comparison) for comparison in result["comparisons"]]
+    if isinstance(result.comparisons, dict):
+        return [search_table(name, rows) for name, rows in result.comparisons.items()]
+    return [comparison_table(comparison, str(result.bn)) for comparison in result.comparisons]
 
 
 def main(cfg: DictConfig, folder: Path) -> None:
@@ -56,8 +58,8 @@ def main(cfg: DictConfig, folder: Path) -> None:
     from rich.console import Console
 
     result = run(cfg)
-    write_json(folder / RESULT, result)
-    Console().print(*tables(result), f"page: {result['page']}", sep="\n", soft_wrap=True)
+    write_result(folder, result)
+    Console().print(*tables(result), f"page: {result.page}", sep="\n", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -144,6 +144,23 @@ class GroundTruthResult(Result):
     """Name of what is counted in an architecture -> tau with test accuracy."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReportResult(Result):
+    """Tables, figures and one page made from runs or searches; `commit` is that of the report's own code."""
+
+    command: ClassVar[str] = "report"
+    runs: dict[str, int]
+    """finished and unfinished."""
+    commits: dict[str, int]
+    """Commit -> runs begun or resumed at it."""
+    bn: str | None = None
+    """The batch-norm protocol of the main table; None for searches."""
+    page: str
+    figures: list[str]
+    comparisons: list[dict[str, Any]] | dict[str, list[dict[str, Any]]]
+    """Of training runs a list of comparisons, of searches evaluator -> one row per searcher."""
+
+
 Kind = TypeVar("Kind", bound=Result)
 
 

@@ -1,4 +1,4 @@
-"""The numbers behind the figures: what the runs of one method show together, mean over seeds. No drawing here.
+"""Curves and points of one method over its seeds, the data of the figures.
 
 Accuracies are fractions in [0, 1].
 """
@@ -10,12 +10,13 @@ from collections.abc import Sequence
 import pandas as pd
 
 from src.analysis.fairness import equal_count_probability, worst_spread
-from src.analysis.report.runs import Run
+from src.analysis.report.rankings import protocol_scores
+from src.analysis.report.runs import TrainingRun
 
 CURVE = ["step", "passes", "mean", "low", "high", "seeds"]
 
 
-def accuracy_curve(runs: Sequence[Run]) -> pd.DataFrame:
+def accuracy_curve(runs: Sequence[TrainingRun]) -> pd.DataFrame:
     """Mean one-shot accuracy of a fixed set of paths over training: columns CURVE, a row per recorded step.
 
     `mean` is over seeds; `low` and `high` lie one standard deviation over paths away (its mean over seeds), the
@@ -37,7 +38,7 @@ def accuracy_curve(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(columns).reset_index()[CURVE]
 
 
-def spread_curve(runs: Sequence[Run]) -> pd.DataFrame:
+def spread_curve(runs: Sequence[TrainingRun]) -> pd.DataFrame:
     """Count spread of the least even layer over training: columns CURVE; low and high are the extremes over seeds."""
     tables = [run_spread(run) for run in runs]
     if not any(map(len, tables)):
@@ -47,7 +48,7 @@ def spread_curve(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(columns).reset_index().reindex(columns=CURVE)
 
 
-def run_spread(run: Run) -> pd.DataFrame:
+def run_spread(run: TrainingRun) -> pd.DataFrame:
     """One run's count spread, columns step, spread: from counts.csv, or from metrics.csv where that is missing."""
     if len(run.counts):
         return worst_spread(run.counts)
@@ -55,17 +56,12 @@ def run_spread(run: Run) -> pd.DataFrame:
     return logged.rename(columns={"fairness/count_spread": "spread"})
 
 
-def protocol_scores(run: Run, bn: str) -> pd.DataFrame:
-    """The run's rows of scores.csv under one batch-norm protocol."""
-    return run.scores[run.scores["bn"] == bn]
-
-
-def pooled_accuracies(runs: Sequence[Run], bn: str) -> list[float]:
+def pooled_accuracies(runs: Sequence[TrainingRun], bn: str) -> list[float]:
     """One-shot accuracies of all scored paths, the seeds' one after another."""
     return [float(value) for run in runs for value in protocol_scores(run, bn)["accuracy"].dropna()]
 
 
-def scatter_points(runs: Sequence[Run], bn: str) -> pd.DataFrame:
+def scatter_points(runs: Sequence[TrainingRun], bn: str) -> pd.DataFrame:
     """One row per architecture with a known truth: columns arch, accuracy (one-shot, mean over seeds), truth."""
     tables = [table for run in runs if len(table := protocol_scores(run, bn).dropna(subset=["truth", "accuracy"]))]
     if not tables:

@@ -6,10 +6,10 @@ from src.analysis.report import curves
 from src.analysis.report.agreement import agreements
 from src.analysis.report.chart import Chart
 from src.analysis.report.figures import accuracy_curves, accuracy_histograms, scatter, spread_curves
-from src.analysis.report.findings import LEFT
 from src.analysis.report.groups import Group
 from src.analysis.report.improvement_figures import improvement_and_tau, improvement_figure
 from src.analysis.report.pairs_figures import pairs_figure
+from src.analysis.report.rankings import LEFT
 from src.analysis.report.selection import selection
 from src.analysis.report.style import colours
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from src.analysis.report.chart import GREY, Axis, Band, Chart, Dash, Line, Panel, Rule, SecondScale, Series, floats
 from src.analysis.report.figures import band_and_line
-from src.analysis.report.findings import LEFT
+from src.analysis.report.rankings import LEFT
 from src.analysis.report.selection import Selection
 from src.analysis.report.style import baseline_label, colours
 

@@ -1,4 +1,4 @@
-"""What the method of a run is called: its sampler, those of its settings that were varied, its inter-choice weights.
+"""Names of methods: the sampler, those of its settings that were varied, the inter-choice weights.
 
 `spos`, `strict_fair (irregular=pad)`, `spos, bias D=2`, `spos, split at 70 %`.
 """
@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from src.analysis.report.runs import Run
+from src.analysis.report.runs import TrainingRun
 
 WORDED = ("_target_", "depth", "fraction", "epoch")
 """Keys of the section inter_choice that `kind` and `weights` speak of; others are named only where they vary."""
@@ -28,11 +28,11 @@ class Parts(NamedTuple):
 
 def parts(method: str) -> Parts:
     """The inverse of `name`; a text that is no such name is all sampler."""
-    found = _NAME.fullmatch(method)
-    return Parts(*(part or "" for part in found.groups())) if found else Parts(method, "", "")
+    match = _NAME.fullmatch(method)
+    return Parts(*(part or "" for part in match.groups())) if match else Parts(method, "", "")
 
 
-def name(run: Run, settings: Sequence[str], weights: str) -> str:
+def name(run: TrainingRun, settings: Sequence[str], weights: str) -> str:
     """`settings` are `key=value` texts of the sampler, `weights` is "" where the runs do not differ in them."""
     varied = f" ({', '.join(settings)})" if settings else ""
     return run.sampler + varied + (f", {weights}" if weights else "")
@@ -43,12 +43,12 @@ def without_weights(method: str) -> str:
     return "".join(parts(method)[:2])
 
 
-def kind(run: Run) -> str:
+def kind(run: TrainingRun) -> str:
     """`bias`, `shared bias`, `attention` or `split`; "" without inter-choice weights, as in runs older than these."""
     return "" if run.inter_choice == "none" else re.sub(r"(_\d+)+$", "", run.inter_choice).replace("_", " ")
 
 
-def weights(run: Run) -> str:
+def weights(run: TrainingRun) -> str:
     """`bias D=2`, `split at 70 %`, `split at epoch 125`: from the values, so that option names do not matter."""
     section = run.config.get("inter_choice") or {}
     if kind(run) != "split":
@@ -58,22 +58,21 @@ def weights(run: Run) -> str:
     return f"split at {100 * section['fraction']:g} %" if section.get("fraction") is not None else "split"
 
 
-def all_weights(runs: Iterable[Run]) -> dict[Run, str]:
+def all_weights(runs: Iterable[TrainingRun]) -> dict[TrainingRun, str]:
     """`weights` of each run, with the other settings of its section on which the runs of its kind differ."""
-    kinds: dict[str, list[Run]] = defaultdict(list)
+    kinds: dict[str, list[TrainingRun]] = defaultdict(list)
     for run in runs:
         kinds[kind(run)].append(run)
-    return {
-        run: " ".join([weights(run), *_differing(_others(run), list(map(_others, members)))])
-        for members in kinds.values()
-        for run in members
-    }
+    names = {}
+    for members in kinds.values():
+        sections = {run: others(run) for run in members}
+        for run, own in sections.items():
+            differing = [key for key in own if len({repr(section.get(key)) for section in sections.values()}) > 1]
+            names[run] = " ".join([weights(run), *(f"{key}={own[key]}" for key in differing)])
+    return names
 
 
-def _others(run: Run) -> dict[str, Any]:
+def others(run: TrainingRun) -> dict[str, Any]:
+    """Settings of the inter-choice weights that their name does not tell."""
     section = (run.config.get("inter_choice") or {}) if kind(run) else {}
     return {key: value for key, value in section.items() if key not in WORDED}
-
-
-def _differing(own: Mapping[str, Any], all_of_kind: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [f"{k}={own[k]}" for k in own if len({repr(section.get(k)) for section in all_of_kind}) > 1]

@@ -13,15 +13,17 @@ from src.analysis.report import page, png, sections
 from src.analysis.report.agreement import consistency_rows
 from src.analysis.report.chart import Chart
 from src.analysis.report.figures import lemma_figure
-from src.analysis.report.findings import protocols
 from src.analysis.report.group_charts import group_charts
 from src.analysis.report.groups import Group
+from src.analysis.report.rankings import protocols
 from src.analysis.report.tables import baseline_rows, long_rows, method_rows
 from src.analysis.report.wording import budget_statement, markdown, method_table, small_tables, warnings
+from src.runtime.provenance import commit
+from src.runtime.result import ReportResult
 from src.runtime.run_folder import replace_file
 
 
-def write(groups: Sequence[Group], commits: Mapping[str, int], bn: str, out: Path) -> dict[str, Any]:
+def write(groups: Sequence[Group], commits: Mapping[str, int], bn: str, out: Path) -> ReportResult:
     """Write the whole report; returns its figures as plain JSON values."""
     out.mkdir(parents=True, exist_ok=True)
     write_tables(groups, bn, out)
@@ -33,15 +35,15 @@ def write(groups: Sequence[Group], commits: Mapping[str, int], bn: str, out: Pat
     page_path = write_page(groups, charts, lemma, sections.header(groups, commits, bn), bn, out)
     runs = [run for group in groups for run in group.runs]
     finished = sum(run.finished for run in runs)
-    return {
-        "command": "report",
-        "runs": {"finished": finished, "unfinished": len(runs) - finished},
-        "commits": dict(commits),
-        "bn": bn,
-        "page": page_path.as_posix(),
-        "figures": [path.as_posix() for path in drawn],
-        "comparisons": [comparison_record(group, bn) for group in groups],
-    }
+    return ReportResult(
+        commit=commit(),
+        runs={"finished": finished, "unfinished": len(runs) - finished},
+        commits=dict(commits),
+        bn=bn,
+        page=page_path.as_posix(),
+        figures=[path.as_posix() for path in drawn],
+        comparisons=[comparison_record(group, bn) for group in groups],
+    )
 
 
 def write_page(
@@ -78,10 +80,10 @@ def markdown_blocks(group: Group, bn: str) -> list[str]:
         f"### {group.title}",
         budget_statement(group),
         *(f"**{text}**" for text in warnings(group)),
-        f"Scored under `{bn}`. {sections.TABLE_NOTE}",
+        f"Ranked by {group.ranked_by}, BN `{bn}`. {sections.TABLE_NOTE}",
         markdown(method_table(group, bn)),
         *(f"{title}. {note}\n\n{markdown(cells)}" for title, cells, note in small_tables(group, bn)),
-        *(f"Under `{other}`:\n\n{markdown(method_table(group, other, whole=False))}" for other in others),
+        *(f"BN `{other}`:\n\n{markdown(method_table(group, other, whole=False))}" for other in others),
     ]
 
 
@@ -89,6 +91,7 @@ def comparison_record(group: Group, bn: str) -> dict[str, Any]:
     """The tables of one comparison in plain JSON values."""
     return {
         "title": group.title,
+        "ranked_by": group.ranked_by,
         "budget": budget_statement(group),
         "warnings": warnings(group),
         "methods": records(method_rows(group, bn)),

@@ -13,6 +13,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from src.runtime.errors import UsageError
+from src.runtime.result import TrainResult, read_result
 from src.runtime.run_folder import (
     CONFIG,
     COUNT_COLUMNS,
@@ -26,10 +27,18 @@ from src.runtime.run_folder import (
     read_json,
 )
 
+COSTS = {
+    "steps": "step",
+    "epochs": "epoch",
+    "backward_passes": "train/backward_passes",
+    "wall_seconds": "wall_seconds",
+}
+"""Fields of the result, and the columns of metrics.csv that hold the same before the end."""
+
 
 @dataclass(frozen=True, eq=False)
-class Run:
-    """One training run: `name` is its folder below the one that was searched, `result` is None until it finishes.
+class TrainingRun:
+    """The files of one training run; `name` is its folder below the one that was searched.
 
     Tables are read once, on first use; two runs are equal only if they are the same object.
     """
@@ -38,7 +47,10 @@ class Run:
     name: str
     config: dict[str, Any]
     provenance: dict[str, Any]
-    result: dict[str, Any] | None
+    finished: bool
+    """Whether result.json, which is written last, is there."""
+    result: TrainResult | None
+    """None before the end, and for a result.json of another layout; then all figures come from the tables."""
 
     @property
     def sampler(self) -> str:
@@ -62,14 +74,14 @@ class Run:
 
     @property
     def seed(self) -> int:
-        """The run's seed."""
+        """The seed of the run."""
         return int(self.config.get("seed") or 0)
 
     @property
     def commits(self) -> list[str]:
         """The commits it was started and resumed from, each once; empty if no file says so (yet)."""
-        starts = [self.provenance, *self.provenance.get("resumed", []), self.result or {}]
-        return list(dict.fromkeys(start["commit"] for start in starts if start.get("commit")))
+        starts = [start.get("commit") for start in (self.provenance, *self.provenance.get("resumed", []))]
+        return list(dict.fromkeys(filter(None, [*starts, self.result.commit if self.result else None])))
 
     @property
     def dirty(self) -> bool:
@@ -77,23 +89,32 @@ class Run:
         return any(start.get("dirty") for start in (self.provenance, *self.provenance.get("resumed", [])))
 
     @property
-    def finished(self) -> bool:
-        """Whether result.json, which is written last, is there."""
-        return self.result is not None
+    def ranked_by(self) -> str:
+        """The score that orders the paths: that of the result, else of the configuration, else accuracy."""
+        stored = self.result.ranked_by if self.result else (self.config.get("ranking") or {}).get("by")
+        return str(stored or "accuracy")
+
+    @property
+    def costs(self) -> dict[str, float | None]:
+        """steps, epochs, backward_passes and wall_seconds, so far or at the end; None where nothing is recorded."""
+        if self.result:
+            return {name: getattr(self.result, name) for name in COSTS}
+        known = {name: self.metrics[column].dropna() for name, column in COSTS.items()}
+        return {name: float(column.iloc[-1]) if len(column) else None for name, column in known.items()}
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
-        """metrics.csv as far as it is written."""
+        """metrics.csv, all rows written so far."""
         return read_table(self.folder / METRICS, METRIC_COLUMNS)
 
     @cached_property
     def counts(self) -> pd.DataFrame:
-        """counts.csv as far as it is written."""
+        """counts.csv, all rows written so far."""
         return read_table(self.folder / COUNTS, COUNT_COLUMNS)
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """scores.csv as far as it is written."""
+        """scores.csv, all rows written so far."""
         return read_table(self.folder / SCORES, SCORE_COLUMNS)
 
 
@@ -106,7 +127,7 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     return pd.read_csv(io.StringIO(whole), dtype={"path": str, "arch": str})
 
 
-def find_runs(root: Path) -> list[Run]:
+def find_runs(root: Path) -> list[TrainingRun]:
     """All training runs at or below `root`, by folder name; hidden folders are not looked into.
 
     Raises:
@@ -114,24 +135,20 @@ def find_runs(root: Path) -> list[Run]:
     """
     if not root.is_dir():
         raise UsageError(f"runs={root}: there is no such folder")
-    visible = (path for path in root.rglob(CONFIG) if not any(part.startswith(".") for part in _below(path, root)))
-    found = [run for path in sorted(visible) if (run := _load(path.parent, root)) is not None]
-    if not found:
+    runs = []
+    for path in sorted(root.rglob(CONFIG)):
+        if any(part.startswith(".") for part in path.relative_to(root).parts):
+            continue
+        folder, config = path.parent, read_config(path)
+        stored = read_json(folder / RESULT)
+        if "sampler" not in (config.get("choices") or {}) or (stored or {}).get("command", "train") != "train":
+            continue  # another command's folder
+        name = folder.relative_to(root).as_posix() if folder != root else folder.resolve().name
+        provenance, result = read_json(folder / PROVENANCE) or {}, read_result(folder, TrainResult)
+        runs.append(TrainingRun(folder, name, config, provenance, stored is not None, result))
+    if not runs:
         raise UsageError(f"runs={root} holds no training run: none of its folders has a {CONFIG} that names a sampler")
-    return found
-
-
-def _below(path: Path, root: Path) -> tuple[str, ...]:
-    return path.relative_to(root).parts
-
-
-def _load(folder: Path, root: Path) -> Run | None:
-    """The run in `folder`, or None if a command other than training wrote it."""
-    config = read_config(folder / CONFIG)
-    result = read_json(folder / RESULT)
-    is_training = "sampler" in (config.get("choices") or {}) and (result or {}).get("command", "train") == "train"
-    name = folder.relative_to(root).as_posix() if folder != root else folder.resolve().name
-    return Run(folder, name, config, read_json(folder / PROVENANCE) or {}, result) if is_training else None
+    return runs
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from src.analysis.report.chart import GREY, GRID, INK, Axis, Chart, ColourScale, Line, Panel, Points, Rule, floats
-from src.analysis.report.searches import COLOURS, LABELS, Interval, SearchRun, budgets_of
+from src.analysis.report.over_seeds import over_seeds
+from src.analysis.report.searches import COLOURS, LABELS, SearchRun, budgets_of
 from src.analysis.report.style import LEMMA_COLOURS, VIRIDIS
 from src.runtime.run_folder import LEARNT
 
@@ -100,10 +101,10 @@ def shares_figure(runs: Sequence[SearchRun]) -> Chart:
     for place, (searcher, own) in enumerate(by_searcher(runs).items()):
         colour, name = COLOURS.get(searcher, INK), LABELS.get(searcher, searcher)
         models = range(every, min(run.result["models"] for run in own) + 1, every)
-        means = floats([Interval.of(run.share_at(m) for run in own).mean for m in models], 100)
+        means = floats([over_seeds(run.share_at(m) for run in own).mean for m in models], 100)
         hover = tuple(f"{mean:.1f} %, {len(own)} seed(s)" for mean in means)
         series.append(Line(x=floats(models), y=means, colour=colour, width=1.6, name=name, group=name, hover=hover))
-        spans = [Interval.of(run.share_at(min(m, run.result["models"])) for run in own) for m in budgets]
+        spans = [over_seeds(run.share_at(min(m, run.result["models"])) for run in own) for m in budgets]
         half = floats([span.high - span.mean for span in spans], 100)
         series.append(
             Points(

@@ -9,9 +9,12 @@ from typing import Any
 import pandas as pd
 
 from src.analysis.report import page, png
+from src.analysis.report.over_seeds import SeedMean
 from src.analysis.report.search_figures import fronts_figure, shares_figure
 from src.analysis.report.searches import LABELS, SearchRun, budgets_of, compared, long_table
 from src.analysis.report.wording import markdown
+from src.runtime.provenance import commit
+from src.runtime.result import ReportResult
 from src.runtime.run_folder import replace_file
 
 ABOUT = (
@@ -21,19 +24,20 @@ ABOUT = (
 )
 EVALUATORS = {
     "truth": "Searchers see the benchmark's accuracies",
-    "scores": "Searchers see a supernet's scores; the truth judges what they find",
-    "supernet": "Searchers see a supernet's scores, made as they search; the truth judges what they find",
+    "scores": "Searchers see a supernet's scores; the truth measures their fronts",
+    "supernet": "Searchers see a supernet's scores, made as they search; the truth measures their fronts",
 }
 
 
-def write(runs: Sequence[SearchRun], commits: Mapping[str, int], out: Path) -> dict[str, Any]:
-    """The whole report; returns what it says as plain JSON values."""
+def write(runs: Sequence[SearchRun], commits: Mapping[str, int], out: Path) -> ReportResult:
+    """Write the whole report; returns its figures as plain JSON values."""
     out.mkdir(parents=True, exist_ok=True)
     budgets = budgets_of(runs)
     table = long_table(runs, budgets)
-    found = compared(table, budgets)
+    comparison = compared(table, budgets)
     replace_file(out / "table.csv", table.to_csv(index=False, lineterminator="\n", float_format="%.6f"))
-    shown = {name: cells(found[found.evaluator == name], budgets) for name in found.evaluator.unique().tolist()}
+    evaluators = comparison.evaluator.unique().tolist()
+    shown = {name: cells(comparison[comparison.evaluator == name], budgets) for name in evaluators}
     text = [f"## {EVALUATORS[name]}\n\n{markdown(part)}\n" for name, part in shown.items()]
     replace_file(out / "table.md", f"{ABOUT}\n\n" + "\n".join(text))
     body, drawn = [page.paragraph(ABOUT)], []
@@ -45,22 +49,27 @@ def write(runs: Sequence[SearchRun], commits: Mapping[str, int], out: Path) -> d
         body.append(page.grid([page.chart_card(chart, file) for file, chart in charts.items()]))
     title = f"Searchers on {runs[0].result['search_space']}"
     replace_file(out / "report.html", page.document(title, body))
-    return {
-        "command": "report",
-        "runs": {"finished": len(runs)},
-        "commits": dict(commits),
-        "page": (out / "report.html").as_posix(),
-        "figures": [path.as_posix() for path in drawn],
-        "comparisons": {name: part.to_dict("records") for name, part in shown.items()},
-    }
+    return ReportResult(
+        commit=commit(),
+        runs={"finished": len(runs)},
+        commits=dict(commits),
+        page=(out / "report.html").as_posix(),
+        figures=[path.as_posix() for path in drawn],
+        comparisons={str(name): records(part) for name, part in shown.items()},
+    )
 
 
-def cells(found: pd.DataFrame, budgets: Sequence[int]) -> pd.DataFrame:
-    """The comparison as texts."""
-    table = pd.DataFrame({"searcher": [LABELS.get(name, name) for name in found.searcher]})
-    table["seeds"] = found.seeds.to_numpy()
-    table["networks"] = [f"{value:,.0f}" for value in found.models]
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as plain values."""
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def cells(comparison: pd.DataFrame, budgets: Sequence[int]) -> pd.DataFrame:
+    """Text cells of a comparison, one row per searcher."""
+    table = pd.DataFrame({"searcher": [LABELS.get(name, name) for name in comparison.searcher]})
+    table["seeds"] = comparison.seeds.to_numpy()
+    table["networks"] = [f"{value:,.0f}" for value in comparison.models]
     for models in budgets:
-        table[f"% at {models:,}"] = [str(value) for value in found[f"at_{models}"]]
-    table["gain"] = ["" if value is None or pd.isna(value) else str(value) for value in found.gain]
+        table[f"% at {models:,}"] = [value.percent() for value in comparison[f"at_{models}"]]
+    table["gain"] = [value.percent() if isinstance(value, SeedMean) else "" for value in comparison.gain]
     return table

@@ -1,4 +1,4 @@
-"""Searches read back from their folders, and how searchers compare at equal numbers of networks scored.
+"""Searches read back from their folders, and searchers compared at equal numbers of networks scored.
 
 S seeds. Shares are of the true front's hypervolume, which a benchmark knows.
 """
@@ -15,16 +15,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from src.analysis.pareto import between, front, hypervolume
+from src.analysis.report.over_seeds import over_seeds
 from src.analysis.report.runs import read_config
 from src.runtime.errors import UsageError
 from src.runtime.run_folder import ARCHIVE, CONFIG, FRONT, GENERATIONS, LEARNT, RESULT, SOURCE, TRUE_FRONT, read_json
 
 BASELINE = "random_search"
 SIGNS = {"accuracy": -1}
-"""Of objectives as they are minimised."""
+"""Signs that turn objectives into ones to be minimised; 1 for the others."""
 LABELS = {
     "moremnas": "MoreMNAS",
     "nsga2": "NSGA-II",
@@ -46,14 +46,14 @@ class SearchRun:
     seed: int
     result: dict[str, Any]
     kind: str
-    """What must be the same for seeds of one searcher: its settings, the budget, who scored."""
+    """Text of everything that must be the same for seeds of one searcher: settings, budget, evaluator."""
 
     @property
     def generations(self) -> pd.DataFrame:
         """generations.csv."""
         return pd.read_csv(self.folder / GENERATIONS)
 
-    @property
+    @cached_property
     def archive(self) -> pd.DataFrame:
         """archive.csv."""
         return pd.read_csv(self.folder / ARCHIVE, dtype={"arch": str})
@@ -69,8 +69,8 @@ class SearchRun:
         return pd.read_csv(self.folder / TRUE_FRONT, dtype={"arch": str})
 
     def share_at(self, models: int) -> float:
-        """By the first so many networks in the order in which they were scored; nan if there are fewer."""
-        archive = self._archive
+        """Share of the true front's hypervolume by the first networks scored; nan if there are fewer than `models`."""
+        archive = self.archive
         if len(archive) < models:
             return math.nan
         names, scale = self.result["objectives"], self.result["true_front"]
@@ -80,10 +80,6 @@ class SearchRun:
         values = np.stack([column.to_numpy(float) for column in columns], 1)
         scaled = between(values, np.array(scale["low"]), np.array(scale["high"]))
         return hypervolume(scaled) / float(scale["hypervolume"])
-
-    @cached_property
-    def _archive(self) -> pd.DataFrame:
-        return self.archive
 
 
 def holds_only_searches(root: Path) -> bool:
@@ -98,31 +94,36 @@ def find_searches(root: Path) -> list[SearchRun]:
     Raises:
         UsageError: there are none, they are of several spaces or objectives, or seeds of one searcher are not alike.
     """
-    found = [run for path in sorted(root.rglob(CONFIG)) if (run := _load(path.parent)) is not None]
-    if not found:
+    runs = [run for path in sorted(root.rglob(CONFIG)) if (run := load_search(path.parent)) is not None]
+    if not runs:
         raise UsageError(f"runs={root} holds no finished search of a space whose truth a benchmark knows")
     for key in ("search_space", "objectives", "limit"):
-        kinds = {str(run.result[key]) for run in found}
+        kinds = {str(run.result[key]) for run in runs}
         if len(kinds) > 1:
             raise UsageError(f"runs={root} mixes searches of {' and '.join(sorted(kinds))}: compare one kind at a time")
     known: dict[tuple[str, str, int], SearchRun] = {}
-    for run in found:
+    for run in runs:
         twin = known.setdefault((run.searcher, run.evaluator, run.seed), run)
         if twin is not run:
             raise UsageError(
                 f"{twin.folder} and {run.folder} have one searcher, evaluator and seed: compare one of them"
             )
-    for run in found:
-        other = next((o for o in found if (o.searcher, o.evaluator) == (run.searcher, run.evaluator)), run)
+    for run in runs:
+        other = next((o for o in runs if (o.searcher, o.evaluator) == (run.searcher, run.evaluator)), run)
         if other.kind != run.kind:
             raise UsageError(
                 f"{other.folder} and {run.folder} are of one searcher under other settings, budgets or scores: "
                 "compare them apart"
             )
-    return found
+    return runs
 
 
-def _load(folder: Path) -> SearchRun | None:
+def load_search(folder: Path) -> SearchRun | None:
+    """The finished search in a folder; None for any other folder, and where no benchmark knows the true front.
+
+    Raises:
+        UsageError: a table is missing or empty.
+    """
     config, result = read_config(folder / CONFIG), read_json(folder / RESULT)
     if "searcher" not in (config.get("choices") or {}) or not result or result.get("true_hypervolume") is None:
         return None
@@ -135,15 +136,15 @@ def _load(folder: Path) -> SearchRun | None:
 
 
 def check_commits(runs: Sequence[SearchRun], mix: bool) -> dict[str, int]:
-    """How many searches were begun at each commit.
+    """Searches by the commit that they were begun at.
 
     Raises:
         UsageError: at several, and `mix` is false.
     """
-    found = dict(Counter(str(run.result["commit"]) for run in runs))
-    if len(found) > 1 and not mix:
-        raise UsageError(f"the searches are of {len(found)} commits: make them again at one, or add mix_commits=true")
-    return found
+    commits = dict(Counter(str(run.result["commit"]) for run in runs))
+    if len(commits) > 1 and not mix:
+        raise UsageError(f"the searches are of {len(commits)} commits: make them again at one, or add mix_commits=true")
+    return commits
 
 
 def budgets_of(runs: Sequence[SearchRun]) -> list[int]:
@@ -176,45 +177,19 @@ def compared(table: pd.DataFrame, budgets: Sequence[int]) -> pd.DataFrame:
     The gain is at the whole budget, paired by seed.
     """
     rows = []
+    whole = f"share_at_{budgets[-1]}"
     for (evaluator, searcher), part in table.groupby(["evaluator", "searcher"], sort=False):
         row: dict[str, Any] = {"evaluator": evaluator, "searcher": searcher, "seeds": len(part)}
         row["models"] = float(part.models.mean())
         for models in budgets:
-            row[f"at_{models}"] = Interval.of(part[f"share_at_{models}"])
-        row["gain"] = _gain(table[table.evaluator == evaluator], part, f"share_at_{budgets[-1]}")
+            row[f"at_{models}"] = over_seeds(part[f"share_at_{models}"])
+        own = part.set_index("seed")[whole]
+        base = table[(table.evaluator == evaluator) & (table.searcher == BASELINE)].set_index("seed")[whole]
+        common = own.index.intersection(base.index)
+        gain = over_seeds(own[common] - base[common])
+        row["gain"] = None if searcher == BASELINE or not len(common) else gain
         rows.append(row)
-    found = pd.DataFrame(rows)
     order = {name: i for i, name in enumerate(LABELS)}
-    return found.sort_values(["evaluator", "searcher"], key=lambda column: column.map(lambda v: order.get(v, v)))
-
-
-def _gain(everyone: pd.DataFrame, part: pd.DataFrame, column: str) -> Interval | None:
-    base = everyone[everyone.searcher == BASELINE].set_index("seed")[column]
-    own = part.set_index("seed")[column]
-    common = own.index.intersection(base.index)
-    if part.searcher.iloc[0] == BASELINE or not len(common):
-        return None
-    return Interval.of(own[common] - base[common])
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over seeds with its 95 % t interval; nan bounds for one seed."""
-
-    mean: float
-    low: float
-    high: float
-
-    @staticmethod
-    def of(values: Iterable[float]) -> Interval:
-        """Of the seeds' values."""
-        known = np.asarray(list(values), dtype=float)
-        half = math.nan
-        if len(known) > 1:
-            half = float(stats.t.ppf(0.975, len(known) - 1) * known.std(ddof=1) / math.sqrt(len(known)))
-        return Interval(float(known.mean()), float(known.mean()) - half, float(known.mean()) + half)
-
-    def __str__(self) -> str:
-        """In percent, with half of the interval's width."""
-        half = 100 * (self.high - self.mean)
-        return f"{100 * self.mean:.1f}" + ("" if math.isnan(half) else f" ± {half:.1f}")
+    return pd.DataFrame(rows).sort_values(
+        ["evaluator", "searcher"], key=lambda column: column.map(lambda v: order.get(v, v))
+    )

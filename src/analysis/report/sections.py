@@ -8,9 +8,9 @@ import pandas as pd
 
 from src.analysis.report import page
 from src.analysis.report.chart import Chart
-from src.analysis.report.findings import protocols
 from src.analysis.report.groups import Group
-from src.analysis.report.style import PROTOCOLS, label, order
+from src.analysis.report.rankings import protocols
+from src.analysis.report.style import PROTOCOLS, SCORES, label, order
 from src.analysis.report.tables import long_rows, method_rows
 from src.analysis.report.wording import budget_statement, method_table, small_tables, warnings
 
@@ -18,7 +18,8 @@ TABLE_NOTE = (
     "FairNAS Table 3. Figures are means over seeds, ± their standard deviation over seeds. The interval of a method is "
     "a 95 % t interval of its mean over seeds; that of a count, or of a single seed, is a bootstrap over "
     "architectures. "
-    "τ is Kendall's tau-b between one-shot accuracy and the accuracy when trained alone; the noise ceiling is that of "
+    "τ is Kendall's tau-b between the score that ranks, loss negated, and the accuracy when trained alone; the other "
+    "score's τ is beside it; the best count is the counting baseline of the largest τ; the noise ceiling is that of "
     "one half of the truth's own runs against the other. The improvement is how far the mean truth of the ten "
     "predicted best lies from that of all, 0, towards the best of all, 1."
 )
@@ -47,7 +48,7 @@ def comparison(group: Group, charts: Mapping[str, Chart], bn: str, number: int) 
     return [
         page.paragraph(budget_statement(group)),
         *(page.paragraph(text, "warning") for text in warnings(group)),
-        table_card(group, bn, f"Ranking by the supernets (BN {bn})", TABLE_NOTE, whole=True),
+        table_card(group, bn, f"Ranking by {SCORES[group.ranked_by]} (BN {bn})", TABLE_NOTE, whole=True),
         *(table_card(group, o, f"The same under {o}: {PROTOCOLS.get(o, o)}", "", whole=False) for o in others),
         *(page.card(title, page.table(cells), note) for title, cells, note in small_tables(group, bn)),
         page.grid([page.chart_card(chart, f"{name}-{number}") for name, chart in charts.items()]),

@@ -71,20 +71,20 @@ BASELINES = {
 
 def order(methods: Iterable[str]) -> list[str]:
     """Methods as tables list them: known samplers first, strict fairness at the top, plain supernets before others."""
-    return sorted(methods, key=_rank)
+    return sorted(methods, key=sort_key)
 
 
-def _rank(method: str) -> tuple[int, str, str, int, list[int], str]:
+def sort_key(method: str) -> tuple[int, str, str, int, list[int], str]:
     """By sampler, its settings, kind of weights, and numbers in them by value: epoch 75 comes before epoch 125."""
     sampler, settings, weights = parts(method)
     known, kinds = list(LABELS), ["", *WEIGHTS]
     place = known.index(sampler) if sampler in known else len(known)
-    kind = kinds.index(_kind(method)) if _kind(method) in kinds else len(kinds)
-    return place, sampler, settings, kind, [int(digits) for digits in re.findall(r"\d+", weights)], method
+    rank = kinds.index(kind(method)) if kind(method) in kinds else len(kinds)
+    return place, sampler, settings, rank, [int(digits) for digits in re.findall(r"\d+", weights)], method
 
 
 def label(method: str) -> str:
-    """What a reader sees: `Strict fairness (irregular=pad)` for `strict_fair (irregular=pad)`."""
+    """The name that readers see: `Strict fairness (irregular=pad)` for `strict_fair (irregular=pad)`."""
     sampler = parts(method).sampler
     return LABELS.get(sampler, sampler) + method.removeprefix(sampler)
 
@@ -100,16 +100,16 @@ def baseline_label(name: str) -> str:
 
 
 def colours(methods: Iterable[str]) -> dict[str, str]:
-    """A colour per method: a known sampler's own, a shade for each kind of weights, spare ones for newcomers.
+    """One colour for each method: a known sampler's own, a shade for each kind of weights, spare ones for newcomers.
 
     Shades and spare colours go by the order of `methods`: give all of a comparison, even those without data.
     """
     shades = {kind: iter(each) for kind, each in WEIGHTS.items()}
     spare = iter(SPARE * 10)
-    return {m: COLOURS.get(m) or next(shades.get(_kind(m), spare), None) or next(spare) for m in order(set(methods))}
+    return {m: COLOURS.get(m) or next(shades.get(kind(m), spare), None) or next(spare) for m in order(set(methods))}
 
 
-def _kind(method: str) -> str:
+def kind(method: str) -> str:
     """`bias` of `spos, bias D=2`; weights of no known kind as they are called."""
     weights = parts(method).weights
     return next((kind for kind in WEIGHTS if weights.startswith(kind)), weights)

@@ -12,6 +12,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from src.analysis.ranking import summary
+from src.runtime.result import TrainResult, write_result
 from src.runtime.run_folder import (
     CONFIG,
     COUNT_COLUMNS,
@@ -51,13 +52,14 @@ def make_run(folder: Path, sampler: str, seed: int, finished: bool = True, **cha
     """
     commit, dirty = changes.pop("commit", "a" * 40), changes.pop("dirty", False)
     epochs = changes.pop("epochs", EPOCHS)
-    ceiling = changes.pop("ceiling", None)
+    ceiling, ranked_by = changes.pop("ceiling", None), changes.pop("ranked_by", "accuracy")
     folder.mkdir(parents=True)
     config = OmegaConf.create(
         {
             "choices": {"sampler": sampler, "search_space": "mini", "dataset": "digits"},
             "seed": seed,
             "budget": {"epochs": EPOCHS, "steps": None, "backward_passes": None},
+            "ranking": {"by": ranked_by},
             "sampler": {"_target_": f"src.samplers.{sampler}", "updates": PASSES.get(sampler, 1)},
             "optimizer": {"lr": 0.05},
         }
@@ -73,7 +75,7 @@ def make_run(folder: Path, sampler: str, seed: int, finished: bool = True, **cha
     generator = np.random.default_rng([seed, *sampler.encode(), *folder.name.encode()])
     write_progress(folder, sampler, epochs if finished else epochs // 2, generator)
     if finished:
-        write_outcome(folder, sampler, seed, commit, epochs, ceiling, generator)
+        write_end(folder, sampler, seed, commit, epochs, ceiling, generator, ranked_by)
     return folder
 
 
@@ -104,18 +106,33 @@ def write_progress(folder: Path, sampler: str, epochs: int, generator: np.random
         append_rows(folder / METRICS, METRIC_COLUMNS, [row])
 
 
-def write_outcome(
-    folder: Path, sampler: str, seed: int, commit: str, epochs: int, ceiling: float | None, generator: Any
+def write_end(
+    folder: Path,
+    sampler: str,
+    seed: int,
+    commit: str,
+    epochs: int,
+    ceiling: float | None,
+    generator: Any,
+    ranked_by: str,
 ) -> None:
     weights = np.random.default_rng(0).normal(size=(LAYERS, CHOICES))
     latent = np.array([sum(weights[layer, choice] for layer, choice in enumerate(path)) for path in PATHS])
     truth = 0.9 + 0.02 * latent
     params = np.array([1000 + 700 * sum(path) for path in PATHS])
     quality = QUALITY.get(sampler, 0.5)
-    scores, rankings = {}, {}
+    scores: dict[str, Any] = {}
+    rankings: dict[str, Any] = {}
     for bn, noise in (("recalibrate", 1.2 - quality), ("running", 1.6 - quality)):
         accuracy = np.clip(quality + 0.03 * (latent + 2.5 * noise * generator.normal(size=len(PATHS))), 0, 1)
-        columns: dict[str, Any] = {"accuracy": accuracy, "truth": truth, "params": params, "macs": params * 64}
+        loss = 2 - 1.5 * accuracy + 0.03 * np.random.default_rng(seed).normal(size=len(PATHS))
+        columns: dict[str, Any] = {
+            "accuracy": accuracy,
+            "loss": loss,
+            "truth": truth,
+            "params": params,
+            "macs": params * 64,
+        }
         rows = [
             {"path": "-".join(map(str, path)), "arch": "-".join(map(str, path)), "bn": bn, "seed": seed}
             | {name: values[i] for name, values in columns.items()}
@@ -129,13 +146,28 @@ def write_outcome(
             "accuracy_max": float(accuracy.max()),
             "paths": len(PATHS),
         }
-        rankings[bn] = summary(accuracy, truth, {"params": params, "macs": params * 64}, seed)
+        counts = {"params": params, "macs": params * 64}
+        rankings[bn] = {"accuracy": {"all": summary(accuracy, truth, counts, seed)}}
     steps = epochs * STEPS_PER_EPOCH
-    budget = {"epochs": epochs, "steps": steps, "backward_passes": steps * PASSES.get(sampler, 1)}
-    result = {"command": "train", "sampler": sampler, "search_space": "mini", "dataset": "digits", "seed": seed}
-    result |= {"commit": commit, "wall_seconds": 12.5, **budget, "budget": budget, "scores": scores}
-    result |= {"ranking": rankings} | ({"ceiling": ceiling} if ceiling is not None else {})
-    write_json(folder / RESULT, result)
+    result = TrainResult(
+        commit=commit,
+        seed=seed,
+        wall_seconds=12.5,
+        backward_passes=steps * PASSES.get(sampler, 1),
+        search_space="mini",
+        dataset="digits",
+        sampler=sampler,
+        steps=steps,
+        epochs=epochs,
+        way="serial",
+        budget={"epochs": epochs},
+        count_spread=0,
+        ranked_by=ranked_by,
+        scores=scores,
+        ranking=rankings,
+        ceiling={} if ceiling is None else {"all": {"value": ceiling, "kind": "split half"}},
+    )
+    write_result(folder, result)
 
 
 def set_scores(folder: Path, accuracy: Sequence[float], truth: Sequence[float] | None = None, **counts: Any) -> Path:

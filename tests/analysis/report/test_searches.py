@@ -10,8 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from src.analysis.report.over_seeds import over_seeds
 from src.analysis.report.search_report import cells
-from src.analysis.report.searches import Interval, budgets_of, compared, find_searches, holds_only_searches, long_table
+from src.analysis.report.searches import budgets_of, compared, find_searches, holds_only_searches, long_table
 from src.report import main as report_main
 from src.runtime.errors import UsageError
 from src.runtime.launch import launch
@@ -43,13 +44,13 @@ def test_searches_are_read_back(sweep: Path) -> None:
 def test_the_gain_is_paired_by_seed(sweep: Path) -> None:
     runs = find_searches(sweep)
     table = long_table(runs, [32, 64])
-    found = compared(table, [32, 64]).set_index("searcher")
+    comparison = compared(table, [32, 64]).set_index("searcher")
     shares = table.pivot(index="seed", columns="searcher", values="share_at_64")
-    expected = Interval.of(shares.nsga2 - shares.random_search)
-    assert found.gain["nsga2"] == expected
-    assert found.gain["random_search"] is None
-    assert found["at_64"]["nsga2"].mean == pytest.approx(shares.nsga2.mean())
-    assert list(found.index) == ["nsga2", "random_search"]
+    expected = over_seeds(shares.nsga2 - shares.random_search)
+    assert comparison.gain["nsga2"] == expected
+    assert comparison.gain["random_search"] is None
+    assert comparison["at_64"]["nsga2"].mean == pytest.approx(shares.nsga2.mean())
+    assert list(comparison.index) == ["nsga2", "random_search"]
     assert cells(compared(table, [32, 64]), [32, 64]).columns.tolist() == [
         "searcher",
         "seeds",
@@ -61,11 +62,11 @@ def test_the_gain_is_paired_by_seed(sweep: Path) -> None:
 
 
 def test_intervals_are_students() -> None:
-    found = Interval.of([0.1, 0.2, 0.3])
-    assert found.mean == pytest.approx(0.2)
-    assert found.high - found.mean == pytest.approx(4.302653 * 0.1 / math.sqrt(3), rel=1e-5)
-    assert str(found) == "20.0 ± 24.8"
-    assert str(Interval.of([0.5])) == "50.0"
+    seeds = over_seeds([0.1, 0.2, 0.3])
+    assert seeds.mean == pytest.approx(0.2)
+    assert seeds.high - seeds.mean == pytest.approx(4.302653 * 0.1 / math.sqrt(3), rel=1e-5)
+    assert seeds.percent() == "20.0 ± 24.8"
+    assert over_seeds([0.5]).percent() == "50.0"
 
 
 def test_the_report(sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from src.analysis.improvement import improvement_curve, tau_of_best
-from src.analysis.report.findings import known_scores
 from src.analysis.report.groups import group_runs
+from src.analysis.report.rankings import known_scores
 from src.analysis.report.runs import find_runs
 from src.analysis.report.selection import BEST, KEPT, best_curve, kept_curve, selection, thinned
 from tests.analysis.report.made_runs import make_run, set_scores
@@ -22,7 +22,7 @@ def made_runs(folder: Path, *accuracies: list[float], truth: list[float] = TRUTH
 
 def test_what_is_left_is_averaged_over_seeds(tmp_path: Path) -> None:
     runs = find_runs(made_runs(tmp_path, [1, 2, 3, 4], [4, 3, 2, 1]))
-    curve = kept_curve(runs, "recalibrate")
+    curve = kept_curve(runs, "recalibrate", "accuracy")
     assert list(curve) == KEPT and curve["left"].tolist() == [4, 3, 2, 1]
     assert curve["mean"].tolist() == pytest.approx([0.65] * 4)
     assert curve["high"].tolist() == pytest.approx([0.65, 0.7, 0.75, 0.8])
@@ -33,7 +33,9 @@ def test_what_is_left_is_averaged_over_seeds(tmp_path: Path) -> None:
 
 def test_from_four_seeds_on_shades_are_a_standard_deviation(tmp_path: Path) -> None:
     curve = kept_curve(
-        find_runs(made_runs(tmp_path, [1, 2, 3, 4], [1, 2, 3, 4], [1, 2, 3, 4], [4, 3, 2, 1])), "recalibrate"
+        find_runs(made_runs(tmp_path, [1, 2, 3, 4], [1, 2, 3, 4], [1, 2, 3, 4], [4, 3, 2, 1])),
+        "recalibrate",
+        "accuracy",
     )
     sd = np.std([0.8, 0.8, 0.8, 0.5], ddof=1)
     last = curve.iloc[-1]
@@ -41,7 +43,7 @@ def test_from_four_seeds_on_shades_are_a_standard_deviation(tmp_path: Path) -> N
 
 
 def test_tau_of_the_best(tmp_path: Path) -> None:
-    curve = best_curve(find_runs(made_runs(tmp_path, [1, 2, 3, 4], [2, 1, 3, 4])), "recalibrate")
+    curve = best_curve(find_runs(made_runs(tmp_path, [1, 2, 3, 4], [2, 1, 3, 4])), "recalibrate", "accuracy")
     assert list(curve) == BEST and curve["left"].tolist() == [4, 3]
     assert curve["tau"].tolist() == pytest.approx([(1 + 2 / 3) / 2, 1])
 
@@ -83,7 +85,7 @@ def test_tau_of_the_best_is_dense_where_few_are_left(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     truth = generator.random(1000).tolist()
     runs = find_runs(made_runs(tmp_path, generator.random(1000).tolist(), truth=truth))
-    curve = best_curve(runs, "recalibrate")
+    curve = best_curve(runs, "recalibrate", "accuracy")
     assert {1000, 10, 9, 8} <= set(curve["left"]) and (np.diff(curve["left"]) < 0).all()
     table = known_scores(runs[0], "recalibrate")
     exact = tau_of_best(table["accuracy"], table["truth"], points=1000).set_index("left")["tau"]

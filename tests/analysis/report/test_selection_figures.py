@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from src.analysis.report import html, png
-from src.analysis.report.agreement import DRAWN, PAIRS, agreements, predictions
+from src.analysis.report.agreement import DRAWN, PAIRS, agreements, seed_scores
 from src.analysis.report.chart import Chart
 from src.analysis.report.groups import Group, group_runs
 from src.analysis.report.improvement_figures import improvement_and_tau, improvement_figure, ticks
@@ -98,7 +98,7 @@ def test_pairs_have_a_panel_per_method_and_pair(group: Group, tmp_path: Path) ->
     assert len(shown) == 3 * 3
     titles = [axes.get_title(loc="left").split("\n") for axes in shown]
     assert [title[0] for title in titles] == [name for method in METHODS for name in (method, "", "")]
-    assert titles[1][1] == correlations(pairs["spos"].found["pairs"][1])
+    assert titles[1][1] == correlations(pairs["spos"].consistency["pairs"][1])
     assert len(np.asarray(shown[0].collections[0].get_offsets())) == len(PATHS)
     assert (shown[1].get_xlabel(), shown[1].get_ylabel()) == ("seed 0", "seed 2")
     assert png.save(chart, tmp_path / "pairs.png").stat().st_size > 5000
@@ -111,7 +111,7 @@ def test_large_scorings_and_many_seeds_are_drawn_in_part(tmp_path: Path) -> None
         set_scores(make_run(tmp_path / str(seed), "spos", seed), generator.random(400).tolist())
     (group,) = group_runs(find_runs(tmp_path))
     agreement = agreements(group, "recalibrate")["spos"]
-    assert (len(agreement), len(agreement.drawn_pairs()), agreement.found["n"]) == (10, PAIRS, 400)
+    assert (len(agreement), len(agreement.drawn_pairs()), agreement.consistency["n"]) == (10, PAIRS, 400)
     assert [pair["seeds"] for _, _, pair in agreement.drawn_pairs()][-1] == [1, 3]
     assert all(len(x) == len(y) == DRAWN for x, y, _ in agreement.drawn_pairs())
 
@@ -126,7 +126,7 @@ def test_a_single_seed_agrees_with_nobody(tmp_path: Path) -> None:
 def test_a_seed_that_was_run_twice_counts_once(tmp_path: Path) -> None:
     for name, first in (("a", 0.1), ("b", 0.3)):
         set_scores(make_run(tmp_path / name, "spos", 7), [first, 0.2])
-    table = predictions(find_runs(tmp_path), "recalibrate")
+    table = seed_scores(find_runs(tmp_path), "recalibrate")
     assert list(table) == [7] and table[7].tolist() == [0.1, 0.2]
 
 

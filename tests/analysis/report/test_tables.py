@@ -4,13 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
 from src.analysis.report import wording
 from src.analysis.report.agreement import consistency_rows
-from src.analysis.report.findings import across_seeds, protocols, ranking
 from src.analysis.report.groups import Group, group_runs
+from src.analysis.report.over_seeds import over_seeds
+from src.analysis.report.rankings import predictions, protocols, ranking
 from src.analysis.report.runs import find_runs
 from src.analysis.report.tables import baseline_rows, long_rows, method_rows
 from src.runtime.run_folder import RESULT, write_json
@@ -22,26 +24,26 @@ def only_group(root: Path) -> Group:
     return group
 
 
-def test_across_seeds_is_the_t_interval() -> None:
+def test_the_mean_over_seeds_has_a_t_interval() -> None:
     values = [0.5, 0.6, 0.8]
-    found = across_seeds([*values, None])
+    seeds = over_seeds([*values, None, math.nan])
     low, high = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
-    assert found[""] == pytest.approx(np.mean(values))
-    assert found["_sd"] == pytest.approx(np.std(values, ddof=1))
-    assert (found["_low"], found["_high"]) == pytest.approx((low, high))
+    assert seeds.mean == pytest.approx(np.mean(values))
+    assert seeds.sd == pytest.approx(np.std(values, ddof=1))
+    assert (seeds.low, seeds.high) == pytest.approx((low, high))
 
 
 def test_one_seed_has_no_spread_and_none_no_mean() -> None:
-    one, none = across_seeds([0.5]), across_seeds([None])
-    assert one[""] == 0.5 and math.isnan(one["_sd"]) and math.isnan(one["_low"])
-    assert all(math.isnan(value) for value in none.values())
+    one, none = over_seeds([0.5]), over_seeds([None])
+    assert one.mean == 0.5 and math.isnan(one.sd) and math.isnan(one.low)
+    assert all(math.isnan(value) for value in none.columns("tau").values())
 
 
 def test_method_rows_average_what_the_results_say(tmp_path: Path) -> None:
     make_sweep(tmp_path, ("spos", "strict_fair"), ceiling=0.8)
     fair, spos = method_rows(only_group(tmp_path), "recalibrate").to_dict("records")
     results = [json.loads((tmp_path / f"spos-{seed}" / RESULT).read_text()) for seed in range(3)]
-    taus = [result["ranking"]["recalibrate"]["tau"]["value"] for result in results]
+    taus = [result["ranking"]["recalibrate"]["accuracy"]["all"]["tau"]["value"] for result in results]
     assert spos["tau"] == pytest.approx(np.mean(taus))
     assert spos["tau_low"] < spos["tau"] < spos["tau_high"] <= 1
     assert (spos["seeds"], spos["running"], spos["architectures"]) == (3, 0, len(PATHS))
@@ -60,22 +62,61 @@ def test_unfinished_runs_are_counted_but_not_averaged(tmp_path: Path) -> None:
 def test_baselines_and_ceiling(tmp_path: Path) -> None:
     make_sweep(tmp_path, ("spos",), ceiling=0.8)
     rows = baseline_rows(only_group(tmp_path), "recalibrate").set_index("name")
-    stored = json.loads((tmp_path / "spos-0" / RESULT).read_text())["ranking"]["recalibrate"]["baselines"]["params"]
+    stored = json.loads((tmp_path / "spos-0" / RESULT).read_text())["ranking"]["recalibrate"]["accuracy"]["all"][
+        "baselines"
+    ]["params"]
     assert list(rows.index) == ["params", "macs", "ceiling"]
     assert rows.loc["params", "tau"] == pytest.approx(stored["value"])
     assert rows.loc["ceiling", "tau"] == pytest.approx(0.8)
 
 
-def test_a_missing_ranking_is_computed_from_the_scores(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "a", "spos", 0)
+@pytest.mark.parametrize("layout", ["without ranking", "of another version"])
+def test_a_missing_ranking_is_computed_from_the_scores(tmp_path: Path, layout: str) -> None:
+    run = make_run(tmp_path / "a", "spos", 0, ceiling=0.8)
+    before = find_runs(tmp_path)[0]
+    stored = ranking(before, "running", "accuracy")
     result = json.loads((run / RESULT).read_text())
-    stored = result.pop("ranking")
+    result |= {"ranking": {}} if layout == "without ranking" else {"schema": 1, "ranking": {"running": {"tau": 0.5}}}
     write_json(run / RESULT, result)
-    computed = ranking(find_runs(tmp_path)[0], "running")
-    assert computed is not None
-    assert computed["n"] == stored["running"]["n"]
-    assert computed["tau"]["value"] == pytest.approx(stored["running"]["tau"]["value"])
-    assert ranking(find_runs(tmp_path)[0], "batch") is None
+    after = find_runs(tmp_path)[0]
+    computed = ranking(after, "running", "accuracy")
+    assert after.finished and (after.result is None) == (layout == "of another version")
+    assert stored is not None and computed == stored
+    assert ranking(after, "batch", "accuracy") is None
+    assert after.costs["steps"] == before.costs["steps"] == 120
+    assert after.costs["backward_passes"] == before.costs["backward_passes"]
+
+
+def test_predictions_are_better_the_higher() -> None:
+    table = pd.DataFrame({"accuracy": [0.5, 0.7, 0.6], "loss": [0.9, 0.8, 0.7]})
+    assert predictions(table, "accuracy").tolist() == [0.5, 0.7, 0.6]
+    assert predictions(table, "loss").tolist() == [-0.9, -0.8, -0.7]
+    assert predictions(table, "mean_rank").tolist() == [-3, -1.5, -1.5]
+    assert np.isnan(predictions(table.assign(loss=[0.9, math.nan, 0.7]), "loss")).all()
+
+
+def test_tables_rank_by_the_score_of_the_recipe_and_show_the_other(tmp_path: Path) -> None:
+    make_sweep(tmp_path, ("spos",), seeds=2, ranked_by="loss")
+    group = only_group(tmp_path)
+    row = method_rows(group, "recalibrate").iloc[0]
+    tables = [run.scores.query("bn == 'recalibrate'") for run in group.runs]
+    assert row["ranked_by"] == "loss"
+    for name, score, sign in (("tau", "loss", -1), ("tau_by_other", "accuracy", 1)):
+        taus = [stats.kendalltau(sign * table[score], table["truth"]).statistic for table in tables]
+        assert row[name] == pytest.approx(np.mean(taus))
+    assert {"Kendall τ by loss", "τ by accuracy", "τ minus best count"} <= set(wording.method_table(group, "running"))
+    (long, _) = (row for row in long_rows(group) if row["bn"] == "recalibrate")
+    computed = ranking(group.runs[0], "recalibrate", "loss")
+    assert computed is not None and (long["ranked_by"], long["tau"]) == ("loss", computed["tau"]["value"])
+
+
+def test_methods_are_compared_with_the_best_count(tmp_path: Path) -> None:
+    truth = [0.1, 0.2, 0.3, 0.4]
+    run = make_run(tmp_path / "a", "spos", 0)
+    set_scores(run, [1, 2, 4, 3], truth, params=[4, 3, 2, 1], macs=[2, 1, 3, 4])
+    rows = baseline_rows(only_group(tmp_path), "recalibrate")
+    assert rows["name"].tolist() == ["macs", "params"] and rows["tau"].tolist() == pytest.approx([2 / 3, -1])
+    assert method_rows(only_group(tmp_path), "recalibrate")["tau_above_count"].iloc[0] == pytest.approx(0)
 
 
 def test_long_rows_hold_every_run_and_protocol(tmp_path: Path) -> None:
@@ -112,10 +153,10 @@ def test_other_findings_are_said(tmp_path: Path) -> None:
     make_run(tmp_path / "a", "spos", 0, optimizer__lr=0.1)
     make_run(tmp_path / "b", "spos", 0, optimizer__lr=0.1)
     make_run(tmp_path / "c", "strict_fair", 0, finished=False)
-    found = " ".join(wording.warnings(only_group(tmp_path)))
-    assert "more than once" in found and "SPOS seed 0" in found
-    assert "differ in more than the sampler: optimizer.lr" in found
-    assert "1 of 3 runs not finished" in found
+    text = " ".join(wording.warnings(only_group(tmp_path)))
+    assert "more than once" in text and "SPOS seed 0" in text
+    assert "differ in more than the sampler: optimizer.lr" in text
+    assert "1 of 3 runs not finished" in text
 
 
 def test_nothing_finished_yet(tmp_path: Path) -> None:
@@ -123,7 +164,7 @@ def test_nothing_finished_yet(tmp_path: Path) -> None:
     group = only_group(tmp_path)
     assert wording.budget_statement(group) == "No run has finished yet."
     cells = wording.method_table(group, "recalibrate").iloc[0]
-    assert cells["Seeds"] == "0 (+1 running)" and cells["Kendall τ"] == "–"
+    assert cells["Seeds"] == "0 (+1 running)" and cells["Kendall τ by accuracy"] == "–"
 
 
 def test_cells_are_rounded_for_readers(tmp_path: Path) -> None:
@@ -131,7 +172,7 @@ def test_cells_are_rounded_for_readers(tmp_path: Path) -> None:
     assert wording.with_spread(0.61234, math.nan, 3) == "0.612"
     assert wording.with_spread(math.nan, math.nan, 3) == "–"
     assert wording.interval(0.5, 0.714) == "[0.50, 0.71]" and wording.interval(-0.001, 0.1) == "[0.00, 0.10]"
-    assert wording.between(1800, 1800) == "1,800" and wording.between(1790, 1800) == "1,790 to 1,800"
+    assert wording.from_to(1800, 1800) == "1,800" and wording.from_to(1790, 1800) == "1,790 to 1,800"
 
 
 def test_markdown_has_a_row_per_method_and_baseline(tmp_path: Path) -> None:
@@ -154,7 +195,7 @@ def test_differences_are_paired_by_seed(tmp_path: Path) -> None:
 
     def tau(sampler: str, seed: int) -> float:
         result = json.loads((tmp_path / f"{sampler}-{seed}" / RESULT).read_text())
-        return result["ranking"]["recalibrate"]["tau"]["value"]
+        return result["ranking"]["recalibrate"]["accuracy"]["all"]["tau"]["value"]
 
     differences = [tau("spos", seed) - tau("strict_fair", seed) for seed in range(3)]
     low, high = stats.t.interval(0.95, 2, loc=np.mean(differences), scale=stats.sem(differences))
@@ -165,7 +206,7 @@ def test_differences_are_paired_by_seed(tmp_path: Path) -> None:
 
 def test_a_single_seed_shows_the_bootstrap_over_architectures(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "a", "spos", 0)
-    stored = json.loads((folder / RESULT).read_text())["ranking"]["recalibrate"]["tau"]
+    stored = json.loads((folder / RESULT).read_text())["ranking"]["recalibrate"]["accuracy"]["all"]["tau"]
     row = method_rows(only_group(tmp_path), "recalibrate").iloc[0]
     assert (row["tau_low"], row["tau_high"]) == (stored["low"], stored["high"])
 
@@ -224,28 +265,3 @@ def test_differences_are_to_the_same_sampler_without_weights(tmp_path: Path) -> 
     assert bias["tau_difference"] == pytest.approx(bias["tau"] - plain["tau"])
     cells = wording.method_table(group, "recalibrate")["τ minus no inter-choice weights"]
     assert cells[0] == "" and cells[1].startswith(f"{bias['tau_difference']:+.3f}")
-
-
-def test_results_from_before_there_were_intervals_are_read(tmp_path: Path) -> None:
-    make_run(tmp_path / "new", "spos", 0)
-    old = make_run(tmp_path / "old", "ef", 0)
-    result = json.loads((old / RESULT).read_text())
-    now = json.loads(json.dumps(result["ranking"]["recalibrate"]))
-    for stored in result["ranking"].values():
-        stored |= {name: stored[name]["value"] for name in ("spearman", "pearson")}
-        for name in ("top", "improvement_at_10", "baselines_at_10"):
-            del stored[name]
-    write_json(old / RESULT, result)
-    run = next(run for run in find_runs(tmp_path) if run.name == "old")
-    found = ranking(run, "recalibrate")
-    assert found is not None
-    assert found["spearman"] == {"value": now["spearman"]["value"], "low": None, "high": None}
-    assert found["top"] == now["top"]
-    for name in ("improvement_at_10", "baselines_at_10"):
-        assert found[name] == pytest.approx(now[name])
-    rows = {row["run"]: row for row in long_rows(only_group(tmp_path)) if row["bn"] == "recalibrate"}
-    assert rows["old"]["spearman"] == now["spearman"]["value"]
-    assert rows["new"].keys() == rows["old"].keys()
-    (old / "scores.csv").unlink()
-    assert ranking(next(run for run in find_runs(tmp_path) if run.name == "old"), "recalibrate") is not None
-    assert math.isnan(method_rows(only_group(tmp_path), "recalibrate")["improvement_at_10"].iloc[1])

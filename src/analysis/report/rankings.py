@@ -1,0 +1,77 @@
+"""Rankings of finished training runs: as stored in result.json, or else computed from scores.csv."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from src.analysis.ranking import summary
+from src.analysis.report.runs import TrainingRun
+
+COUNTED = ("params", "macs")
+"""Columns of scores.csv that serve as baselines where a run stored no ranking of its own."""
+
+LEFT = 10
+"""Architectures left, at which improvements are compared: with fewer it is noise (inter-choice weights, appendix E)."""
+
+
+def protocols(runs: Sequence[TrainingRun]) -> list[str]:
+    """The batch-norm protocols that any finished run was scored under."""
+    return sorted({bn for run in runs if run.finished for bn in run.scores["bn"].dropna()})
+
+
+def protocol_scores(run: TrainingRun, bn: str) -> pd.DataFrame:
+    """The run's rows of scores.csv under one batch-norm protocol."""
+    return run.scores[run.scores["bn"] == bn]
+
+
+def known_scores(run: TrainingRun, bn: str) -> pd.DataFrame:
+    """The rows of scores.csv whose truth is known; none of a run that is not finished."""
+    return protocol_scores(run, bn).dropna(subset=["truth", "accuracy"])[: None if run.finished else 0]
+
+
+def predictions(table: pd.DataFrame, score: str) -> np.ndarray:
+    """Scores (n,) of a table's rows, higher is better: accuracy, loss negated, or the mean of both ranks negated.
+
+    All nan where the table lacks a value of the score, as the loss of scores made elsewhere.
+    """
+    if score == "accuracy":
+        return table["accuracy"].to_numpy(float)
+    loss = table["loss"].to_numpy(float)
+    if np.isnan(loss).any():
+        return np.full(len(loss), np.nan)
+    if score == "loss":
+        return -loss
+    return -(table["loss"].rank() + (-table["accuracy"]).rank()).to_numpy(float) / 2
+
+
+def other_score(score: str) -> str:
+    """The score that is shown beside the one that ranks."""
+    return "accuracy" if score == "loss" else "loss"
+
+
+@cache
+def ranking(run: TrainingRun, bn: str, score: str) -> dict[str, Any] | None:
+    """analysis.ranking.summary of all scored paths; None without ground truth or score, and before the run's end."""
+    stored = run.result.ranking.get(bn, {}).get(score, {}).get("all", {}) if run.result else {}
+    if "tau" in stored:
+        return dict(stored)
+    table = known_scores(run, bn)
+    predicted = predictions(table, score)
+    if table.empty or np.isnan(predicted).all():
+        return None
+    return summary(predicted, table["truth"].to_numpy(float), counts(table), seed=run.seed)
+
+
+def counts(table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Counts (n,) of the architectures by name, where a count is known of all."""
+    return {name: table[name].to_numpy(float) for name in COUNTED if table[name].notna().all()}
+
+
+def top_ten(summary: Mapping[str, Any], figure: str) -> float | None:
+    """`precision` or `best_rank` of the ten predicted best; None if fewer than ten were ranked."""
+    return next((best[figure] for best in summary["top"] if best["k"] == 10), None)

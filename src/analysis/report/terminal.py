@@ -22,7 +22,7 @@ def comparison_table(comparison: Mapping[str, Any], bn: str) -> Table:
     table = Table(title=title, caption=caption, caption_justify="left", box=box.SIMPLE_HEAD)
     table.show_edge, table.pad_edge, table.collapse_padding = False, False, True  # 80 columns hold it
     table.add_column("\nmethod")
-    headings = ("\nseeds", "backward\npasses", "accuracy\n%", "Kendall's\ntau", "95 %\ninterval")
+    headings = ("\nseeds", "backward\npasses", "accuracy\n%", "Kendall\ntau", "95 %\ninterval")
     for name in (*headings, f"by\n{other_score(comparison['ranked_by'])}"):
         table.add_column(name, justify="right", no_wrap=True)
     for plain in comparison["methods"]:

@@ -41,6 +41,7 @@ def train_alone(space: SearchSpace, path: ArchPath, dataset: Dataset, recipe: Re
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = space.build_path(path, dataset.in_channels, dataset.num_classes, dataset.image_size)
+    # The schedule needs the number of steps beforehand; an epoch drops its last, smaller batch.
     steps = recipe.epochs * (dataset.size("train") // recipe.batch_size)
     optimizer = torch.optim.SGD(
         net.parameters(), recipe.peak_lr, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True

@@ -1,4 +1,7 @@
-"""A path cut out of a supernet: the stand-alone network, with the weights that the path has there."""
+"""Extracts a path from a supernet: the stand-alone network with copies of the weights that the path has there.
+
+B batch, C channels, H W size.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +16,19 @@ from src.supernet.supernet import Supernet
 
 
 def extract(space: SearchSpace, net: Supernet, path: ArchPath, input_spec: InputSpec) -> nn.Module:
-    """`net(images (B, C, H, W)) -> logits (B, classes)`: the path's network on the CPU, with copies of its weights.
+    """The path's network on the CPU: images (B, C, H, W) to logits (B, classes), with copies of its weights.
 
-    Its outputs are those of `net(images, path)` exactly, as long as both use the running statistics, which are copied.
+    Its outputs equal those of `net(images, path)` as long as both use the running statistics, which are copied.
 
     Raises:
-        UsageError: the path computes something in the supernet that the space's stand-alone networks have no place for.
+        UsageError: the path has modules in the supernet that the space's stand-alone networks lack.
     """
     if any(isinstance(module, ChoiceBlock) and module.dependence is not None for module in net.modules()):
         raise UsageError(
             "this supernet adds inter-choice weights to its paths, which stand-alone networks do not have: retrain "
             "with weights=scratch, or use a supernet trained with inter_choice=none or split"
         )
+    # subnet() names its modules as the space's own network does, so the weights are matched by name and shape.
     alone = space.build_path(path, *input_spec)
     weights = {key: value.cpu() for key, value in net.subnet(path).state_dict().items()}
     if {key: value.shape for key, value in alone.state_dict().items()} != {k: v.shape for k, v in weights.items()}:

@@ -1,4 +1,7 @@
-"""A stand-alone network and what its users must know: from a run of src.retrain, out of a supernet, or a fresh one."""
+"""A stand-alone network with the facts its users need: fresh, extracted from a supernet, or of a retraining.
+
+B batch, C channels, H W size.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,13 @@ from typing import Any
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from src.datasets.dataset import Dataset
 from src.datasets.input_spec import InputSpec
 from src.runtime.errors import UsageError
 from src.runtime.run_folder import CONFIG, RESULT
-from src.search_spaces.arch_option import read_arch
 from src.search_spaces.costs import Costs, measure
 from src.search_spaces.space import SearchSpace
 from src.standalone.extract import extract
@@ -28,13 +30,13 @@ from src.supernet.batch_norm import norms_of
 from src.supernet.bn_protocols import under_protocol
 from src.supernet.evaluator import Batches
 from src.supernet.path import ArchPath, format_path, parse_path
-from src.training.trained_supernet import load_trained_supernet
+from src.training.trained_supernet import TrainedSupernet
 
 WEIGHTS = "weights.pt"
-"""Of a run of src.retrain: the state_dict of the network that the space builds."""
+"""In a run folder of src.retrain: the state_dict of the network that the space builds."""
 CPU = torch.device("cpu")
 DAMAGED = (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError)
-"""What reading a file that a fault or a hand has changed may raise."""
+"""Errors of reading a file that a fault or a hand has changed."""
 
 
 @dataclass(frozen=True)
@@ -46,19 +48,21 @@ class Network:
     space: SearchSpace
     path: ArchPath
     net: nn.Module
+    """Normalised images (B, C, H, W) to logits (B, classes)."""
     input_spec: InputSpec
     origin: str
-    """Where the weights come from."""
+    """Where the weights come from, in words."""
     classes: list[str] | None = None
     mean: tuple[float, ...] | None = None
-    """Per channel, of images in [0, 1]; as `std` unknown of networks that have seen no data."""
+    """Per channel, of images in [0, 1]; like `std` unknown of networks that have seen no data."""
     std: tuple[float, ...] | None = None
     held_out: Tensor | None = None
-    """Some validation images (B, C, H, W), normalised, if their data set is at hand."""
+    """Some validation images (B, C, H, W), normalised, if their data set is available."""
 
     @cached_property
     def costs(self) -> Costs:
-        """Parameters, and multiply-adds for an image of its own size: `space.costs`, without a table of all choices."""
+        """Parameters, and multiply-adds for an image of its own size."""
+        # Measured on this one network: `space.costs` would tabulate every choice of the space first.
         shape = (self.input_spec.in_channels, self.input_spec.image_size, self.input_spec.image_size)
         return measure(partial(self.space.build_path, self.path, *self.input_spec), shape)[0]
 
@@ -68,61 +72,47 @@ class Network:
         return all(norm.running_mean is not None for norm in norms_of([self.net]))
 
 
-def read_network(cfg: DictConfig) -> Network:
-    """The network that `run`, `arch` and `search_space` name together.
+@dataclass(frozen=True)
+class Calibration:
+    """BN statistics of a network extracted from a supernet."""
 
-    Raises:
-        UsageError: too little or too much is given, or something of another kind.
-    """
-    if cfg.run is None:
-        found = _fresh(cfg)
-    elif _is_supernet(Path(cfg.run)):
-        found = _inherited(cfg)
-    else:
-        found = _retrained(cfg)
-    return found if cfg.name is None else replace(found, name=cfg.name)
+    bn: str
+    """`recalibrate`: its own, exact over calibration images; `running`: the supernet's."""
+    images: int
+    """The first of the training part."""
+    batch_size: int
 
 
-def _fresh(cfg: DictConfig) -> Network:
-    space: SearchSpace = instantiate(cfg.search_space)
-    asked = {key: cfg[key] for key in InputSpec._fields if cfg[key] is not None}
-    input_spec = space.reference._replace(**asked)
-    path = read_arch(cfg.arch, space, cfg.pick)
+def fresh_network(space: SearchSpace, path: ArchPath, input_spec: InputSpec, seed: int) -> Network:
+    """A freshly initialised network that has seen no data."""
+    # A fork, so that the weights depend on the seed alone and the global generator does not move.
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(cfg.seed)
+        torch.manual_seed(seed)
         net = space.build_path(path, *input_spec).eval()
-    return Network(_name(space, path), space, path, net, input_spec, f"none: freshly initialised, seed {cfg.seed}")
+    origin = f"none: freshly initialised, seed {seed}"
+    return Network(network_name(space, path), space, path, net, input_spec, origin)
 
 
-def _inherited(cfg: DictConfig) -> Network:
-    """A path cut out of a supernet, with BN statistics of its own (`recalibrate`) or the supernet's (`running`)."""
-    if cfg.arch is None:
-        raise UsageError(f"arch=<name, path or file of them> is missing: run={cfg.run} is a supernet of many networks")
-    trained = load_trained_supernet(cfg.run, CPU, cfg.checkpoint)
-    path = read_arch(cfg.arch, trained.space, cfg.pick)
+def extracted_network(trained: TrainedSupernet, path: ArchPath, calibration: Calibration, images: int) -> Network:
+    """A path of a supernet with copies of its weights there, and up to `images` held-out images."""
     net = extract(trained.space, trained.net, path, trained.input_spec).eval()
     origin = f"of the supernet {trained.folder.name} after {trained.steps:,} steps"
-    found = Network(_name(trained.space, path), trained.space, path, net, trained.input_spec, origin)
-    if cfg.bn == "recalibrate" and found.has_statistics:
-        images = Batches(trained.dataset, "train", cfg.batch_size, CPU, cfg.calibration_images)
-        recalibrate(net, (batch.images for batch in images))
-    bn = f"BN {cfg.bn}" if found.has_statistics else "BN without running statistics"
-    return replace(found, origin=f"{origin}, {bn}", **_data(trained.dataset, cfg.images))
+    network = Network(network_name(trained.space, path), trained.space, path, net, trained.input_spec, origin)
+    # Norms without running statistics always use the batch at hand: there is nothing to calibrate.
+    if calibration.bn == "recalibrate" and network.has_statistics:
+        batches = Batches(trained.dataset, "train", calibration.batch_size, CPU, calibration.images)
+        recalibrate(net, (batch.images for batch in batches))
+    bn = f"BN {calibration.bn}" if network.has_statistics else "BN without running statistics"
+    return replace(network, origin=f"{origin}, {bn}", **data_facts(trained.dataset, images))
 
 
-def recalibrate(net: nn.Module, images: Iterable[Tensor]) -> None:
-    """Give the net, for good, the exact statistics of all its norms over batches (B, C, H, W), as scores are made."""
-    with under_protocol(net, "recalibrate", net, images):
-        found = {name: value.clone() for name, value in net.named_buffers()}
-    for name, value in found.items():
-        net.get_buffer(name).copy_(value)
+def retrained_network(folder: Path, images: int) -> Network:
+    """The network of a finished run of src.retrain, and up to `images` held-out images if its data set is there.
 
-
-def _retrained(cfg: DictConfig) -> Network:
-    """The network of a finished run of src.retrain; its data set may be gone, its facts are in the run folder."""
-    folder, stored = Path(cfg.run), _stored(Path(cfg.run))
-    if cfg.arch is not None:
-        raise UsageError(f"arch={cfg.arch}: run={folder} is one retrained network, so leave arch out")
+    Raises:
+        UsageError: the files are damaged, or do not belong together.
+    """
+    stored = stored_config(folder)
     space: SearchSpace = instantiate(stored.search_space)
     try:
         result = json.loads((folder / RESULT).read_text())
@@ -133,30 +123,43 @@ def _retrained(cfg: DictConfig) -> Network:
     except DAMAGED as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"run={folder}: {RESULT} or {WEIGHTS} is damaged or of another network: {reason}") from None
-    images = _still_there(stored, input_spec, cfg.images)
-    name, origin = _name(space, path), f"of the retraining {folder.name}"
-    return Network(name, space, path, net.eval(), input_spec, origin, held_out=images, **facts)
+
+    # The run folder holds all facts of the data, so the data set may have moved away or changed since.
+    held_out = None
+    try:
+        dataset: Dataset = instantiate(stored.dataset)
+    except (UsageError, InstantiationException):
+        pass
+    else:
+        held_out = data_facts(dataset, images)["held_out"] if dataset.input_spec == input_spec else None
+    name, origin = network_name(space, path), f"of the retraining {folder.name}"
+    return Network(name, space, path, net.eval(), input_spec, origin, held_out=held_out, **facts)
 
 
-def _is_supernet(folder: Path) -> bool:
+def is_supernet(folder: Path) -> bool:
     """Whether a run folder is one of src.train; if not, it must be a finished one of src.retrain.
 
     Raises:
         UsageError: it is neither of them.
     """
-    stored = _stored(folder)
+    stored = stored_config(folder)
     if OmegaConf.select(stored, "choices.sampler") is not None:
         return True
     if OmegaConf.select(stored, "choices.recipe") is None:
         raise UsageError(f"run={folder} is of another command: give a run folder of src.train or src.retrain")
     if not (folder / RESULT).is_file():
-        raise UsageError(f"run={folder} is not finished: go on with python -m src.retrain resume={folder}")
+        raise UsageError(f"run={folder} is not finished: resume it with python -m src.retrain resume={folder}")
     if not (folder / WEIGHTS).is_file():
         raise UsageError(f"run={folder} has no {WEIGHTS}: give the folder of one retrained network")
     return False
 
 
-def _stored(folder: Path) -> Any:
+def stored_config(folder: Path) -> Any:
+    """The configuration of a run folder.
+
+    Raises:
+        UsageError: no such folder, none in it, or one that cannot be read.
+    """
     if not folder.is_dir():
         raise UsageError(f"run={folder}: there is no such run folder")
     if not (folder / CONFIG).is_file():
@@ -167,21 +170,22 @@ def _stored(folder: Path) -> Any:
         raise UsageError(f"{folder / CONFIG} cannot be read: {str(error).splitlines()[0]}") from None
 
 
-def _still_there(stored: DictConfig, input_spec: InputSpec, count: int) -> Tensor | None:
-    """Held-out images of a retrained network, None if its data set has moved away or changed."""
-    try:
-        dataset: Dataset = instantiate(stored.dataset)
-    except (UsageError, InstantiationException):
-        return None
-    same = dataset.input_spec == input_spec
-    return _data(dataset, count)["held_out"] if same else None
+def recalibrate(net: nn.Module, images: Iterable[Tensor]) -> None:
+    """Recalibrate BN in place: exact statistics over batches (B, C, H, W), as the protocol `recalibrate` scores."""
+    # The protocol restores the old statistics when its block ends, so the new ones are copied out of it.
+    with under_protocol(net, "recalibrate", net, images):
+        buffers = {name: value.clone() for name, value in net.named_buffers()}
+    for name, value in buffers.items():
+        net.get_buffer(name).copy_(value)
 
 
-def _data(dataset: Dataset, count: int) -> dict[str, Any]:
+def data_facts(dataset: Dataset, count: int) -> dict[str, Any]:
+    """Classes, mean and deviation of a data set, and its first `count` validation images (B, C, H, W)."""
     images = torch.cat([batch.images for batch in dataset.batches("val", count, CPU, count)])
     return {"classes": list(dataset.classes), "mean": dataset.mean, "std": dataset.std, "held_out": images}
 
 
-def _name(space: SearchSpace, path: ArchPath) -> str:
+def network_name(space: SearchSpace, path: ArchPath) -> str:
+    """A published name, or the space's name and the path, as an identifier: `mini_20211`."""
     published = [name for name, named in space.named.items() if named == path]
     return published[0] if published else f"{space.name}_{format_path(path).replace('-', '')}"

@@ -45,9 +45,11 @@ def build(cfg: DictConfig, folder: Path) -> GroundTruthSettings:
     """
     settings = GroundTruthSettings(OmegaConf.to_yaml(cfg, resolve=True), cfg.seeds, cfg.workers)
     space, dataset, recipe = build_subject(settings.spec)
+    # Each of these refuses: a space with too many paths, too small images, a batch that no epoch fills.
     space.all_paths("ground truth")
     space.check_input(dataset.input_spec)
     dataset.train_loader(recipe.batch_size, 1, 0, torch.device("cpu"))
+    # Written last: a folder with a config.yaml holds a ground truth that can be resumed.
     store(cfg, folder)
     store_provenance(folder, "cpu, 1 thread a worker", dataset.name)
     return settings
@@ -55,10 +57,8 @@ def build(cfg: DictConfig, folder: Path) -> GroundTruthSettings:
 
 @lru_cache(maxsize=1)
 def build_subject(spec: str) -> Subject:
-    """Space, data set and recipe of a configuration as YAML; built once per process, which then computes on one thread.
-
-    One thread, because the workers share the cores and because sums depend on the number of threads.
-    """
+    """Space, data set and recipe of a configuration as YAML; built once per process, which then computes on one thread."""
+    # The workers share the cores, and sums depend on the number of threads.
     torch.set_num_threads(1)
     cfg = OmegaConf.create(spec)
     return Subject(instantiate(cfg.search_space), instantiate(cfg.dataset), Recipe(**cfg.recipe_alone))

@@ -20,6 +20,7 @@ RUN_COLUMNS = ("arch", "seed", "test", "val")
 def train_missing(settings: GroundTruthSettings, folder: Path) -> None:
     """Add to runs.csv every (arch, seed) that is not there yet, one line as each is trained."""
     space = build_subject(settings.spec).space
+    # Seed by seed: whoever stops early has every path with fewer seeds, not a few paths with all.
     runs = folder / RUNS
     finished = finished_runs(runs)
     jobs = [(space.format(p), seed) for seed in range(settings.seeds) for p in space.all_paths("ground truth")]
@@ -45,6 +46,7 @@ def finished_runs(path: Path) -> set[tuple[str, int]]:
     """(arch, seed) of the rows of runs.csv; a last line that a kill left half written is dropped from the file."""
     if not path.exists():
         return set()
+    # Rows are appended, so only the last one can lack its line break.
     text = path.read_text()
     replace_file(path, text[: text.rfind("\n") + 1])
     with path.open(newline="") as file:
@@ -55,5 +57,6 @@ def train_one(spec: str, arch: str, seed: int) -> dict[str, str | int | float]:
     """One row of runs.csv: a network trained with one seed, and its top-1 on test and validation images."""
     space, dataset, recipe = build_subject(spec)
     net = train_alone(space, space.parse(arch), dataset, recipe, seed)
+    # Ranked by test images: a supernet is scored on the validation images.
     scores = {part: round(accuracy(net, dataset, part), 6) for part in ("test", "val")}
     return {"arch": arch, "seed": seed, **scores}

@@ -27,6 +27,7 @@ def conclude(settings: GroundTruthSettings, folder: Path) -> None:
     paths = [space.parse(arch) for arch in wide.index]
     costs = [space.costs(path, dataset.input_spec) for path in paths]
 
+    # One row per network: means first, then costs, then the single runs.
     table = wide.copy()
     table.insert(0, "accuracy", wide.mean(axis=1))
     table.insert(1, "val", runs.groupby("arch").val.mean())

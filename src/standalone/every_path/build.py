@@ -57,7 +57,7 @@ def build(cfg: DictConfig, folder: Path) -> GroundTruthSettings:
 
 @lru_cache(maxsize=1)
 def build_subject(spec: str) -> Subject:
-    """Space, data set and recipe of a configuration as YAML; built once per process, which then computes on one thread."""
+    """Space, data set and recipe of a configuration as YAML; built once per process, which is set to one thread."""
     # The workers share the cores, and sums depend on the number of threads.
     torch.set_num_threads(1)
     cfg = OmegaConf.create(spec)

@@ -86,7 +86,10 @@ def test_a_path_of_a_supernet_scores_as_it_does_there(supernet: Path, tmp_path: 
     assert sum(losses) / judge.images == pytest.approx(score.loss, rel=1e-5)
 
 
-def test_everything_at_once(supernet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_everything_at_once(
+    supernet: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("src.standalone.exporting.speed.SECONDS", 0.01)
     assert export(f"run={supernet}", "arch=2-0-2-1-1", "normalise=true", "time=true") == 0
     folder = supernet / "export"
     assert {path.name for path in folder.iterdir()} - {".lock"} == {

@@ -81,6 +81,14 @@ def test_scoring_draws_from_no_generator(digits: Digits, net: Supernet) -> None:
     assert torch.equal(plans, sampler.state_dict()["generator"])
 
 
+@pytest.mark.parametrize(("protocol", "forwards"), [("running", 0), ("batch", 0), ("adapt", 20), ("recalibrate", 2)])
+def test_calibration_forwards(protocol: str, forwards: int, digits: Digits, net: Supernet) -> None:
+    evaluator = Evaluator(net, digits, CPU, protocol, ScoringSettings(images=50, calibration_images=100, batch_size=50))
+    with mock.patch.object(net, "forward", wraps=net.forward) as forward:
+        evaluator.score(PATHS[0])
+    assert forward.call_count == forwards + 1
+
+
 def test_images_counts_what_there_is(digits: Digits, net: Supernet) -> None:
     assert Evaluator(net, digits, CPU, "running", ScoringSettings(images=10**6)).images == digits.size("val")
     assert Evaluator(net, digits, CPU, "running", ScoringSettings(images=30)).images == 30
@@ -134,7 +142,10 @@ def trained(space: SearchSpace, inter_choice: InterChoice, digits: Digits) -> Su
 
 @pytest.mark.parametrize("protocol", ["running", "batch", "adapt", "recalibrate"])
 @pytest.mark.parametrize("name", SHARED)
-def test_shared_prefixes_give_the_bits_of_one_path_at_a_time(name: str, protocol: str, digits: Digits) -> None:
+def test_shared_prefixes_give_the_bits_of_one_path_at_a_time(
+    name: str, protocol: str, digits: Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("src.supernet.evaluator.ADAPT_FORWARDS", 5)  # goes round the 2 calibration batches
     space, inter_choice = SHARED[name]
     net = trained(space, inter_choice, digits)
     paths = [*space.sample_distinct(12, torch.Generator().manual_seed(1))] * 2  # each twice

@@ -8,30 +8,15 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
-from torch import distributed, multiprocessing, nn
-from torch.nn import functional as F
+from torch import multiprocessing, nn
 
 from src.samplers.strict_fair import StrictFair
-from src.search_spaces.mini import Mini
-from src.supernet.inter_choice import Split, copied_parameters, split_weights
+from src.supernet.inter_choice import copied_parameters
 from src.supernet.path import ArchPath
 from src.supernet.supernet import Supernet
-from src.training.optimizer import extend, parameter_groups
 from src.training.step import StepSettings, SupernetStep
+from tests.supernet.split_by_hand import SPACE, make, sgd, train_by_hand, worker
 from tests.training.test_step import Loader, batches
-
-SPACE = Mini()
-
-
-def make() -> Supernet:
-    torch.manual_seed(0)
-    net = SPACE.build(1, 10, 8).double()
-    Split().attach(net, torch.zeros(2, 1, 8, 8).double())
-    return net
-
-
-def sgd(net: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.SGD(parameter_groups(net, 1e-2, True, None), 0.05, momentum=0.9)
 
 
 def fit(net: Supernet, steps: int, split_step: int, **settings: object) -> list[list[ArchPath]]:
@@ -80,34 +65,6 @@ def test_until_the_split_it_is_the_net_without() -> None:
     assert not copied_parameters(split)
     for mine, theirs in zip(split.parameters(), plain.parameters(), strict=True):
         assert torch.equal(mine, theirs)
-
-
-def train_by_hand(net: Supernet, rank: int, ranks: int) -> Supernet:
-    """Five fair steps, split before the third; each process has its share of the images and gradients are averaged."""
-    optimizer, sampler = sgd(net.eval()), StrictFair(SPACE.sizes)
-    for number, batch in enumerate(batches(5)):
-        if number == 2:
-            extend(optimizer, split_weights(net))
-        images, labels = batch.images.chunk(ranks)[rank], batch.labels.chunk(ranks)[rank]
-        optimizer.zero_grad(set_to_none=True)
-        for path in sampler.plan()[0].routes:
-            F.cross_entropy(net(images, path), labels).backward()
-        gradients = [p.grad for p in net.parameters() if p.grad is not None]
-        if ranks > 1:
-            flat = torch.cat([gradient.flatten() for gradient in gradients])
-            distributed.all_reduce(flat)  # one for all m paths
-            parts = (flat / ranks).split([gradient.numel() for gradient in gradients])
-            for gradient, part in zip(gradients, parts, strict=True):
-                gradient.copy_(part.view_as(gradient))
-        optimizer.step()
-    return net
-
-
-def worker(rank: int, port: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    torch.save(train_by_hand(make(), rank, 2).state_dict(), Path(folder) / f"{rank}.pt")
-    distributed.destroy_process_group()
 
 
 def test_two_processes_with_one_reduction_a_step_are_one(tmp_path: Path) -> None:

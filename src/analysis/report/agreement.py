@@ -39,6 +39,7 @@ class Agreement:
 
     def drawn_pairs(self) -> list[tuple[pd.Series, pd.Series, dict[str, Any]]]:
         """Predictions of two seeds, and their correlations, for each pair that is drawn."""
+        # The same sample for all pairs, so that their clouds can be compared
         table = self.predictions.dropna()
         drawn = table.sample(DRAWN, random_state=0) if len(table) > DRAWN else table
         both = islice(zip(combinations(drawn.columns, 2), self.consistency["pairs"], strict=True), PAIRS)

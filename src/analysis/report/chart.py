@@ -200,6 +200,7 @@ def floats(values: ArrayLike, by: float = 1.0) -> Values:
 
 def rows_of(panels: Sequence[Panel], columns: int) -> tuple[tuple[Panel | None, ...], ...]:
     """Panels laid out row by row, the last row filled up with gaps; at least one panel, be it empty."""
+    # An empty figure still has one pair of axes
     filled: list[Panel | None] = list(panels) or [Panel(())]
     filled += [None] * (-len(filled) % columns)
     return tuple(tuple(filled[i : i + columns]) for i in range(0, len(filled), columns))
@@ -207,6 +208,7 @@ def rows_of(panels: Sequence[Panel], columns: int) -> tuple[tuple[Panel | None, 
 
 def legend_entries(chart: Chart) -> dict[str, Line | Points]:
     """The series that the legend lists, the first of each name."""
+    # Empty series have nothing to be named
     named: Iterable[Line | Points] = (
         series
         for panel in chart.all_panels

@@ -70,6 +70,7 @@ def band_and_line(
 def accuracy_histograms(accuracies: Mapping[str, Sequence[float]], bn: str = "") -> Chart:
     """FairNAS Figure 1, bottom: one-shot accuracies of the scored paths, a row per method, all seeds together."""
     shown = {method: 100 * np.asarray(values) for method, values in accuracies.items() if len(values)}
+    # The same bins and axes for all methods, so that rows can be compared
     edges = floats(bin_edges(np.concatenate(list(shown.values())))) if shown else (0.0, 100.0)
     palette = colours(accuracies)
     panels: list[Panel] = []
@@ -129,6 +130,8 @@ def lemma_figure(choices: Sequence[int] = (2, 3, 6)) -> Chart:
         n, f = (floats(lemma_curve(m)[column]) for column in ("n", "f"))
         hover = tuple(f"f({m}, {draws:.0f}) = {chance:.4f}" for draws, chance in zip(n, f, strict=True))
         series.append(Line(x=n, y=f, colour=colour, name=f"m = {m}", hover=hover, marker="dot", width=1.4))
+    x, y = Axis("n, number of times the layer is trained"), Axis("f(m, n), chance of equal counts")
+    # The paper's example
     marked = float(lemma_curve(2, 20)["f"].iloc[-1])
     series.append(Points(x=(20,), y=(marked,), colour=INK, marker="ring", size=9, opacity=1))
     series.append(Note(x=20, y=marked, text=f"f(2, 20) = {marked:.3f}", text_x=28, text_y=0.3))
@@ -136,15 +139,7 @@ def lemma_figure(choices: Sequence[int] = (2, 3, 6)) -> Chart:
         "Why uniform sampling is not even",
         "FairNAS Figure 4. The chance that uniform sampling has trained all m choices of a layer equally often after "
         "n draws: below 0.2 for two choices after 20 draws, and falling to 0.",
-        (
-            (
-                Panel(
-                    tuple(series),
-                    Axis("n, number of times the layer is trained"),
-                    Axis("f(m, n), chance of equal counts"),
-                ),
-            ),
-        ),
+        ((Panel(tuple(series), x, y),),),
     )
 
 
@@ -158,6 +153,8 @@ def scatter(points: Mapping[str, pd.DataFrame], bn: str = "") -> Chart:
     # As few rows as fit, evenly filled: 5 panels are 3 + 2, not 4 + 1
     lines = -(-max(len(shown), 1) // 4)
     columns = -(-max(len(shown), 1) // lines)
+    protocol = f" (BN {bn})" if bn else ""
+    # Colours by all methods, shown or not: a method keeps its own from figure to figure
     palette = colours(points)
     panels = []
     for method in order(shown):
@@ -170,7 +167,7 @@ def scatter(points: Mapping[str, pd.DataFrame], bn: str = "") -> Chart:
         panels.append(Panel((dots,), title=label(method)))
     return Chart(
         "One-shot accuracy against stand-alone accuracy",
-        f"As FairNAS Figure 8. A dot is an architecture, its one-shot accuracy the mean over seeds (BN {bn}). A "
+        f"As FairNAS Figure 8. A dot is an architecture, its one-shot accuracy the mean over seeds{protocol}. A "
         "supernet that ranks well gives a rising line; τ in the table is that of single seeds.",
         rows_of(panels, columns),
         size=(0.8 + 2.7 * columns, 0.4 + 2.7 * lines),
@@ -190,11 +187,14 @@ def spread_curves(curves: Mapping[str, pd.DataFrame]) -> Chart:
             for mean, low, high, seeds in zip(*(curve[c] for c in ("mean", "low", "high", "seeds")), strict=True)
         )
         series += band_and_line(curve, ("step", "mean", "low", "high"), method, colour, hover)
+    # A spread of 0 throughout, that of strict fairness, lies on the axis and not in the middle of nothing
+    highest = max((max(s.high, default=0) for s in series if isinstance(s, Band)), default=0)
+    y = Axis("count spread within a layer", (0.0, None if highest else 1.0), integer=True)
     return Chart(
         "How evenly the choices were trained",
         "Updates of the most trained choice of a layer minus those of the least trained one, in the least even layer. "
         "Strict fairness keeps this at 0 where all layers have equally many choices (Definition 3); under uniform "
         "draws it grows with the root of the steps. Line: mean over seeds. Shade: lowest to highest seed.",
-        ((Panel(tuple(series), Axis("supernet steps", (0, None)), Axis("count spread within a layer")),),),
+        ((Panel(tuple(series), Axis("supernet steps", (0, None)), y),),),
         together=True,
     )

@@ -21,11 +21,13 @@ def group_charts(group: Group, bn: str) -> dict[str, Chart]:
     if any(map(len, accuracy.values())):
         validation = group.runs[0].config.get("validation") or {}
         charts["accuracy_curves"] = accuracy_curves(accuracy, validation.get("bn", ""), validation.get("paths"))
+    # Pruning: curves of ten architectures and fewer are noise
     pruned = selection(group, bn)
     if pruned.architectures > LEFT:
         charts["improvement"] = improvement_figure(pruned)
         charts["improvement_to_one"] = improvement_figure(pruned, 1)
         charts["improvement_and_tau"] = improvement_and_tau(pruned)
+    # Scores: their distribution, and against the truth where it is known
     pooled = {method: curves.pooled_accuracies(runs, bn) for method, runs in group.methods.items()}
     if any(map(len, pooled.values())):
         charts["accuracy_histograms"] = accuracy_histograms(pooled, bn)
@@ -35,6 +37,7 @@ def group_charts(group: Group, bn: str) -> dict[str, Chart]:
     points = {method: curves.scatter_points(runs, bn) for method, runs in group.methods.items()}
     if any(map(len, points.values())):
         charts["one_shot_against_truth"] = scatter(points, bn)
+    # Agreement of seeds needs two of a method
     if pairs := agreements(group, bn):
         charts["seeds_against_seeds"] = pairs_figure(pairs, colours(group.methods), bn)
     return charts

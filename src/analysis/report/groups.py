@@ -89,6 +89,7 @@ def check_commits(runs: Sequence[TrainingRun], mix_commits: bool = False) -> dic
 def group_runs(runs: Sequence[TrainingRun]) -> list[Group]:
     """One group for each search space, data set, budget and value of a setting varied beside the methods' own."""
     weights = methods.all_weights(runs)
+    # Settings that vary within a method's runs split the table; those tied to the method are reported as confounded
     outside = [
         key for key in varied_within(runs, lambda run: (run.sampler, weights[run])) if not key.startswith("sampler.")
     ]
@@ -101,6 +102,7 @@ def group_runs(runs: Sequence[TrainingRun]) -> list[Group]:
     names = {
         run: methods.name(run, words(run, varied, strip="sampler."), "" if common else weights[run]) for run in runs
     }
+    # One group for each key, methods in the tables' order
     groups = []
     for (space, dataset, *settings), members in sorted(parts.items()):
         by_method: dict[str, list[TrainingRun]] = defaultdict(list)

@@ -25,12 +25,12 @@ from src.analysis.report.chart import (
     Series,
     legend_entries,
 )
+from src.analysis.report.html_traces import band_trace, bars_trace, line_trace, numbers, points_trace
 
 LEGEND_MARK, LEGEND_ROW = 8, 64
 """Letters that an entry's line sample takes up in a legend, and letters in a row of it, half a page wide."""
 PIXELS = 100
 """Height of an inch of the PNG on the page."""
-SYMBOLS = {"dot": "circle", "square": "square", "ring": "circle-open", "star": "star"}
 
 
 def draw(chart: Chart) -> go.Figure:
@@ -44,10 +44,12 @@ def draw(chart: Chart) -> go.Figure:
         vertical_spacing=(0.08 if chart.share_x else 0.3) / rows,
         horizontal_spacing=(0.1 if chart.share_y else 0.25) / columns,
         column_widths=list(chart.widths) or None,
+        # A gap gets no axes at all: an empty panel would be drawn with its frame
         specs=[[None if panel is None else {} for panel in row] for row in chart.panels],
         x_title=chart.x_label or None,
         y_title=chart.y_label or None,
     )
+    # A name that several panels share is listed once, by its first series
     listed = set(map(id, legend_entries(chart).values()))
     for i, row in enumerate(chart.panels, start=1):
         for j, panel in enumerate(row, start=1):
@@ -64,6 +66,7 @@ def draw(chart: Chart) -> go.Figure:
 def add_layout(figure: go.Figure, chart: Chart) -> None:
     """Size, fonts, the colour scale and one legend above the chart, whose rows add to the height."""
     names = list(legend_entries(chart))
+    # Plotly has no legend outside the panels: guess its rows, and make room for them above
     legend_rows = -(-sum(len(name) + LEGEND_MARK for name in names) // LEGEND_ROW)
     titled = any(panel.title for panel in chart.all_panels)
     figure.update_layout(
@@ -102,11 +105,13 @@ def set_axes(figure: go.Figure, panel: Panel, place: dict[str, int], labelled: b
     y_name = subplot.yaxis.plotly_name.replace("axis", "")
     if is_matrix:
         figure.update_yaxes(autorange="reversed", **place)
+    # Square cells: shrink the panel, not its range of values
     if is_matrix or panel.square:
         figure.update_xaxes(constrain="domain", **place)
         figure.update_yaxes(
             scaleanchor=subplot.xaxis.plotly_name.replace("axis", ""), scaleratio=1, constrain="domain", **place
         )
+    # Plotly has no titles of panels but those of the whole grid: write one above the left corner
     if panel.title:
         corner = {"xref": f"{subplot.xaxis.plotly_name.replace('axis', '')} domain", "yref": f"{y_name} domain"}
         text = panel.title.replace("\n", "<br>")
@@ -136,8 +141,9 @@ def add_second_scale(figure: go.Figure, panel: Panel, y_name: str) -> None:
     assert panel.second is not None
     zero, span = panel.second.zero, panel.second.one - panel.second.zero
     ends = [end for end in panel.y.ends if end is not None]
+    # The axis is numbered after those of the panels, and needs a trace of its own to be drawn
     number = sum(1 for key in figure.layout if key.startswith("yaxis")) + 1
-    figure.add_scatter(x=[None], y=[None], yaxis=f"y{number}", showlegend=False, hoverinfo="skip")  # no trace, no axis
+    figure.add_scatter(x=[None], y=[None], yaxis=f"y{number}", showlegend=False, hoverinfo="skip")
     right = {
         "range": [(end - zero) / span for end in ends],
         "fixedrange": True,
@@ -156,64 +162,22 @@ def add_series(figure: go.Figure, series: Series, place: dict[str, int], togethe
     """One series as a trace, a shape or an annotation of the panel at `place`."""
     match series:
         case Line():
-            line = {"color": series.colour, "width": 1.2 * series.width, "dash": series.dash}
-            figure.add_scatter(
-                x=numbers(series.x),
-                y=numbers(series.y),
-                mode="lines+markers" if series.marker else "lines",
-                line=line | {"shape": "hv" if series.steps else "linear"},
-                marker={"size": 5, "symbol": SYMBOLS.get(series.marker)},
-                **named(series, together, listed),
-                **place,
-            )
-        case Band():
-            figure.add_scatter(
-                x=numbers((*series.x, *series.x[::-1])),
-                y=numbers((*series.high, *series.low[::-1])),
-                legendgroup=series.group or None,
-                showlegend=False,
-                fill="toself",
-                mode="none",
-                fillcolor=translucent(series.colour),
-                hoverinfo="skip",
-                **place,
-            )
+            figure.add_trace(line_trace(series, together, listed), **place)
         case Points():
-            marker: dict[str, Any] = {"size": 1.5 * series.size, "symbol": SYMBOLS.get(series.marker)}
-            marker["opacity"] = series.opacity
-            by_value = not isinstance(series.colour, str)
-            marker |= (
-                {"color": numbers(series.colour), "coloraxis": "coloraxis"} if by_value else {"color": series.colour}
-            )
-            half = {"error_y": {"array": numbers(series.half), "thickness": 1.5, "width": 0}} if series.half else {}
-            drawn = {"mode": "markers", "marker": marker, **half}
-            figure.add_scatter(
-                x=numbers(series.x), y=numbers(series.y), **drawn, **named(series, together, listed), **place
-            )
+            figure.add_trace(points_trace(series, together, listed), **place)
+        case Band():
+            figure.add_trace(band_trace(series), **place)
         case Bars():
-            edges = np.array(series.edges)
-            figure.add_bar(
-                x=numbers(tuple((edges[1:] + edges[:-1]) / 2)),
-                y=numbers(series.heights),
-                width=float(edges[1] - edges[0]),
-                marker={"color": series.colour, "line": {"width": 0}},
-                text=list(series.hover),
-                textposition="none",
-                hovertemplate="%{text}<extra></extra>",
-                showlegend=False,
-                **place,
-            )
+            figure.add_trace(bars_trace(series), **place)
         case Matrix():
-            figure.add_heatmap(
-                z=[numbers(row) for row in series.rows],
-                coloraxis="coloraxis",
-                texttemplate="%{z:.2f}" if series.numbers else None,
-                hovertemplate="%{y}, %{x}: %{z:.3f}<extra></extra>",
-                **place,
-            )
+            cells = [numbers(row) for row in series.rows]
+            texts = {"texttemplate": "%{z:.2f}" if series.numbers else None}
+            hover = "%{y}, %{x}: %{z:.3f}<extra></extra>"
+            figure.add_heatmap(z=cells, coloraxis="coloraxis", hovertemplate=hover, **texts, **place)
         case Rule():
             line = {"color": series.colour, "width": 1, "dash": series.dash}
             if series.across == "diagonal":
+                # Long enough for percentages; the axes' own ends cut it off
                 figure.add_shape(type="line", x0=0, y0=0, x1=100, y1=100, line=line, layer="below", **place)
             elif series.across == "x":
                 figure.add_vline(series.at, line=line, **place)
@@ -222,24 +186,3 @@ def add_series(figure: go.Figure, series: Series, place: dict[str, int], togethe
         case Note():
             tail = {"ax": series.text_x, "ay": series.text_y, "axref": "x", "ayref": "y"}
             figure.add_annotation(x=series.x, y=series.y, text=series.text, **tail, showarrow=True, arrowhead=0)
-
-
-def named(series: Line | Points, together: bool, listed: bool) -> dict[str, Any]:
-    """Name, legend and hover texts of a trace."""
-    group = series.group or series.name
-    options: dict[str, Any] = {"name": series.name, "legendgroup": group or None, "showlegend": listed}
-    if not series.hover:
-        return options | {"hoverinfo": "skip"}
-    extra = "" if together else f"<extra>{series.name}</extra>"
-    return options | {"text": list(series.hover), "hovertemplate": "%{text}" + extra}
-
-
-def numbers(values: Any) -> list[float | None]:
-    """Values of 6 significant digits, which keeps the page small; None for nan, which JSON lacks."""
-    return [None if np.isnan(value) else float(f"{value:.6g}") for value in values]
-
-
-def translucent(colour: str) -> str:
-    """A shade's colour, 13 % of it."""
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red}, {green}, {blue}, 0.13)"

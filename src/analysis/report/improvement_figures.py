@@ -50,6 +50,7 @@ def improvement_figure(selection: Selection, least: int = LEFT) -> Chart:
     hover = "{mean:.2f} % (improvement {improvement:.2f}), {seeds} seed(s)"
     series = method_series(selection.kept, ("left", "mean", "low", "high"), hover, 100, least)
     series += baseline_series(selection.counted, "mean", 100, least)
+    # Explicit ends, for both scales must be cut at the same accuracies
     drawn = [v for s in series for part in ((s.low, s.high) if isinstance(s, Band) else (s.y,)) for v in part]
     low, high = (float(np.nanmin(drawn)), float(np.nanmax(drawn))) if drawn else (0.0, 100.0)
     room = MARGIN * (high - low) or 1.0

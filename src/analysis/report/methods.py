@@ -63,6 +63,7 @@ def all_weights(runs: Iterable[TrainingRun]) -> dict[TrainingRun, str]:
     kinds: dict[str, list[TrainingRun]] = defaultdict(list)
     for run in runs:
         kinds[kind(run)].append(run)
+    # Settings beyond kind and weights are named only where runs of one kind differ in them
     names = {}
     for members in kinds.values():
         sections = {run: others(run) for run in members}

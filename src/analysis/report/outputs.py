@@ -27,6 +27,7 @@ def write(groups: Sequence[Group], commits: Mapping[str, int], bn: str, out: Pat
     """Write the whole report; returns its figures as plain JSON values."""
     out.mkdir(parents=True, exist_ok=True)
     write_tables(groups, bn, out)
+    # Each figure is described once; the PNG files and the page are made of the same charts
     lemma, charts = lemma_figure(), [group_charts(group, bn) for group in groups]
     drawn = [png.save(lemma, out / "figures" / "lemma_1.png")]
     for group, each in zip(groups, charts, strict=True):

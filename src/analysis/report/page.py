@@ -86,6 +86,7 @@ def chart_card(chart: Chart, name: str) -> str:
         div_id=name,
         default_height=f"{figure.layout.height}px",
     )
+    # Several panels side by side need a whole row, and on narrow screens a scroll bar
     if columns == 1:
         return card(chart.title, str(drawn), chart.reading)
     least, most = 150 * columns, 130 * max(chart.size[0], 10)

@@ -50,6 +50,7 @@ def save(chart: Chart, path: Path) -> Path:
 
 def draw(chart: Chart) -> Figure:
     """The chart as a Matplotlib figure, its axes row by row; gaps are invisible axes."""
+    # Figure, not pyplot: it keeps no list of open figures, so nothing has to be closed
     figure = Figure(figsize=chart.size, layout="constrained")
     grid = figure.subplots(
         len(chart.panels),
@@ -68,6 +69,7 @@ def draw(chart: Chart) -> Figure:
             # Matplotlib labels the last row alone, but the panel below may be a gap
             if chart.share_x and (i + 1 == len(chart.panels) or chart.panels[i + 1][j] is None):
                 grid[i, j].tick_params(labelbottom=True)
+    # Labels and scales that all panels have in common
     if chart.x_label:
         figure.supxlabel(chart.x_label, fontsize=10, color=INK)
     if chart.y_label:
@@ -97,6 +99,7 @@ def add_legend(figure: Figure, chart: Chart) -> None:
     for axes in figure.axes:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(name, handle)
+    # Inches of an entry: its line sample, and about 0.075 a letter
     inches = 0.6 + 0.075 * max(map(len, names))
     columns = max(min(int(figure.get_figwidth() / inches), len(names)), 1)
     figure.legend([handles[name] for name in names], names, loc="outside upper left", ncols=columns, frameon=False)
@@ -106,6 +109,7 @@ def draw_panel(axes: Axes, panel: Panel, scale: ColourScale | None) -> None:
     """Series in their order, then axes with no more lines than needed to read values off."""
     for order, series in enumerate(panel.series):
         draw_series(axes, series, scale, 2 + order / 100)
+    # Matrices have a frame and no grid, all other panels a grid and no frame
     is_matrix = any(isinstance(series, Matrix) for series in panel.series)
     axes.set_title(panel.title, loc="left", fontsize=9, color=INK)
     axes.set_xlabel(panel.x.label, color=INK, fontsize=9 if is_matrix else None)
@@ -119,6 +123,7 @@ def draw_panel(axes: Axes, panel: Panel, scale: ColourScale | None) -> None:
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(GREY)
+    # Ends come after the series, which would move them
     set_scale(axes, "x", panel.x)
     set_scale(axes, "y", panel.y)
     if panel.square:
@@ -143,7 +148,7 @@ def set_scale(axes: Axes, which: Literal["x", "y"], axis: Axis) -> None:
     drawn = axes.xaxis if which == "x" else axes.yaxis
     if axis.log:
         axes.set(**{f"{which}scale": "log"})
-        drawn.set_minor_locator(NullLocator())
+        drawn.set_minor_locator(NullLocator())  # or Matplotlib labels 2, 3, 4 between our ticks
     if axis.ticks is not None:
         drawn.set_ticks([place for place, _ in axis.ticks], [text for _, text in axis.ticks])
         axes.tick_params(axis=which, rotation=90 if axis.upright else 0)
@@ -182,6 +187,7 @@ def draw_series(axes: Axes, series: Series, scale: ColourScale | None, zorder: f
             axes.imshow(values, cmap=colour_map(scale), vmin=scale.low, vmax=scale.high, interpolation="nearest")
             for (row, column), value in np.ndenumerate(values) if series.numbers else ():
                 colour = "white" if abs(value) > 0.4 else INK
+                # White on the dark ends of the scale
                 axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=9, color=colour)
         case Rule():
             style: dict[str, Any] = {"color": series.colour, "linewidth": 0.9, "linestyle": DASHES[series.dash]}

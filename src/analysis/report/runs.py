@@ -121,6 +121,7 @@ class TrainingRun:
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """A CSV file that may be missing, or that somebody is appending to: a last line without its end is left out."""
     text = path.read_text() if path.exists() else ""
+    # Somebody may be in the middle of appending a line
     whole = text[: text.rfind("\n") + 1]
     if not whole:
         return pd.DataFrame(columns=list(columns))
@@ -140,6 +141,7 @@ def find_runs(root: Path) -> list[TrainingRun]:
         if any(part.startswith(".") for part in path.relative_to(root).parts):
             continue
         folder, config = path.parent, read_config(path)
+        # A result of another layout still says that the run is finished; its figures then come from the tables
         stored = read_json(folder / RESULT)
         if "sampler" not in (config.get("choices") or {}) or (stored or {}).get("command", "train") != "train":
             continue  # another command's folder

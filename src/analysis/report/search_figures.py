@@ -34,6 +34,7 @@ def front_figure(
     ticks = floats(np.unique(np.linspace(1, last, 6).round()))
     panels: list[Panel] = []
     for cost in costs:
+        # Dots of all networks, then what stands out among them: the front, its steps, the selected
         unit, name = cost_unit(cost, archive[cost].max())
         tables = (archive, front, staircase(front, cost, learnt), selected)
         (x, y), rim, steps, stars = (points_of(table, cost, learnt, unit) for table in tables)
@@ -104,10 +105,12 @@ def shares_figure(runs: Sequence[SearchRun]) -> Chart:
         means = floats([over_seeds(run.share_at(m) for run in own).mean for m in models], 100)
         hover = tuple(f"{mean:.1f} %, {len(own)} seed(s)" for mean in means)
         series.append(Line(x=floats(models), y=means, colour=colour, width=1.6, name=name, group=name, hover=hover))
+        # Intervals at three budgets; a searcher that ended earlier keeps its last share
         spans = [over_seeds(run.share_at(min(m, run.result["models"])) for run in own) for m in budgets]
         half = floats([span.high - span.mean for span in spans], 100)
         series.append(
             Points(
+                # Shifted by place, or the intervals of six searchers would hide each other
                 x=floats([m + 0.008 * (place - 2) * budgets[-1] for m in budgets]),
                 y=floats([span.mean for span in spans], 100),
                 colour=colour,
@@ -148,6 +151,7 @@ def fronts_figure(runs: Sequence[SearchRun]) -> Chart:
         series = [Line(x=x, y=y, colour=GRID, width=5, steps=True, name="true front", behind=True)]
         for searcher, own in by_searcher(runs).items():
             own_front = min(own, key=lambda run: run.seed).front
+            # Networks that the benchmark lacks have no true accuracy to be drawn at
             known = own_front.assign(accuracy=own_front.truth).dropna(subset="accuracy")
             steps = staircase(known, cost, "accuracy")
             x, y = points_of(steps, cost, "accuracy", unit)

@@ -36,10 +36,12 @@ def write(runs: Sequence[SearchRun], commits: Mapping[str, int], out: Path) -> R
     table = long_table(runs, budgets)
     comparison = compared(table, budgets)
     replace_file(out / "table.csv", table.to_csv(index=False, lineterminator="\n", float_format="%.6f"))
+    # Tables apart for each evaluator: a search by scores is not to be compared with one by the truth
     evaluators = comparison.evaluator.unique().tolist()
     shown = {name: cells(comparison[comparison.evaluator == name], budgets) for name in evaluators}
     text = [f"## {EVALUATORS[name]}\n\n{markdown(part)}\n" for name, part in shown.items()]
     replace_file(out / "table.md", f"{ABOUT}\n\n" + "\n".join(text))
+    # Page and PNG files from the same charts
     body, drawn = [page.paragraph(ABOUT)], []
     for name, part in shown.items():
         own = [run for run in runs if run.evaluator == name]

@@ -73,6 +73,7 @@ class SearchRun:
         archive = self.archive
         if len(archive) < models:
             return math.nan
+        # The front by what the searcher saw, its hypervolume by the truth
         names, scale = self.result["objectives"], self.result["true_front"]
         seen = archive.iloc[:models]
         chosen = seen.iloc[front(np.stack([SIGNS.get(n, 1) * seen[n].to_numpy(float) for n in names], 1))]
@@ -97,10 +98,12 @@ def find_searches(root: Path) -> list[SearchRun]:
     runs = [run for path in sorted(root.rglob(CONFIG)) if (run := load_search(path.parent)) is not None]
     if not runs:
         raise UsageError(f"runs={root} holds no finished search of a space whose truth a benchmark knows")
+    # One table compares one kind of search
     for key in ("search_space", "objectives", "limit"):
         kinds = {str(run.result[key]) for run in runs}
         if len(kinds) > 1:
             raise UsageError(f"runs={root} mixes searches of {' and '.join(sorted(kinds))}: compare one kind at a time")
+    # A seed counts once
     known: dict[tuple[str, str, int], SearchRun] = {}
     for run in runs:
         twin = known.setdefault((run.searcher, run.evaluator, run.seed), run)
@@ -108,6 +111,7 @@ def find_searches(root: Path) -> list[SearchRun]:
             raise UsageError(
                 f"{twin.folder} and {run.folder} have one searcher, evaluator and seed: compare one of them"
             )
+    # Seeds of one searcher must have been searched alike, or their mean is of nothing
     for run in runs:
         other = next((o for o in runs if (o.searcher, o.evaluator) == (run.searcher, run.evaluator)), run)
         if other.kind != run.kind:
@@ -183,6 +187,7 @@ def compared(table: pd.DataFrame, budgets: Sequence[int]) -> pd.DataFrame:
         row["models"] = float(part.models.mean())
         for models in budgets:
             row[f"at_{models}"] = over_seeds(part[f"share_at_{models}"])
+        # The gain over random search, paired by seed
         own = part.set_index("seed")[whole]
         base = table[(table.evaluator == evaluator) & (table.searcher == BASELINE)].set_index("seed")[whole]
         common = own.index.intersection(base.index)

@@ -115,6 +115,7 @@ def thinned(curve: pd.DataFrame, points: int = POINTS) -> pd.DataFrame:
     """At most `points` + 1 rows, evenly spaced on a logarithmic scale of `left`, which falls; the last few all stay."""
     if len(curve) <= points:
         return curve
+    # Evenly spaced on the logarithmic axis that the curve is drawn on
     left = curve["left"].to_numpy()[::-1]
     wanted = np.append(np.geomspace(left[0], left[-1], points).round(), LEFT)
     kept = np.unique(np.searchsorted(left, wanted).clip(max=len(left) - 1))
@@ -124,6 +125,7 @@ def thinned(curve: pd.DataFrame, points: int = POINTS) -> pd.DataFrame:
 def band_over_seeds(curves: Sequence[pd.DataFrame], column: str) -> pd.DataFrame:
     """Mean and shade of `column` by architectures left: columns left (falling), mean, low, high, seeds."""
     values = pd.concat(curves).groupby("left")[column]
+    # Two or three seeds have no standard deviation worth drawing: show the extremes instead
     mean, sd, few = values.mean(), values.std(), values.size() <= FEW
     low, high = values.min().where(few, mean - sd), values.max().where(few, mean + sd)
     band = pd.DataFrame({"mean": mean, "low": low, "high": high, "seeds": values.size()})

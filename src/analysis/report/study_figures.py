@@ -26,6 +26,7 @@ def ranks_figure(one_shot: ArrayLike, alone: ArrayLike, tau: Mapping[str, float 
     """
     x, y = np.asarray(one_shot, dtype=float), np.asarray(alone, dtype=float)
     order = np.argsort(x, kind="stable")
+    # Left: both accuracies by model
     kinds: dict[str, tuple[np.ndarray, str, Marker]] = {
         "one-shot, validation": (x, BLUE, "dot"),
         "alone, test": (y, ORANGE, "square"),
@@ -36,22 +37,10 @@ def ranks_figure(one_shot: ArrayLike, alone: ArrayLike, tau: Mapping[str, float 
         hover = tuple(f"{value:.2f} %" for value in drawn)
         models = floats(range(len(x)))
         curves.append(Line(x=models, y=drawn, colour=colour, name=name, width=1.6, marker=marker, hover=hover))
-    ranks = [rankdata(-values, method="average") for values in (x, y)]
-    lines = [
-        Line(
-            x=(0.0, 1.0),
-            y=(float(before), float(after)),
-            colour=ORANGE if before != after else GREY,
-            width=1.4,
-            marker="dot",
-            hover=(f"model {model}: rank {before:g}", f"model {model}: rank {after:g}"),
-        )
-        for model, before, after in zip(range(len(x)), *ranks, strict=True)
-    ]
     known = tau["value"] is not None
     title = f"Kendall's tau {tau['value']:.2f} [{tau['low']:.2f}, {tau['high']:.2f}]" if known else ""
     columns = Axis(ends=(-0.15, 1.15), ticks=((0, "one-shot"), (1, "alone")))
-    worst = len(x) + 0.5
+    worst = len(x) + 0.5  # rank 1 at the top
     return Chart(
         "One-shot and stand-alone ranks",
         "FairNAS Figure 8. Left: both accuracies of each model. Right: a line for each model between its two ranks; "
@@ -63,11 +52,27 @@ def ranks_figure(one_shot: ArrayLike, alone: ArrayLike, tau: Mapping[str, float 
                     Axis("model, in order of one-shot accuracy", integer=True),
                     Axis("accuracy, %"),
                 ),
-                Panel(tuple(lines), columns, Axis("rank", (worst, 0.5), integer=True), title),
+                Panel(rank_lines(x, y), columns, Axis("rank", (worst, 0.5), integer=True), title),
             ),
         ),
         size=(9.5, 4.1),
         widths=(1.6, 1),
+    )
+
+
+def rank_lines(one_shot: np.ndarray, alone: np.ndarray) -> tuple[Line, ...]:
+    """A line for each model (k,) from its one-shot rank to its stand-alone rank; ties share the mean of their ranks."""
+    ranks = [rankdata(-values, method="average") for values in (one_shot, alone)]
+    return tuple(
+        Line(
+            x=(0.0, 1.0),
+            y=(float(before), float(after)),
+            colour=ORANGE if before != after else GREY,
+            width=1.4,
+            marker="dot",
+            hover=(f"model {model}: rank {before:g}", f"model {model}: rank {after:g}"),
+        )
+        for model, (before, after) in enumerate(zip(*ranks, strict=True))
     )
 
 

@@ -104,6 +104,7 @@ def colours(methods: Iterable[str]) -> dict[str, str]:
 
     Shades and spare colours go by the order of `methods`: give all of a comparison, even those without data.
     """
+    # Iterators: each method of a kind takes the next shade
     shades = {kind: iter(each) for kind, each in WEIGHTS.items()}
     spare = iter(SPARE * 10)
     return {m: COLOURS.get(m) or next(shades.get(kind(m), spare), None) or next(spare) for m in order(set(methods))}

@@ -32,12 +32,15 @@ def method_rows(group: Group, bn: str) -> pd.DataFrame:
     rows = []
     for method, runs in group.methods.items():
         finished = [run for run in runs if run.finished]
+        # The ranking by the recipe's score, and the other one beside it
         rankings = [summary for run in finished if (summary := ranking(run, bn, by))]
         others = [summary for run in finished if (summary := ranking(run, bn, other_score(by)))]
         tau = over_seeds(summary["tau"]["value"] for summary in rankings)
         columns = tau.columns("tau")
+        # One seed has no interval over seeds: show that over architectures
         if len(rankings) == 1 and rankings[0]["tau"]["value"] is not None:
             columns |= {"tau_low": rankings[0]["tau"]["low"], "tau_high": rankings[0]["tau"]["high"]}
+        # Differences are paired by seed, which takes the luck of the seed out of them
         reference = group.reference(method)
         against = taus.get(reference or "", {})
         common = sorted(taus[method].keys() & against.keys())
@@ -107,6 +110,7 @@ def baseline_rows(group: Group, bn: str) -> pd.DataFrame:
         means = {column: over_seeds(tau.get(part) for tau in taus).mean for column, part in parts.items()}
         at_10 = over_seeds(summary["baselines_at_10"].get(name) for summary in summaries).mean
         rows.append({"name": name, **means, "improvement_at_10": at_10})
+    # The best count first: methods are compared with it
     rows.sort(key=lambda row: -math.inf if math.isnan(row["tau"]) else row["tau"], reverse=True)
     ceilings = [value for run in group.runs if (value := noise_ceiling(run)) is not None]
     if ceilings:

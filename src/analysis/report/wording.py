@@ -58,6 +58,7 @@ def method_table(group: Group, bn: str, whole: bool = True) -> pd.DataFrame:
                 "Count spread": from_to(row["count_spread"], row["count_spread"]),
             }
         )
+    # Counting baselines and noise ceiling, with the cells that they have
     for row in baseline_rows(group, bn).dropna(subset="tau").to_dict("records"):
         at_ten = row["improvement_at_10"]
         rows.append(
@@ -172,6 +173,7 @@ def warnings(group: Group) -> list[str]:
     repeated = "; ".join(f"{label(method)} seed {seed}" for (method, seed), count in seeds.items() if count > 1)
     if repeated:
         sentences.append(f"Run more than once with the same settings, and counted each time: {repeated}.")
+    # A sweep that is still running
     unfinished = sum(not run.finished for run in group.runs)
     if unfinished:
         sentences.append(f"{unfinished} of {len(group.runs)} runs not finished: in the curves, not in the tables.")

@@ -76,14 +76,16 @@ def result_of(folder: Path) -> dict[str, Any]:
 def test_a_path_of_a_supernet_scores_as_it_does_there(supernet: Path, tmp_path: Path, bn: str) -> None:
     assert export(f"run={supernet}", "arch=2-0-2-1-1", *MODULE, f"bn={bn}", f"out={tmp_path / 'out'}") == 0
     trained = load_trained_supernet(str(supernet), CPU)
-    judge = Evaluator(trained.net, trained.dataset, CPU, bn, ScoringSettings(calibration_images=200, batch_size=100))
+    evaluator = Evaluator(
+        trained.net, trained.dataset, CPU, bn, ScoringSettings(calibration_images=200, batch_size=100)
+    )
     net = exported(tmp_path / "out")
-    (score,) = (score for _, score in judge.scores([PATH]))
+    (score,) = (score for _, score in evaluator.scores([PATH]))
     losses = [
         torch.nn.functional.cross_entropy(net(batch.images), batch.labels, reduction="sum").item()
-        for batch in judge.batches
+        for batch in evaluator.batches
     ]
-    assert sum(losses) / judge.images == pytest.approx(score.loss, rel=1e-5)
+    assert sum(losses) / evaluator.images == pytest.approx(score.loss, rel=1e-5)
 
 
 def test_everything_at_once(
@@ -101,8 +103,8 @@ def test_everything_at_once(
     assert meta["classes"] == [str(digit) for digit in range(10)] and len(meta["mean"]) == len(meta["std"]) == 1
     assert meta["onnx_reads"] == "uint8 pixels" and meta["weights"].endswith("after 30 steps, BN recalibrate")
     for kind in ("random", "held-out"):
-        found = result["differences"][kind]
-        assert found["module"] == 0 and 0 < found["onnx"] < 1e-4 < found["largest logit"]
+        differences = result["differences"][kind]
+        assert differences["module"] == 0 and 0 < differences["onnx"] < 1e-4 < differences["largest logit"]
     assert result["files"] == {name: (folder / name).stat().st_size for name in result["files"]}
     assert result["speed"]["ratio"] == pytest.approx(result["speed"]["torch_ms"] / result["speed"]["onnxruntime_ms"])
     shown, notes = capsys.readouterr()
@@ -254,21 +256,21 @@ REFUSED = [
 @pytest.fixture
 def places(supernet: Path, retrained: Path, tmp_path: Path) -> dict[str, Path]:
     """Run folders and others, with something wrong in each."""
-    found = {"supernet": supernet, "retrained": retrained}
+    folders = {"supernet": supernet, "retrained": retrained}
     for name in ("unfinished", "weightless", "damaged", "exchanged", "other"):
-        found[name] = shutil.copytree(retrained, tmp_path / name)
-    (found["unfinished"] / RESULT).unlink()
-    (found["weightless"] / "weights.pt").unlink()
-    (found["damaged"] / "weights.pt").write_bytes(b"PK")
-    torch.save(Mini().build_path((0, 0, 0, 0, 0), 1, 10, 8).state_dict(), found["exchanged"] / "weights.pt")
-    (found["other"] / CONFIG).write_text("seeds: 16\n")
+        folders[name] = shutil.copytree(retrained, tmp_path / name)
+    (folders["unfinished"] / RESULT).unlink()
+    (folders["weightless"] / "weights.pt").unlink()
+    (folders["damaged"] / "weights.pt").write_bytes(b"PK")
+    torch.save(Mini().build_path((0, 0, 0, 0, 0), 1, 10, 8).state_dict(), folders["exchanged"] / "weights.pt")
+    (folders["other"] / CONFIG).write_text("seeds: 16\n")
     for name in ("empty", "own"):
-        found[name] = tmp_path / name
-        found[name].mkdir()
-    (found["own"] / "model.py").write_text("mine")
-    found["file"] = tmp_path / "file"
-    found["file"].write_text("")
-    return found
+        folders[name] = tmp_path / name
+        folders[name].mkdir()
+    (folders["own"] / "model.py").write_text("mine")
+    folders["file"] = tmp_path / "file"
+    folders["file"].write_text("")
+    return folders
 
 
 @pytest.mark.parametrize(("arguments", "names"), REFUSED, ids=[" ".join(arguments[-2:]) for arguments, _ in REFUSED])
@@ -281,8 +283,8 @@ def test_it_refuses(
 ) -> None:
     capsys.readouterr()
     folder = tmp_path / "run"
-    given = [argument.format(**places) for argument in arguments]
-    assert launch("export", main, [*given, f"hydra.run.dir={folder}"]) == 2
+    resolved = [argument.format(**places) for argument in arguments]
+    assert launch("export", main, [*resolved, f"hydra.run.dir={folder}"]) == 2
     check_one_line(capsys.readouterr().err, names)
     assert not folder.exists()
     assert (places["own"] / "model.py").read_text() == "mine"

@@ -61,7 +61,7 @@ def test_recalibrate_is_the_exact_average_over_the_calibration_batches(net: nn.M
     batches = images(16, 5)
     inputs: list[Tensor] = []
     norm = first_norm(net)
-    hook = norm.register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
+    hook = norm.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
     with under_protocol(net, "recalibrate", lambda x: net(x, PATH), batches):
         hook.remove()
         mean = torch.stack([x.mean((0, 2, 3)) for x in inputs]).mean(0)

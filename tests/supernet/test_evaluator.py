@@ -95,11 +95,11 @@ def test_images_counts_what_there_is(digits: Digits, net: Supernet) -> None:
 
 
 def test_batches_too_large_to_keep_are_loaded_again_and_are_the_same(digits: Digits) -> None:
-    kept = Batches(digits, "val", 100, CPU, 250)
+    in_memory = Batches(digits, "val", 100, CPU, 250)
     with mock.patch.object(Batches, "KEPT_BYTES", 0):
         loaded = Batches(digits, "val", 100, CPU, 250)
     for _ in range(2):
-        for mine, theirs in zip(kept, loaded, strict=True):
+        for mine, theirs in zip(in_memory, loaded, strict=True):
             assert torch.equal(mine.images, theirs.images)
             assert torch.equal(mine.labels, theirs.labels)
 
@@ -155,9 +155,9 @@ def test_shared_prefixes_give_the_bits_of_one_path_at_a_time(
     before = {key: value.clone() for key, value in net.state_dict().items()}
     for activation_bytes in (2**30, 1):  # all batches at once, and each in a group of its own
         shared = Evaluator(net, digits, CPU, protocol, ScoringSettings(activation_bytes=activation_bytes, **settings))
-        found = list(shared.scores(paths))
-        assert len(found) == 12
-        assert dict(found) == plain
+        scores = list(shared.scores(paths))
+        assert len(scores) == 12
+        assert dict(scores) == plain
         assert shared.block_evaluations == len({path[:end] for path in paths for end in range(1, len(path) + 1)})
     assert len(set(plain.values())) > 6
     assert net.training
@@ -179,11 +179,11 @@ def test_statistics_are_kept_over_blocks_of_paths(seed: int, digits: Digits, net
 def test_known_scores_come_first_and_cost_nothing(digits: Digits, net: Supernet) -> None:
     evaluator = Evaluator(net, digits, CPU, "running", ScoringSettings(images=50))
     first = evaluator.score(PATHS[1])
-    found = list(evaluator.scores(PATHS))
-    assert found[0] == (PATHS[1], first)
-    assert [path for path, _ in found[1:]] == sorted([PATHS[0], PATHS[2]])
+    scores = list(evaluator.scores(PATHS))
+    assert scores[0] == (PATHS[1], first)
+    assert [path for path, _ in scores[1:]] == sorted([PATHS[0], PATHS[2]])
     done = evaluator.block_evaluations
-    assert dict(evaluator.scores(PATHS)) == dict(found)
+    assert dict(evaluator.scores(PATHS)) == dict(scores)
     assert evaluator.block_evaluations == done == 10
 
 
@@ -203,9 +203,9 @@ def test_all_of_macro_is_9840_block_evaluations() -> None:
     with BNProtocol(nn.Identity(), "running") as bn:
         walk = PrefixWalk([segment(layer) for layer in range(8)], bn, 2**30)
         paths = list(itertools.product(range(3), repeat=8))
-        found = {path: int(logits[0]) for path, logits in walk.run(paths, [], lambda: [torch.zeros(1)])}
+        first_logits = {path: int(logits[0]) for path, logits in walk.run(paths, [], lambda: [torch.zeros(1)])}
     assert walk.block_evaluations == 9840
-    assert found == {path: i for i, path in enumerate(paths)}
+    assert first_logits == {path: i for i, path in enumerate(paths)}
 
 
 @pytest.mark.parametrize("ranks", [1, 3, 7])

@@ -324,6 +324,6 @@ def test_wrong_settings_are_refused(make_it: object, named: str) -> None:
 
 def test_input_channels_are_those_of_the_space() -> None:
     net = Mini().build(1, 10, 8)
-    found = input_channels(net, torch.zeros(2, 1, 8, 8))
-    assert [found[block] for _, block in net.blocks()] == [8, 8, 8, 12, 12]
+    channels = input_channels(net, torch.zeros(2, 1, 8, 8))
+    assert [channels[block] for _, block in net.blocks()] == [8, 8, 8, 12, 12]
     assert net.training

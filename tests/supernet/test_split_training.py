@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
-from torch import multiprocessing, nn
+from torch import multiprocessing
 
 from src.samplers.strict_fair import StrictFair
 from src.supernet.inter_choice import copied_parameters
@@ -35,15 +35,17 @@ def fit(net: Supernet, steps: int, split_step: int, **settings: object) -> list[
     return [list(planned[0].plan()[0].routes) for _ in range(steps)]  # type: ignore[arg-type]
 
 
-def state(net: nn.Module) -> dict[tuple[int, int, int], torch.Tensor]:
+def state(net: Supernet) -> dict[tuple[int, int, int], torch.Tensor]:
     """(layer, choice before, choice) -> all its weights."""
-    found = {}
-    for layer, block in net.blocks():  # type: ignore[operator]
+    weights = {}
+    for layer, block in net.blocks():
         for before in range(3 if layer else 1):
             for choice in range(3):
                 parameters = list(block.operation(choice, (before,) if layer else ()).parameters())
-                found[layer, before, choice] = torch.cat([p.detach().flatten() for p in [*parameters, torch.zeros(1)]])
-    return found
+                weights[layer, before, choice] = torch.cat(
+                    [p.detach().flatten() for p in [*parameters, torch.zeros(1)]]
+                )
+    return weights
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])

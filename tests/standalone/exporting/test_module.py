@@ -77,8 +77,8 @@ for folder in map(Path, sys.argv[1:]):
     images, logits = torch.load(folder / "expected.pt", weights_only=True)
     with torch.no_grad():
         assert torch.equal(model.load()(images), logits), folder
-found = {name.partition(".")[0] for name in sys.modules}
-assert not found & {"src", "hydra", "omegaconf", "timm", "pytorch_lightning", "onnx"}, found
+roots = {name.partition(".")[0] for name in sys.modules}
+assert not roots & {"src", "hydra", "omegaconf", "timm", "pytorch_lightning", "onnx"}, roots
 print("equal", len(sys.argv) - 1)
 """
 
@@ -192,9 +192,9 @@ def test_feature_maps_are_those_that_timm_takes(fairnas: tuple[Network, Any]) ->
         for one, other in zip(maps, hooked, strict=True):
             assert torch.equal(one, other)
     rebuilt = FeatureListNet(model.load(), out_indices=(1, 2, 3, 4), flatten_sequential=True)(images)
-    found = model.load(features_only=True)
+    backbone = model.load(features_only=True)
     for one, other, channels, stride in zip(
-        found(images), rebuilt, found.feature_info.channels(), (4, 8, 16, 32), strict=True
+        backbone(images), rebuilt, backbone.feature_info.channels(), (4, 8, 16, 32), strict=True
     ):
         assert torch.equal(one, other)
         assert one.shape == (3, channels, 64 // stride, 64 // stride)

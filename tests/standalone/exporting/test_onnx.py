@@ -25,9 +25,9 @@ MINI = network_of(Mini(), InputSpec(1, 10, 8))
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Holds `mini`, reading pixels."""
-    found = tmp_path_factory.mktemp("onnx")
-    write(MINI, found, True)
-    return found
+    folder = tmp_path_factory.mktemp("onnx")
+    write(MINI, folder, True)
+    return folder
 
 
 @torch.no_grad()

@@ -66,6 +66,7 @@ def agreement(runs: tuple[TrainingRun, ...], bn: str) -> Agreement:
 
 def seed_scores(runs: Sequence[TrainingRun], bn: str) -> pd.DataFrame:
     """One-shot accuracies by seed of the finished runs; where a seed was run twice, those of the first run."""
+    # Reversed, so that the first run of a seed is the one that stays
     first = {run.seed: run for run in reversed(runs) if run.finished and len(protocol_scores(run, bn))}
     columns = {seed: protocol_scores(run, bn).groupby("arch")["accuracy"].mean() for seed, run in sorted(first.items())}
     return pd.DataFrame(columns)

@@ -22,12 +22,14 @@ def accuracy_curve(runs: Sequence[TrainingRun]) -> pd.DataFrame:
     `mean` is over seeds; `low` and `high` lie one standard deviation over paths away (its mean over seeds), the
     shades of FairNAS Figure 1. `seeds` is how many runs have got that far.
     """
+    # Most rows of metrics.csv are training steps without a validation
     rows = [run.metrics.dropna(subset=["supernet/accuracy_mean"]) for run in runs]
     steps = pd.concat(rows).astype(float).groupby("step") if any(map(len, rows)) else None
     if steps is None:
         return pd.DataFrame(columns=CURVE, dtype=float)
     mean, spread = steps["supernet/accuracy_mean"].mean(), steps["supernet/accuracy_std"].mean()
     passes = steps["train/backward_passes"].mean()
+    # Shades stay within what an accuracy can be
     columns = {
         "passes": passes,
         "mean": mean,
@@ -52,6 +54,7 @@ def run_spread(run: TrainingRun) -> pd.DataFrame:
     """One run's count spread, columns step, spread: from counts.csv, or from metrics.csv where that is missing."""
     if len(run.counts):
         return worst_spread(run.counts)
+    # Before its first counts are written a run has but its metrics
     logged = run.metrics[["step", "fairness/count_spread"]].dropna().astype(float)
     return logged.rename(columns={"fairness/count_spread": "spread"})
 

@@ -19,6 +19,31 @@ from src.analysis.report.style import LEMMA_COLOURS, colours, label, order, scor
 BLUE = "#0072B2"
 
 
+CURVES_READING = (
+    "FairNAS Figure 1, top. Mean one-shot accuracy of {paths} on held-out images (BN {bn}). Line: "
+    "mean over seeds. Shade: one standard deviation over paths, its mean over seeds. A step of strict fairness "
+    "makes one backward pass for each choice of a layer, a step of SPOS makes one: which method is ahead may "
+    "change from one axis to the other."
+)
+HISTOGRAM_READING = (
+    "FairNAS Figure 1, bottom. One-shot accuracies of the scored paths, all seeds together (BN {bn}). A tail on "
+    "the left is made of paths that the supernet serves badly."
+)
+LEMMA_READING = (
+    "FairNAS Figure 4. The chance that uniform sampling has trained all m choices of a layer equally often after "
+    "n draws: below 0.2 for two choices after 20 draws, and falling to 0."
+)
+SCATTER_READING = (
+    "As FairNAS Figure 8. A dot is an architecture, its one-shot accuracy the mean over seeds{protocol}. A "
+    "supernet that ranks well gives a rising line; τ in the table is that of single seeds."
+)
+SPREAD_READING = (
+    "Updates of the most trained choice of a layer minus those of the least trained one, in the least even layer. "
+    "Strict fairness keeps this at 0 where all layers have equally many choices (Definition 3); under uniform "
+    "draws it grows with the root of the steps. Line: mean over seeds. Shade: lowest to highest seed."
+)
+
+
 def accuracy_curves(curves: Mapping[str, pd.DataFrame], bn: str = "", paths: int | None = None) -> Chart:
     """FairNAS Figure 1, top: mean one-shot accuracy against supernet steps and backward passes, by method.
 
@@ -26,6 +51,7 @@ def accuracy_curves(curves: Mapping[str, pd.DataFrame], bn: str = "", paths: int
     """
     panels = []
     for x, name in (("step", "supernet steps"), ("passes", "backward passes")):
+        # Per method a shade and a line; both come and go with one entry of the legend
         series: list[Band | Line] = []
         for method, colour in colours(curves).items():
             curve = curves[method]
@@ -34,15 +60,13 @@ def accuracy_curves(curves: Mapping[str, pd.DataFrame], bn: str = "", paths: int
                 for mean, low, high, seeds in zip(*(curve[c] for c in ("mean", "low", "high", "seeds")), strict=True)
             )
             series += band_and_line(curve, (x, "mean", "low", "high"), method, colour, hover, 100)
+        # The y axis is shared: label the first panel alone
         y = score_label("accuracy", bn) if x == "step" else ""
         panels.append(Panel(tuple(series), Axis(name, (0, None)), Axis(y)))
     fixed = f"{paths} fixed paths" if paths else "fixed paths"
     return Chart(
         "One-shot accuracy over supernet steps and backward passes",
-        f"FairNAS Figure 1, top. Mean one-shot accuracy of {fixed} on held-out images (BN {bn or 'as logged'}). Line: "
-        "mean over seeds. Shade: one standard deviation over paths, its mean over seeds. A step of strict fairness "
-        "makes one backward pass for each choice of a layer, a step of SPOS makes one: which method is ahead may "
-        "change from one axis to the other.",
+        CURVES_READING.format(paths=fixed, bn=bn or "as logged"),
         (tuple(panels),),
         size=(10, 4.2),
         share_y=True,
@@ -76,6 +100,7 @@ def accuracy_histograms(accuracies: Mapping[str, Sequence[float]], bn: str = "")
     panels: list[Panel] = []
     for method in order(shown):
         values = shown[method]
+        # Shares, not counts: methods may have been scored on different numbers of seeds
         share = 100 * np.histogram(values, edges)[0] / len(values)
         hover = tuple(
             f"{low:.1f} to {high:.1f} %: {part:.1f} % of the paths"
@@ -83,13 +108,13 @@ def accuracy_histograms(accuracies: Mapping[str, Sequence[float]], bn: str = "")
         )
         bars = Bars(edges=edges, heights=floats(share), colour=palette[method], hover=hover)
         mean = Rule(across="x", at=float(values.mean()), dash="dash")
+        # The axis is shared: label the last row alone
         x = score_label("accuracy", bn) if len(panels) == len(shown) - 1 else ""
         title = f"{label(method)}, mean {values.mean():.1f} %"
         panels.append(Panel((bars, mean), Axis(x), Axis("paths, %"), title))
     return Chart(
         "Distribution of one-shot accuracies",
-        f"FairNAS Figure 1, bottom. One-shot accuracies of the scored paths, all seeds together (BN {bn}). A tail on "
-        "the left is made of paths that the supernet serves badly.",
+        HISTOGRAM_READING.format(bn=bn),
         rows_of(panels, 1),
         size=(7, 0.8 + 1.25 * max(len(shown), 1)),
         share_x=True,
@@ -119,6 +144,7 @@ def bin_edges(values: ArrayLike) -> np.ndarray:
     """10 to 40 equal bins over the range of `values` (n,), about the square root of n of them; never of width 0."""
     known = np.asarray(values, dtype=float)
     low, high = float(known.min()), float(known.max())
+    # Equal scores would make bins of width 0, which cannot be drawn
     room = 0.5 if low == high else 0.0
     return np.linspace(low - room, high + room, int(np.clip(np.sqrt(len(known)), 10, 40)) + 1)
 
@@ -137,8 +163,7 @@ def lemma_figure(choices: Sequence[int] = (2, 3, 6)) -> Chart:
     series.append(Note(x=20, y=marked, text=f"f(2, 20) = {marked:.3f}", text_x=28, text_y=0.3))
     return Chart(
         "Why uniform sampling is not even",
-        "FairNAS Figure 4. The chance that uniform sampling has trained all m choices of a layer equally often after "
-        "n draws: below 0.2 for two choices after 20 draws, and falling to 0.",
+        LEMMA_READING,
         ((Panel(tuple(series), x, y),),),
     )
 
@@ -167,8 +192,7 @@ def scatter(points: Mapping[str, pd.DataFrame], bn: str = "") -> Chart:
         panels.append(Panel((dots,), title=label(method)))
     return Chart(
         "One-shot accuracy against stand-alone accuracy",
-        f"As FairNAS Figure 8. A dot is an architecture, its one-shot accuracy the mean over seeds{protocol}. A "
-        "supernet that ranks well gives a rising line; τ in the table is that of single seeds.",
+        SCATTER_READING.format(protocol=protocol),
         rows_of(panels, columns),
         size=(0.8 + 2.7 * columns, 0.4 + 2.7 * lines),
         share_x=True,
@@ -192,9 +216,7 @@ def spread_curves(curves: Mapping[str, pd.DataFrame]) -> Chart:
     y = Axis("count spread within a layer", (0.0, None if highest else 1.0), integer=True)
     return Chart(
         "How evenly the choices were trained",
-        "Updates of the most trained choice of a layer minus those of the least trained one, in the least even layer. "
-        "Strict fairness keeps this at 0 where all layers have equally many choices (Definition 3); under uniform "
-        "draws it grows with the root of the steps. Line: mean over seeds. Shade: lowest to highest seed.",
+        SPREAD_READING,
         ((Panel(tuple(series), Axis("supernet steps", (0, None)), y),),),
         together=True,
     )

@@ -77,6 +77,7 @@ def check_commits(runs: Sequence[TrainingRun], mix_commits: bool = False) -> dic
     Raises:
         UsageError: more than one commit, and `mix_commits` not set.
     """
+    # A finished run without a commit on file is of an unknown one; one that has just begun may yet write it
     commits = Counter(commit for run in runs for commit in run.commits or ["unknown"] * run.finished)
     if len(commits) > 1 and not mix_commits:
         each = ", ".join(f"{commit[:10]} ({count} run{'s' * (count > 1)})" for commit, count in commits.most_common())
@@ -94,6 +95,7 @@ def group_runs(runs: Sequence[TrainingRun]) -> list[Group]:
         key for key in varied_within(runs, lambda run: (run.sampler, weights[run])) if not key.startswith("sampler.")
     ]
     common = set(weights.values()).pop() if len(set(weights.values())) == 1 else ""
+    # Everything in the key must be the same for runs of one table
     parts: dict[tuple[str, ...], list[TrainingRun]] = defaultdict(list)
     for run in runs:
         parts[run.search_space, run.dataset, budget(run), common, *words(run, outside)].append(run)
@@ -140,6 +142,7 @@ def varied_within(runs: Iterable[TrainingRun], key: Callable[[TrainingRun], Hash
 
 def varying(runs: Sequence[TrainingRun]) -> list[str]:
     """Settings on which the runs differ, seeds and unrelated sections apart."""
+    # Compared by repr, for lists cannot be hashed
     flats = [flatten(run.config) for run in runs]
     keys = {key for flat in flats for key in flat if key.split(".")[0] not in UNRELATED and not key.endswith("seed")}
     return sorted(key for key in keys if len({repr(flat.get(key)) for flat in flats}) > 1)

@@ -39,7 +39,7 @@ def draw(chart: Chart) -> go.Figure:
     figure = make_subplots(
         rows,
         columns,
-        shared_xaxes=chart.share_x,
+        shared_xaxes="all" if chart.share_x else False,
         shared_yaxes=("all" if columns == 1 else True) if chart.share_y else False,
         vertical_spacing=(0.08 if chart.share_x else 0.3) / rows,
         horizontal_spacing=(0.1 if chart.share_y else 0.25) / columns,
@@ -72,6 +72,7 @@ def add_layout(figure: go.Figure, chart: Chart) -> None:
     figure.update_layout(
         template="none",
         height=round(PIXELS * chart.size[1]) + 24 * legend_rows,
+        # Room for what Plotly draws outside the panels: common labels, the second scale, the legend, titles
         margin={
             "l": 70 if chart.y_label else 60,
             "r": 60 if any(panel.second for panel in chart.all_panels) else 15,
@@ -86,6 +87,7 @@ def add_layout(figure: go.Figure, chart: Chart) -> None:
         bargap=0,
     )
     figure.update_annotations(font_size=12)
+    # One colour scale for all traces that name `coloraxis`
     if chart.scale:
         stops = [[i / (len(chart.scale.stops) - 1), colour] for i, colour in enumerate(chart.scale.stops)]
         bar = {"title": {"text": chart.scale.label, "side": "right"}, "thickness": 14}
@@ -98,6 +100,7 @@ def add_layout(figure: go.Figure, chart: Chart) -> None:
 def set_axes(figure: go.Figure, panel: Panel, place: dict[str, int], labelled: bool) -> None:
     """Labels, ends, ticks and grid of a panel's axes, its title, and the second scale at the right."""
     is_matrix = any(isinstance(series, Matrix) for series in panel.series)
+    # A light grid and nothing else, as in the PNG
     common = {"gridcolor": GRID, "zeroline": False, "linecolor": GREY, "showgrid": not is_matrix, "title_standoff": 4}
     figure.update_xaxes(**common, **axis_options(panel.x), **({"showticklabels": True} if labelled else {}), **place)
     figure.update_yaxes(**common, **axis_options(panel.y), **place)

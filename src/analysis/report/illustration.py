@@ -36,6 +36,7 @@ def fair_step(paths: Sequence[Sequence[int]], names: Sequence[str]) -> Figure:
             axes.text(x, y, names[choice], ha="center", va="center", color="white", fontsize=9, zorder=3)
     axes.text(-1.2, middle, "one\nmini-\nbatch", ha="right", va="center", fontsize=9)
     axes.text(right + 1.15, middle, "sum of\ngradients,\none update", ha="left", va="center", fontsize=9)
+    # Captions: at both ends, and over each layer
     for layer in range(layers):
         axes.text(layer * (WIDTH + GAP_X), top - 0.1, f"layer {layer}", ha="center", color="#555")
     axes.set(xlim=(-1.9, right + 1.9), ylim=(-0.5, top + 0.25), aspect="equal")

@@ -61,6 +61,7 @@ def improvement_figure(selection: Selection, least: int = LEFT) -> Chart:
         Axis("mean true accuracy of those left, %", (low - room, high + room)),
         second=scale,
     )
+    # The same figure twice: to ten left, where differences can be trusted, and to the one predicted best
     to_ten = least == LEFT
     return Chart(
         "Mean true accuracy under pruning, until ten are left" if to_ten else "The same until one is left",
@@ -100,6 +101,7 @@ def method_series(
     series: list[Band | Line] = []
     for method, colour in colours(curves).items():
         curve = curves[method][curves[method]["left"] >= least]
+        # Hover texts give the truth in percent, whatever column is drawn
         rows = curve.assign(mean=100 * curve["mean"]) if "mean" in curve else curve
         texts = tuple(hover.format(**{str(k): v for k, v in row.items()}) for row in rows.to_dict("records"))
         series += band_and_line(curve, columns, method, colour, texts, by)
@@ -129,6 +131,7 @@ def left_axis(selection: Selection, least: int, label: str = "") -> Axis:
 
 def ticks(n: int, least: int) -> list[int]:
     """n, and below it 1, 2, (3,) 5 times powers of ten down to `least`; none so near n that labels would touch."""
+    # Over two powers of ten and more, a label at every 3 would touch its neighbours
     digits = (1, 2, 5) if n > 20 * least else (1, 2, 3, 5)
     round_ones = [digit * 10**power for power in range(len(str(n))) for digit in digits]
     return [*(tick for tick in round_ones if least <= tick < 0.8 * n), n]

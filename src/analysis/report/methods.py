@@ -51,6 +51,7 @@ def kind(run: TrainingRun) -> str:
 def weights(run: TrainingRun) -> str:
     """`bias D=2`, `split at 70 %`, `split at epoch 125`: from the values, so that option names do not matter."""
     section = run.config.get("inter_choice") or {}
+    # All kinds but `split` have a depth at most
     if kind(run) != "split":
         return f"{kind(run)} D={section['depth']}" if kind(run) and section.get("depth") else kind(run)
     if section.get("epoch") is not None:

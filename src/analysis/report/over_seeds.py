@@ -35,6 +35,7 @@ class SeedMean:
 
 def over_seeds(values: Iterable[float | None]) -> SeedMean:
     """The mean of the known values, those that are neither None nor nan."""
+    # A seed whose figure is undefined, such as tau of constant scores, is left out
     known = np.array([value for value in values if value is not None and not math.isnan(value)], dtype=float)
     if len(known) == 0:
         return SeedMean(math.nan, math.nan, math.nan, math.nan)

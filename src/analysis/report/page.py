@@ -50,6 +50,7 @@ def facts(pairs: Mapping[str, str]) -> str:
 
 def table(cells: pd.DataFrame, baselines: int = 0) -> str:
     """A table of texts; its last `baselines` rows are set apart."""
+    # Baselines are the last rows, set apart by the style sheet
     first = len(cells) - baselines
     head = "".join(f"<th>{escape(str(name))}</th>" for name in cells.columns)
     rows = (

@@ -32,10 +32,12 @@ def pairs_figure(agreements: Mapping[str, Agreement], palette: Mapping[str, str]
                 for arch, one, other in zip(x.index, x, y, strict=True)
             )
             dots = Points(x=floats(x, 100), y=floats(y, 100), colour=palette[method], hover=hover, size=2.8)
+            # The method's name stands over its first panel
             heading = "" if panels else label(method)
             axes = (Axis(f"seed {a}", ends), Axis(f"seed {b}", ends))
             line = Rule(across="diagonal", colour=GREY)
             panels.append(Panel((line, dots), *axes, title=f"{heading}\n{correlations(pair)}", square=True))
+        # Methods with fewer seeds have fewer pairs: fill their rows up with gaps
         rows.append((*panels, *[None] * (columns - len(panels))))
     return Chart(
         "Scores of one seed against another's",

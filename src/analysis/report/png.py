@@ -95,6 +95,7 @@ def add_legend(figure: Figure, chart: Chart) -> None:
     names = list(legend_entries(chart))
     if not names:
         return
+    # A name that several panels share is listed once
     handles: dict[str, Any] = {}
     for axes in figure.axes:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -204,6 +205,7 @@ def draw_series(axes: Axes, series: Series, scale: ColourScale | None, zorder: f
 
 def draw_points(axes: Axes, points: Points, scale: ColourScale | None, zorder: float) -> None:
     """Markers of one colour or of the scale's, rings, or means with their intervals."""
+    # Means with their intervals, in one call of Matplotlib
     if points.half:
         style: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": points.size}
         axes.errorbar(points.x, points.y, points.half, color=points.colour, zorder=zorder, **style)

@@ -44,6 +44,7 @@ def predictions(table: pd.DataFrame, score: str) -> np.ndarray:
     loss = table["loss"].to_numpy(float)
     if np.isnan(loss).any():
         return np.full(len(loss), np.nan)
+    # Best first by both scores, rank 1 the best, so that the negated mean rank is the higher the better
     if score == "loss":
         return -loss
     return -(table["loss"].rank() + (-table["accuracy"]).rank()).to_numpy(float) / 2
@@ -57,6 +58,7 @@ def other_score(score: str) -> str:
 @cache
 def ranking(run: TrainingRun, bn: str, score: str) -> dict[str, Any] | None:
     """analysis.ranking.summary of all scored paths; None without ground truth or score, and before the run's end."""
+    # Intervals are bootstraps, seconds for a whole space: take what the run has stored
     stored = run.result.ranking.get(bn, {}).get(score, {}).get("all", {}) if run.result else {}
     if "tau" in stored:
         return dict(stored)

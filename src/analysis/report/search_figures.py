@@ -22,6 +22,20 @@ AXES = {
 }
 
 
+FRONT_READING = (
+    "FairNAS Figures 6 and 11. A dot is a network, coloured by the generation that proposed it. Rims: the front of "
+    "all objectives. Line: what can be had within a cost, if that one alone counts. Stars: selected networks."
+)
+SHARES_READING = (
+    "Share of the true front's hypervolume that a search's front dominates, measured by the truth. Lines: means "
+    "over seeds. Bars: 95 % t intervals at a quarter, half and all of the networks."
+)
+FRONTS_READING = (
+    "FairNAS Figure 6. For each cost alone, the best true accuracy that a searcher's front offers within it; "
+    "without the steep quarter of the true front at its lower end."
+)
+
+
 def front_figure(
     archive: pd.DataFrame, front: pd.DataFrame, selected: pd.DataFrame, learnt: str, costs: Sequence[str], bn: str = ""
 ) -> Chart:
@@ -31,6 +45,7 @@ def front_figure(
     all objectives. `bn` is the batch-norm protocol where a supernet made the scores.
     """
     last = int(archive.generation.max())
+    # At most six labels, on whole generations
     ticks = floats(np.unique(np.linspace(1, last, 6).round()))
     panels: list[Panel] = []
     for cost in costs:
@@ -61,8 +76,7 @@ def front_figure(
         panels.append(Panel(series, Axis(name), Axis(y_label if not panels else "")))
     return Chart(
         "Networks scored and their front",
-        "FairNAS Figures 6 and 11. A dot is a network, coloured by the generation that proposed it. Rims: the front of "
-        "all objectives. Line: what can be had within a cost, if that one alone counts. Stars: selected networks.",
+        FRONT_READING,
         (tuple(panels),),
         size=(1 + 4.5 * len(costs), 4.4),
         share_y=True,
@@ -72,6 +86,7 @@ def front_figure(
 
 def hypervolume_figure(generations: pd.DataFrame) -> Chart:
     """Hypervolume against networks scored; beside it the true one, where a benchmark is known."""
+    # Shares by the searcher's own scores, and by the truth where a benchmark knows it
     curves = {"by the scores, of the objectives' bounds": "hypervolume"}
     if generations.true_hypervolume.notna().any():
         curves["by the truth, of the true front's hypervolume"] = "true_hypervolume"
@@ -96,6 +111,7 @@ def shares_figure(runs: Sequence[SearchRun]) -> Chart:
 
     The intervals stand beside each other, not above each other, so that all can be seen.
     """
+    # Fifty points a curve: each is a hypervolume for every seed
     budgets = budgets_of(runs)
     every = max(budgets[-1] // 50, 1)
     series: list[Line | Points] = []
@@ -121,8 +137,7 @@ def shares_figure(runs: Sequence[SearchRun]) -> Chart:
         )
     return Chart(
         "Share of the true front against networks scored",
-        "Share of the true front's hypervolume that a search's front dominates, measured by the truth. Lines: means "
-        "over seeds. Bars: 95 % t intervals at a quarter, half and all of the networks.",
+        SHARES_READING,
         (
             (
                 Panel(
@@ -162,12 +177,12 @@ def fronts_figure(runs: Sequence[SearchRun]) -> Chart:
             series.append(
                 Line(x=x, y=y, colour=colour, name=shown, group=shown, width=1.1, steps=True, marker="dot", hover=hover)
             )
+        # Cut off the steep quarter at the lower end
         bottom = (100 * float(true.accuracy.quantile(0.25)), None)
         panels.append(Panel(tuple(series), Axis(name), Axis("" if panels else "true accuracy, %", bottom)))
     return Chart(
         "Fronts of the first seed by true accuracy",
-        "FairNAS Figure 6. For each cost alone, the best true accuracy that a searcher's front offers within it; "
-        "without the steep quarter of the true front at its lower end.",
+        FRONTS_READING,
         (tuple(panels),),
         size=(1 + 4.5 * len(costs), 4.6),
         share_y=True,
@@ -196,6 +211,7 @@ def points_of(table: pd.DataFrame, cost: str, learnt: str, unit: float) -> tuple
 
 def staircase(front: pd.DataFrame, cost: str, learnt: str) -> pd.DataFrame:
     """The rows of a front in all objectives that none beats in this cost and the learnt value, by cost."""
+    # By cost, the best first where costs are equal; kept is what exceeds all that is cheaper
     gain = front[learnt] * (1 if learnt == "accuracy" else -1)
     ordered = front.assign(gain=gain).sort_values([cost, "gain"], ascending=[True, False])
     return ordered[ordered.gain > ordered.gain.cummax().shift(fill_value=-float("inf"))]

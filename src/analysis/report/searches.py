@@ -134,6 +134,7 @@ def load_search(folder: Path) -> SearchRun | None:
     for name in (ARCHIVE, FRONT, GENERATIONS, TRUE_FRONT):
         if not (folder / name).is_file() or not (folder / name).stat().st_size:
             raise UsageError(f"{folder} is damaged: its {name} is missing or empty; make the search again")
+    # Everything but the seed that could change what a search reaches
     kind = {key: config.get(key) for key in ("searcher", "budget", "bn", "images", "calibration_images", "batch_size")}
     kind |= {"source": read_json(folder / SOURCE)}
     return SearchRun(folder, result["searcher"], result["evaluator"], int(result["seed"]), result, str(kind))
@@ -180,6 +181,7 @@ def compared(table: pd.DataFrame, budgets: Sequence[int]) -> pd.DataFrame:
 
     The gain is at the whole budget, paired by seed.
     """
+    # Sorted as the tables list searchers; unknown ones by name
     rows = []
     whole = f"share_at_{budgets[-1]}"
     for (evaluator, searcher), part in table.groupby(["evaluator", "searcher"], sort=False):

@@ -30,6 +30,7 @@ def header(groups: Sequence[Group], commits: Mapping[str, int], bn: str) -> list
     runs = [run for group in groups for run in group.runs]
     finished = sum(run.finished for run in runs)
     methods = order({method for group in groups for method in group.methods})
+    # Commits, and whether they tell the whole truth about the code
     code = ", ".join(f"{commit[:10]} ({count} runs)" for commit, count in commits.items()) or "unknown"
     listed = {
         "Compared": "; ".join(map(label, methods)),

@@ -73,6 +73,7 @@ def kept_curve(runs: Sequence[TrainingRun], bn: str, by: str) -> pd.DataFrame:
     curves = [curve for run in runs if len(curve := kept_of_run(run, bn, by))]
     if not curves:
         return pd.DataFrame(columns=KEPT, dtype=float)
+    # One table: seeds are those of both columns
     mean, improvement = (band_over_seeds(curves, column) for column in ("mean", "improvement"))
     improvement = improvement.rename(columns={part: f"improvement_{part}" for part in ("low", "high")})
     return mean.merge(improvement.rename(columns={"mean": "improvement"}).drop(columns="seeds"), on="left")[KEPT]

@@ -54,6 +54,7 @@ def choice_matrices(similarities: ArrayLike, names: Sequence[str]) -> Chart:
 
     The columns have the names of the rows.
     """
+    # Labels of the choices at the first panel of each row alone, there are too many panels for more
     values = np.asarray(similarities, dtype=float)[:SHOWN]
     columns = min(6, len(values))
     panels = [
@@ -91,6 +92,7 @@ def channel_matrices_to_first(similarities: ArrayLike, names: Sequence[str]) -> 
 def channel_panels(similarities: ArrayLike, titles: Sequence[str], x: str, y: str) -> list[Panel]:
     """A panel per matrix of `similarities` (n, C, C), every so many channels labelled."""
     values = np.asarray(similarities, dtype=float)[:, :SHOWN, :SHOWN]
+    # About four labels an axis, or they touch
     ticks = tuple((i, str(i)) for i in range(0, values.shape[-1], max(values.shape[-1] // 4, 1)))
     return [
         Panel((Matrix(rows=rows(matrix)),), Axis(x, ticks=ticks), Axis(y if i % 3 == 0 else "", ticks=ticks), title)

@@ -85,6 +85,7 @@ def training_figure(curves: Sequence[pd.DataFrame], one_shot: ArrayLike) -> Char
     scale = ColourScale("one-shot accuracy, %", float(values.min()), float(values.max()), VIRIDIS[::-1])
     panels = []
     for column, name in (("train/accuracy", "training"), ("val/accuracy", "validation")):
+        # Rows of metrics.csv between two validations lack the column
         known = [curve.dropna(subset=[column]) for curve in curves]
         lines = tuple(
             Line(

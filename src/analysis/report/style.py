@@ -77,6 +77,7 @@ def order(methods: Iterable[str]) -> list[str]:
 def sort_key(method: str) -> tuple[int, str, str, int, list[int], str]:
     """By sampler, its settings, kind of weights, and numbers in them by value: epoch 75 comes before epoch 125."""
     sampler, settings, weights = parts(method)
+    # Unknown samplers and kinds come after the known ones, by name
     known, kinds = list(LABELS), ["", *WEIGHTS]
     place = known.index(sampler) if sampler in known else len(known)
     rank = kinds.index(kind(method)) if kind(method) in kinds else len(kinds)

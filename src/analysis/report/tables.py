@@ -79,6 +79,7 @@ def taus_by_seed(runs: Sequence[TrainingRun], bn: str, by: str) -> dict[int, flo
 def accuracy_gap(runs: Sequence[TrainingRun], bn: str) -> dict[str, float]:
     """The supernet accuracy gap (FairNAS 4.5) |range(one-shot) - range(alone)|, both ranges over the same networks."""
     known = [table for run in runs if len(table := known_scores(run, bn))]
+    # Both ranges over the same networks, those whose truth is known
     one_shot, alone = (np.array([np.ptp(table[name]) for table in known]) for name in ("accuracy", "truth"))
     figures = {"one_shot_range": one_shot, "alone_range": alone, "gap": np.abs(one_shot - alone)}
     return {key: value for name, each in figures.items() for key, value in over_seeds(each).mean_and_sd(name).items()}
@@ -102,6 +103,7 @@ def baseline_rows(group: Group, bn: str) -> pd.DataFrame:
     Means over the runs, which agree where all scored the same paths. The noise ceiling, without interval, comes last.
     """
     summaries = [summary for run in group.runs if (summary := ranking(run, bn, group.ranked_by))]
+    # Runs that stored a ranking know all counts of their space, others parameters and multiply-adds alone
     names = dict.fromkeys(name for summary in summaries for name in summary["baselines"])
     rows: list[dict[str, Any]] = []
     for name in names:
@@ -144,6 +146,7 @@ def long_row(group: Group, method: str, run: TrainingRun, bn: str) -> dict[str, 
     """The row of one run under one protocol, as table.csv has it."""
     by = group.ranked_by
     summary, other = (ranking(run, bn, score) or {} for score in (by, other_score(by)))
+    # Spread of the scores, from scores.csv, which runs of any age have
     accuracy, tau = protocol_scores(run, bn)["accuracy"], summary.get("tau", {})
     scored = {"paths": len(accuracy), "accuracy_mean": accuracy.mean(), "accuracy_std": accuracy.std(ddof=0)}
     scored |= {"accuracy_min": accuracy.min(), "accuracy_max": accuracy.max()}

@@ -25,6 +25,7 @@ def comparison_table(comparison: Mapping[str, Any], bn: str) -> Table:
     headings = ("\nseeds", "backward\npasses", "accuracy\n%", "Kendall\ntau", "95 %\ninterval")
     for name in (*headings, f"by\n{other_score(comparison['ranked_by'])}"):
         table.add_column(name, justify="right", no_wrap=True)
+    # JSON's null is nan again, which the cells show as a dash
     for plain in comparison["methods"]:
         row: dict[str, Any] = {key: math.nan if value is None else value for key, value in plain.items()}
         table.add_row(
@@ -37,6 +38,7 @@ def comparison_table(comparison: Mapping[str, Any], bn: str) -> Table:
             with_spread(row["tau_by_other"], math.nan, 2),
         )
     table.add_section()
+    # Counting baselines and the noise ceiling, without what only a trained supernet has
     for row in comparison["baselines"]:
         if row["tau"] is not None:
             bounds = "" if row["tau_low"] is None else interval(row["tau_low"], row["tau_high"])

@@ -38,6 +38,7 @@ def method_table(group: Group, bn: str, whole: bool = True) -> pd.DataFrame:
     by = group.ranked_by.replace("_", " ")
     rows = []
     for row in method_rows(group, bn).to_dict("records"):
+        # `-0.031 [-0.08, 0.02]`; empty for the reference itself, or where it is not among the methods
         bounds = interval(row["tau_difference_low"], row["tau_difference_high"])
         difference = f"{row['tau_difference']:+.3f}" + ("" if bounds == "–" else f" {bounds}")
         above = row["tau_above_count"]
@@ -149,6 +150,7 @@ def budget_statement(group: Group) -> str:
     costs = {name: known_costs(group, key) for name, key in COSTS.items()}
     if not costs["mini-batches"]:
         return "No run has finished yet."
+    # Budgets can be equal in steps, in backward passes, in both or in neither
     equal = [f"at equal {name} ({from_to(min(c), max(c))} each)" for name, c in costs.items() if c and are_equal(c)]
     return f"Compared {' and '.join(equal)}." if equal else "Compared at unequal budgets."
 

@@ -52,7 +52,7 @@ def run(cfg: DictConfig, device: torch.device) -> Measured:
 def _memory(cfg: DictConfig, device: torch.device) -> Pair:
     count = max(10_000, 2 * cfg.batch_size)
     data = noise(InputSpec(3, 10, SMALL), count, 1, cfg.seed, SHIFT, flip=True)
-    pixels, labels, _ = data._parts["train"]
+    pixels, labels, _ = data.part("train")
     ours = data.train_loader(cfg.batch_size, 10**6, cfg.seed, device)
     return Pair(iter(ours), _endless(_plain(Pictures(pixels, labels), cfg.batch_size)))
 

@@ -19,7 +19,7 @@ from rich.table import Table
 from torch.nn import functional as F
 
 from src.benches.timing import Measured, Spread, clock, noise, plain_table, spread
-from src.datasets.loader import StreamLoader
+from src.datasets.dataset import TrainLoader
 from src.runtime.cpu_memory import keep_freed_memory
 from src.runtime.lightning import quiet
 from src.runtime.progress import progress
@@ -62,7 +62,7 @@ def _measure(cfg: DictConfig, name: str, device: torch.device) -> dict[str, Any]
 
 
 def bare_loop(
-    net: Supernet, space: SearchSpace, loader: StreamLoader, seed: int, device: torch.device
+    net: Supernet, space: SearchSpace, loader: TrainLoader, seed: int, device: torch.device
 ) -> Iterator[float]:
     """Seconds of each step but the first."""
     sampler, optimizer = StrictFair(space.sizes, seed), torch.optim.SGD(net.parameters(), 0.0, momentum=0.9)
@@ -80,7 +80,7 @@ def bare_loop(
 
 
 def lightning_loop(
-    net: Supernet, space: SearchSpace, loader: StreamLoader, seed: int, device: torch.device
+    net: Supernet, space: SearchSpace, loader: TrainLoader, seed: int, device: torch.device
 ) -> list[float]:
     """Seconds of each step but the first, under a Trainer as training sets it up."""
     times = _Times(device)

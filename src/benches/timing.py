@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from rich import box
 from rich.table import Table
 
+from src.datasets.augment import ShiftFlip
 from src.datasets.input_spec import InputSpec
-from src.datasets.memory import MemoryDataset
+from src.datasets.memory import ImagePart, MemoryDataset
 from src.runtime.devices import chosen_device
 
 
@@ -80,12 +80,8 @@ def noise(input_spec: InputSpec, train: int, val: int, seed: int, shift: int = 0
     generator = torch.Generator().manual_seed(seed)
     shape = (input_spec.in_channels, input_spec.image_size, input_spec.image_size)
     counts = {"train": train, "val": val}
-    return MemoryDataset(
-        "noise",
-        {p: torch.randint(256, (n, *shape), generator=generator, dtype=torch.uint8) for p, n in counts.items()},
-        {p: torch.randint(input_spec.num_classes, (n,), generator=generator) for p, n in counts.items()},
-        {p: np.arange(n) for p, n in counts.items()},
-        [str(label) for label in range(input_spec.num_classes)],
-        shift,
-        flip,
-    )
+    images = {p: torch.randint(256, (n, *shape), generator=generator, dtype=torch.uint8) for p, n in counts.items()}
+    labels = {p: torch.randint(input_spec.num_classes, (n,), generator=generator) for p, n in counts.items()}
+    parts = {part: ImagePart(images[part], labels[part], torch.arange(n)) for part, n in counts.items()}
+    classes = [str(label) for label in range(input_spec.num_classes)]
+    return MemoryDataset("noise", parts, classes, ShiftFlip(shift, flip))

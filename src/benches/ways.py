@@ -63,7 +63,7 @@ def make_step(way: str, case: Case, device: torch.device) -> Callable[[], None]:
     data = noise(input_spec, BATCHES * case.batch_size, 1, case.seed, shift=4 if small else 0, flip=True)
     _refuse_too_large(way, net, space, input_spec, case, device)
     if way == PLAIN:
-        pixels, labels, _ = data._parts["train"]
+        pixels, labels, _ = data.part("train")
         pictures = Pictures(pixels, labels)
         return PlainLoop(net, space.sizes, pictures, case.batch_size, case.seed, device, case.paths).step
     if device.type == "cpu":

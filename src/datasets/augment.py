@@ -15,10 +15,10 @@ from src.runtime.devices import move
 
 
 class Augment(Protocol):
-    """Images (B, C, S, S) uint8 and a seed to images of the same shape: every image is drawn for by itself."""
+    """Augments images (B, C, S, S) uint8, each by random draws of its own; the shape stays."""
 
     def __call__(self, images: Tensor, seed: int, first: int = 0, total: int | None = None) -> Tensor:
-        """The images may be a part of a batch of `total`, from its image `first` on: that batch's draws are theirs."""
+        """Augment; images may be the shard of a mini-batch of `total` images that begins at its image `first`."""
 
 
 class ShiftFlip:
@@ -33,20 +33,19 @@ class ShiftFlip:
         self.shift, self.flip = shift, flip
 
     def __call__(self, images: Tensor, seed: int, first: int = 0, total: int | None = None) -> Tensor:
-        """The same (B, C, S, S) as given, shifted and flipped; dtype and device stay."""
+        """Images (B, C, S, S) shifted and flipped; dtype and device stay."""
         if not (self.shift or self.flip):
             return images
         count, channels, side, _ = images.shape
-        drawn = self._draw(total or count, side, seed)
-        rows, columns = (move(source[first : first + count], images.device) for source in drawn)
+        # the draws of the whole mini-batch, so that each process's shard of it is augmented as the whole would be
+        generator = torch.Generator().manual_seed(seed)
+        offsets = torch.randint(2 * self.shift + 1, (2, total or count, 1), generator=generator)
+        flipped = torch.rand(total or count, 1, generator=generator) < (0.5 if self.flip else 0.0)
+        # row and column of the framed image that each pixel of the result comes from, (B, S) each
+        span = torch.arange(side)
+        sources = offsets[0] + span, offsets[1] + torch.where(flipped, span.flip(0), span)
+        rows, columns = (move(source[first : first + count], images.device) for source in sources)
+        # two gathers along one axis each: no interpolation, so pixels stay exact
         framed = F.pad(images, (self.shift,) * 4)
         shifted = framed.gather(2, rows[:, None, :, None].expand(-1, channels, -1, framed.shape[3]))
         return shifted.gather(3, columns[:, None, None, :].expand(-1, channels, side, -1))
-
-    def _draw(self, count: int, side: int, seed: int) -> tuple[Tensor, Tensor]:
-        """Which row and column of the framed image each one of the result comes from, (B, S) each."""
-        generator = torch.Generator().manual_seed(seed)
-        offsets = torch.randint(2 * self.shift + 1, (2, count, 1), generator=generator)
-        flipped = torch.rand(count, 1, generator=generator) < (0.5 if self.flip else 0.0)
-        span = torch.arange(side)
-        return offsets[0] + span, offsets[1] + torch.where(flipped, span.flip(0), span)

@@ -1,4 +1,4 @@
-"""Decoded image files kept on disk, found again by what the files contain, wherever they lie."""
+"""A disk cache of decoded image files, addressed by the content of the files and not by where they lie."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from src.runtime.errors import UsageError
 
 
 def decode_cached(files: Files, reader: SquareReader, folder: str | None) -> Pixels:
-    """All files as (N, C, S, S), from the cache folder if it has them, else decoded and stored there; None: no cache.
+    """Pixels (N, C, S, S) of all files, from the cache folder or else decoded and stored there; None: no cache.
 
     Reading and hashing 60,000 CIFAR-10 images takes 0.4 s, decoding them 6 s.
     """
@@ -23,10 +23,15 @@ def decode_cached(files: Files, reader: SquareReader, folder: str | None) -> Pix
         return decode(files, reader)
     path = Path(folder) / f"{content_key(files, reader)}.npz"
     shape = (len(files), reader.channels, reader.size, reader.size)
-    pixels = _load(path, shape)
-    if pixels is None:
-        pixels = decode(files, reader)
-        _store(path, pixels)
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            stored: Pixels = archive["pixels"]  # the archive's CRC-32 detects damage
+        if stored.shape == shape and stored.dtype == np.uint8:
+            return stored
+    except Exception:  # no file yet, or a damaged one, which raises anything: BadZipFile, ValueError, ...
+        pass
+    pixels = decode(files, reader)
+    store_pixels(path, pixels)
     return pixels
 
 
@@ -42,20 +47,11 @@ def content_key(files: Files, reader: SquareReader) -> str:
     return total.hexdigest()
 
 
-def _load(path: Path, shape: tuple[int, ...]) -> Pixels | None:
-    """The stored pixels, or None if there are none or the file is damaged: the archive's CRC-32 tells."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            pixels: Pixels = archive["pixels"]
-    except Exception:  # damage can surface as anything: BadZipFile, ValueError, NotImplementedError, ...
-        return None
-    return pixels if pixels.shape == shape and pixels.dtype == np.uint8 else None
-
-
-def _store(path: Path, pixels: Pixels) -> None:
-    """Write so that a kill at any moment, or a second writer, leaves a whole file or none."""
+def store_pixels(path: Path, pixels: Pixels) -> None:
+    """Write pixels (N, C, S, S) atomically: a kill at any moment, or a second writer, leaves a whole file or none."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # in the same folder, since a rename is atomic within one file system only
         handle, temporary = tempfile.mkstemp(".tmp", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:

@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from src.datasets.augment import ShiftFlip
 from src.datasets.decode import fit, to_pixels
-from src.datasets.memory import MemoryDataset
+from src.datasets.memory import ImagePart, MemoryDataset
 from src.datasets.options import check_image_options, check_switch
 from src.datasets.split import train_and_val
 from src.runtime.errors import UsageError, unknown
@@ -36,18 +37,10 @@ class Cifar(MemoryDataset):
         shift: int = 4,
         flip: bool = True,
     ) -> None:
-        """Read it, or fetch it first.
+        """Read it, or fetch it first; the arguments are the keys of conf/dataset/cifar10.yaml, which explains them.
 
-        Args:
-            name: cifar10 or cifar100.
-            root: holds cifar-10-batches-py/ or cifar-100-python/.
-            download: fetch what is missing, about 170 MB.
-            image_size: px a side, by area averages; 32 if None.
-            val: images held out of train, or a fraction below 1.
-            train_images: train on so many of the remaining images only, stratified.
-            split_seed: of these choices.
-            shift: largest shift of a training image, in pixels.
-            flip: whether half of the training images are mirrored.
+        Raises:
+            UsageError: no such files, damaged ones, or an option out of its range.
         """
         check_image_options(image_size, split_seed, shift, flip)
         check_switch("dataset.download", download)
@@ -56,19 +49,20 @@ class Cifar(MemoryDataset):
         positions = train_and_val(labels, val, train_images, split_seed, train.classes)
         indices = positions | {"test": np.arange(len(test.targets))}
         sources = dict.fromkeys(positions, train) | {"test": test}
-        super().__init__(
-            name,
-            {part: resized(sources[part].data[where], image_size or 32) for part, where in indices.items()},
-            {part: torch.tensor(sources[part].targets)[torch.from_numpy(where)] for part, where in indices.items()},
-            indices,
-            train.classes,
-            shift,
-            flip,
-        )
+        parts = {}
+        for part, where in indices.items():
+            images = resized(sources[part].data[where], image_size or 32)
+            numbers = torch.from_numpy(where)
+            parts[part] = ImagePart(images, torch.tensor(sources[part].targets)[numbers], numbers)
+        super().__init__(name, parts, train.classes, ShiftFlip(shift, flip))
 
 
 def read_cifar(name: str, root: str, download: bool, train: bool) -> Any:
-    """torchvision's data set, whose `data` is (N, 32, 32, 3) uint8."""
+    """torchvision's data set, with `data` (N, 32, 32, 3) uint8 and `targets`.
+
+    Raises:
+        UsageError: an unknown name, no such folder, or incomplete files.
+    """
     from torchvision.datasets import CIFAR10, CIFAR100  # late: 1 s
 
     known = {"cifar10": CIFAR10, "cifar100": CIFAR100}
@@ -79,6 +73,7 @@ def read_cifar(name: str, root: str, download: bool, train: bool) -> Any:
         raise UsageError(
             f"there is no folder {folder}: dataset.download=true fetches it, dataset.root=<folder> moves it"
         )
+    # torchvision checks the hashes of the files, and raises when one is missing or differs
     try:
         with warnings.catch_warnings():  # NumPy 2.4.0 to 2.4.4 warn of dtypes in pickles as old as these
             warnings.filterwarnings("ignore", message=".*align should be passed", category=Warning)

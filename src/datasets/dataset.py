@@ -1,4 +1,4 @@
-"""What every data set offers: three parts, mini-batches, and what networks must know of them.
+"""The base class of data sets: three parts, mini-batches, normalisation, and the stored split.
 
 N images, B images of a mini-batch, C channels, H W size.
 """
@@ -9,21 +9,32 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from src.datasets.input_spec import InputSpec
+from src.datasets.loader import StreamLoader
+from src.datasets.orders import Order, Shuffle
 from src.datasets.split import Indices
-from src.datasets.stream import ALL, DataShard
+from src.datasets.stream import ALL, DataShard, Stream
 from src.runtime.devices import move
 from src.runtime.errors import UsageError
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation per channel, of images in [0, 1]."""
 
+
+class Normalisation(NamedTuple):
+    """The user's mean and standard deviation per channel, of images in [0, 1]; None: the data set's own."""
+
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
+
+
+OWN = Normalisation()
 PARTS = ("train", "val", "test")
 
 
@@ -37,19 +48,19 @@ class Batch:
 
 
 class TrainLoader(Protocol):
-    """The augmented mini-batches of a whole run; its state says how many were handed out."""
+    """The augmented mini-batches of a whole run; its state holds how many were handed out."""
 
     def __len__(self) -> int:
-        """Steps that are left."""
+        """Steps of the whole run, those before a resume included."""
 
     def __iter__(self) -> Iterator[Batch]:
-        """The steps that are left."""
+        """The remaining batches."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the run stands."""
+        """The state to resume from."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Resume from a state."""
 
 
 class Dataset(ABC):
@@ -63,11 +74,11 @@ class Dataset(ABC):
     """Per channel, of images scaled to [0, 1]."""
     std: tuple[float, ...]
     indices: dict[str, Indices]
-    """Which images each part holds; val and train share one numbering."""
+    """Part -> numbers of its images (N,); val and train share one numbering."""
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are."""
+        """Number of classes."""
         return len(self.classes)
 
     @property
@@ -80,30 +91,59 @@ class Dataset(ABC):
         return len(self.indices[part])
 
     def count(self, part: str, images: int | None) -> int:
-        """How many images of a part `batches` hands out when asked for `images` of them."""
+        """Images of a part that `batches` hands out when asked for `images` of them."""
         return self.size(part) if images is None else min(images, self.size(part))
 
-    def set_statistics(self, mean: Sequence[float] | None, std: Sequence[float] | None, own: Statistics) -> None:
-        """Take `mean` and `std` (C,) where given, the data set's own where not."""
-        for option, given in (("mean", mean), ("std", std)):
-            if given is not None and (len(given) != self.in_channels or (option == "std" and min(given) <= 0)):
+    def set_statistics(self, chosen: Normalisation, own: Statistics) -> None:
+        """Normalise by the user's mean and std (C,), by the data set's `own` where they are None.
+
+        Raises:
+            UsageError: not one number per channel, or a std that is not positive.
+        """
+        for option, values in chosen._asdict().items():
+            if values is not None and (len(values) != self.in_channels or (option == "std" and min(values) <= 0)):
                 raise UsageError(
-                    f"dataset.{option}={list(given)} does not fit: {self.name} needs {self.in_channels} "
+                    f"dataset.{option}={list(values)} does not fit: {self.name} needs {self.in_channels} "
                     f"{'positive ' * (option == 'std')}numbers, one per channel, or null"
                 )
-        self.mean = own[0] if mean is None else tuple(float(value) for value in mean)
-        self.std = own[1] if std is None else tuple(float(value) for value in std)
+        self.mean = own[0] if chosen.mean is None else tuple(float(value) for value in chosen.mean)
+        self.std = own[1] if chosen.std is None else tuple(float(value) for value in chosen.std)
 
     def normalise(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) uint8 to float of zero mean and unit variance over the training part."""
+        # in place: one float copy of the batch, not three
         mean, std = (move(torch.tensor(v).view(1, -1, 1, 1), images.device) for v in (self.mean, self.std))
         return images.float().div_(255).sub_(mean).div_(std)
 
-    @abstractmethod
     def train_loader(
-        self, batch_size: int, steps: int, seed: int, device: torch.device, share: DataShard = ALL
-    ) -> TrainLoader:
-        """The augmented batches of a run of `steps` steps, or a share of each; all depends on `seed` alone."""
+        self,
+        batch_size: int,
+        steps: int,
+        seed: int,
+        device: torch.device,
+        shard: DataShard = ALL,
+        order: Order | None = None,
+    ) -> StreamLoader[Batch]:
+        """The augmented batches of a run of `steps` steps, or a shard of each; they depend on `seed` and `order` alone.
+
+        Args:
+            batch_size: images of a whole mini-batch, over all shards.
+            steps: mini-batches of the whole run.
+            seed: of the order and of the augmentation.
+            device: of the batches.
+            shard: the part of each mini-batch that this process reads.
+            order: of the images of an epoch; None: a shuffle drawn from `seed`.
+
+        Raises:
+            UsageError: a mini-batch larger than the training part.
+        """
+        count = self.size("train")
+        stream = Stream(order or Shuffle(count, seed), count, batch_size, steps, seed, shard)
+        return StreamLoader(stream, lambda requests: self.augmented(requests, device))
+
+    @abstractmethod
+    def augmented(self, requests: Stream, device: torch.device) -> Iterator[Batch]:
+        """Read, augment and normalise the training batches that a stream asks for, in its order."""
 
     @abstractmethod
     def batches(self, part: str, batch_size: int, device: torch.device, images: int | None = None) -> Iterable[Batch]:
@@ -112,17 +152,19 @@ class Dataset(ABC):
     def save_split(self, path: Path) -> None:
         """Store which image belongs to which part, as an .npz of three index arrays."""
         temporary = path.with_suffix(".tmp.npz")
-        np.savez_compressed(temporary, **self.indices)  # type: ignore[arg-type]
+        named: dict[str, Any] = dict(self.indices)  # NumPy's stub takes any keyword for its own option
+        np.savez_compressed(temporary, **named)
         temporary.replace(path)
 
     def check_split(self, path: Path) -> None:
-        """Refuse to go on with a run whose stored split is another one.
+        """Refuse to resume a run whose stored split differs from this one.
 
         Raises:
             UsageError: images were added, removed or divided otherwise since the run was started.
         """
         if not path.exists():
             return
+        # compared as a whole: the same images in another order would be other batches
         with np.load(path) as stored:
             same = all(part in stored and np.array_equal(stored[part], self.indices[part]) for part in PARTS)
         if not same:
@@ -134,6 +176,7 @@ class Dataset(ABC):
 
 def channel_statistics(images: Tensor) -> Statistics:
     """Mean and standard deviation per channel of uint8 images (N, C, H, W), scaled to [0, 1]."""
+    # exact and small: a histogram of the 256 values per channel, not a float copy of all images
     counts = torch.zeros(images.shape[1], 256, dtype=torch.float64)
     for chunk in images.split(4096):
         counts += torch.stack([torch.bincount(c.flatten(), minlength=256) for c in chunk.transpose(0, 1)])

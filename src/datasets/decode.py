@@ -23,11 +23,11 @@ from src.runtime.errors import UsageError
 Pixels = NDArray[np.uint8]
 
 VERSION = 1
-"""Raise it when the same file would give other pixels: caches of another version are left alone."""
+"""Of the decoding, part of the cache's key: raise it when the same file would give other pixels."""
 
 
 class Reader(Protocol):
-    """Turns one file into pixels (C, S, S)."""
+    """Reads one file to pixels (C, S, S)."""
 
     @property
     def channels(self) -> int:
@@ -66,7 +66,11 @@ class SquareReader:
 
 
 def square_reader(files: Files, image_size: int | None, channels: int) -> SquareReader:
-    """A reader to `image_size`, or to the size of the first of the files if None."""
+    """A reader to `image_size` px, or if None to the size of the first file.
+
+    Raises:
+        UsageError: the first file is no square and there is no size to bring it to; channels other than 1 or 3.
+    """
     if channels not in (1, 3):
         raise UsageError(f"dataset.channels={channels} is not possible: use 3 (RGB) or 1 (grey)")
     if image_size is not None:
@@ -85,13 +89,16 @@ def read_image(path: str, channels: int = 3) -> Image.Image:
     try:
         with Image.open(path) as image:
             ImageOps.exif_transpose(image, in_place=True)
-            return _opaque(image).convert("RGB" if channels == 3 else "L")
+            return opaque(image).convert("RGB" if channels == 3 else "L")
     except Exception as error:  # decoders raise all kinds: OSError, SyntaxError, struct.error, ...
-        raise UsageError(f"cannot read image {path}: {_reason(error)}") from error
+        is_unknown = isinstance(error, UnidentifiedImageError)
+        reason = "not an image of a known format" if is_unknown else " ".join(str(error).split())
+        raise UsageError(f"cannot read image {path}: {reason or type(error).__name__}") from error
 
 
-def _opaque(image: Image.Image) -> Image.Image:
-    """8 bits a channel and no transparency; 16-bit greys v become v / 257."""
+def opaque(image: Image.Image) -> Image.Image:
+    """An image of 8 bits a channel without transparency; 16-bit greys v become v / 257."""
+    # scaled before any conversion: v / 257 brings 65535 to 255 exactly
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
@@ -104,17 +111,11 @@ def _opaque(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
 
 
-def _reason(error: Exception) -> str:
-    """The decoder's complaint on one line."""
-    if isinstance(error, UnidentifiedImageError):
-        return "it is no image of a known kind"
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def fit(image: Image.Image, size: int) -> Image.Image:
     """The central square at `size` px: shrunk by area averages (as Downsampled ImageNet), enlarged bicubically."""
     if image.size == (size, size):
         return image
+    # area averages do not alias when an image shrinks; enlarged, they would repeat pixels
     shrinks = size <= min(image.size)
     return ImageOps.fit(image, (size, size), Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC)
 
@@ -126,7 +127,8 @@ def to_pixels(image: Image.Image) -> Pixels:
 
 
 def decode(files: Files, reader: Reader, progress: str | None = "decoding images") -> Pixels:
-    """All files to (N, C, S, S), by threads: decoders release Python's lock, and no process has to be started."""
+    """Pixels (N, C, S, S) of all files, read by one thread per core."""
+    # threads, not processes: decoders release Python's lock, and no process has to be started
     pixels = np.empty((len(files), reader.channels, reader.size, reader.size), np.uint8)
 
     def read(position: int) -> None:
@@ -147,7 +149,7 @@ def decode_ahead(files: Files, reader: Reader, batch_size: int) -> Iterator[Pixe
         for chunk in chunks:
             ready, waiting = waiting, pool.submit(decode, chunk, reader, None)
             if ready is not None:
-                yield ready.result()
+                yield ready.result()  # while the caller uses it, the pool decodes the next one
         if waiting is not None:
             yield waiting.result()
 

@@ -1,10 +1,11 @@
-"""The embedded data set: scikit-learn's 1,797 real handwritten digits (UCI, 8x8, 17 grey levels)."""
+"""scikit-learn's 1,797 real handwritten digits (UCI, 8x8, 17 grey levels), embedded in that package."""
 
 from __future__ import annotations
 
 import torch
 
-from src.datasets.memory import MemoryDataset
+from src.datasets.augment import ShiftFlip
+from src.datasets.memory import ImagePart, MemoryDataset
 from src.datasets.options import check_image_options
 from src.datasets.split import hold_out
 
@@ -25,21 +26,19 @@ class Digits(MemoryDataset):
 
         check_image_options(image_size, split_seed, shift, flip)
         data = load_digits()
+        # 17 levels, 0 to 16, spread over a byte
         images = torch.from_numpy(data.images * (255 / 16)).round().to(torch.uint8).unsqueeze(1)
         if image_size not in (None, 8):
             images = torch.nn.functional.interpolate(images.float(), size=image_size, mode="bilinear", antialias=True)
             images = images.round().to(torch.uint8)
         labels = data.target.astype("int64")
         classes = [str(digit) for digit in range(10)]
+        # test first, so that it does not depend on `val`
         rest, test_part = hold_out(labels, test, split_seed, classes, "dataset.test")
         kept, held = hold_out(labels[rest], val, split_seed, classes, "dataset.val")
         indices = {"train": rest[kept], "val": rest[held], "test": test_part}
-        super().__init__(
-            "digits",
-            {part: images[torch.from_numpy(where)] for part, where in indices.items()},
-            {part: torch.from_numpy(labels[where]) for part, where in indices.items()},
-            indices,
-            classes,
-            shift,
-            flip,
-        )
+        parts = {}
+        for part, where in indices.items():
+            numbers = torch.from_numpy(where)
+            parts[part] = ImagePart(images[numbers], torch.from_numpy(labels)[numbers], numbers)
+        super().__init__("digits", parts, classes, ShiftFlip(shift, flip))

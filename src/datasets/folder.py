@@ -1,4 +1,4 @@
-"""Images in folders, one folder a class: which files there are and which part each belongs to.
+"""Image files in class folders, and their division into train, val and test.
 
 N images.
 """
@@ -56,8 +56,8 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Files, labels (N,) and numbers (N,) of train, val and test."""
+class DividedFiles:
+    """Files, labels (N,) and numbers (N,) of train, val and test, by part."""
 
     classes: list[str]
     files: dict[str, Files]
@@ -72,9 +72,16 @@ def list_images(root: Path, classes: list[str] | None = None) -> Listing:
         UsageError: a folder is missing, or a class has no image; it is named.
     """
     classes = class_folders(root, classes)
-    found = [_image_names(root / name) for name in classes]
-    names = [os.fsencode(f"{name}/{file}") for name, files in zip(classes, found, strict=True) for file in files]
-    labels = np.repeat(np.arange(len(classes)), [len(files) for files in found])
+    by_class = []
+    for name in classes:
+        # sorted, since the order of a directory differs between machines and a split must not
+        entries = scan(root / name)
+        images = sorted(e.name for e in entries if e.name.lower().endswith(EXTENSIONS) and e.name[0] != ".")
+        if not images:
+            raise UsageError(f"class folder {root / name} holds no image ({' '.join(EXTENSIONS)})")
+        by_class.append(images)
+    names = [os.fsencode(f"{name}/{file}") for name, files in zip(classes, by_class, strict=True) for file in files]
+    labels = np.repeat(np.arange(len(classes)), [len(files) for files in by_class])
     return Listing(Files(root, np.array(names)), labels, classes)
 
 
@@ -82,7 +89,7 @@ def class_folders(root: Path, wanted: list[str] | None = None) -> list[str]:
     """Names of the folders in `root`, hidden ones aside, sorted; `wanted` picks from them."""
     if not root.is_dir():
         raise UsageError(f"there is no folder {root}: dataset.root=<folder> must hold {LAYOUT}")
-    names = sorted(entry.name for entry in _entries(root) if entry.is_dir() and not entry.name.startswith("."))
+    names = sorted(entry.name for entry in scan(root) if entry.is_dir() and not entry.name.startswith("."))
     if wanted is not None:
         for name in wanted:
             if name not in names:
@@ -93,15 +100,8 @@ def class_folders(root: Path, wanted: list[str] | None = None) -> list[str]:
     return names
 
 
-def _image_names(folder: Path) -> list[str]:
-    """Sorted names of the images directly in a class folder."""
-    names = sorted(e.name for e in _entries(folder) if e.name.lower().endswith(EXTENSIONS) and e.name[0] != ".")
-    if not names:
-        raise UsageError(f"class folder {folder} holds no image ({' '.join(EXTENSIONS)})")
-    return names
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def scan(folder: Path) -> list[os.DirEntry[str]]:
+    """The entries of a folder, in no order."""
     try:
         with os.scandir(folder) as entries:
             return list(entries)
@@ -109,24 +109,35 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         raise UsageError(f"cannot read the folder {folder}: {error.strerror}") from error
 
 
-def divide_folder(root: Path, val: float, test: float, train_images: float | None, seed: int) -> Parts:
-    """The three parts of a folder in either layout; `test` says what to hold out where there is no test folder."""
-    if _is_split(root):
+def divide_folder(root: Path, val: float, test: float, train_images: float | None, seed: int) -> DividedFiles:
+    """The three parts of a folder in either layout; `test` is held out where there is no test folder.
+
+    Raises:
+        UsageError: train/ without test/ or the reverse, different classes in them, or too few images.
+    """
+    has_train, has_test = ((root / part).is_dir() for part in ("train", "test"))
+    # one of the two alone would silently become a class
+    if has_train and not has_test:
+        raise UsageError(f"{root} has train/ but no test/: add it, or hold one out by dataset.root={root / 'train'}")
+    if has_test and not has_train:
+        raise UsageError(f"{root} has test/ but no train/: dataset.root=<folder> must hold {LAYOUT}")
+    if has_train:
         train, tested = list_images(root / "train"), list_images(root / "test")
         check_same_classes(train, tested)
-        return make_parts(train, train_and_val(train.labels, val, train_images, seed, train.classes), tested)
+        return divide(train, train_and_val(train.labels, val, train_images, seed, train.classes), tested)
     whole = list_images(root)
+    # test first, so that it depends neither on `val` nor on `train_images`
     rest, held = hold_out(whole.labels, test, seed, whole.classes, "dataset.test")
     positions = train_and_val(whole.labels[rest], val, train_images, seed, whole.classes)
-    return make_parts(whole, {part: rest[where] for part, where in positions.items()} | {"test": held})
+    return divide(whole, {part: rest[where] for part, where in positions.items()} | {"test": held})
 
 
-def make_parts(listing: Listing, positions: dict[str, Indices], tested: Listing | None = None) -> Parts:
-    """Parts of one listing, and all of `tested` as the test part if it is given, with its own numbering."""
+def divide(listing: Listing, positions: dict[str, Indices], tested: Listing | None = None) -> DividedFiles:
+    """The files at `positions` of a listing, and all of `tested` as the test part, numbered by itself."""
     sources = dict.fromkeys(positions, listing)
     if tested is not None:
         sources["test"], positions = tested, positions | {"test": np.arange(len(tested.labels))}
-    return Parts(
+    return DividedFiles(
         listing.classes,
         {part: sources[part].files.take(where) for part, where in positions.items()},
         {part: torch.from_numpy(sources[part].labels[where]) for part, where in positions.items()},
@@ -144,13 +155,3 @@ def check_same_classes(train: Listing, tested: Listing) -> None:
                 f"class '{missing[0]}'{more} is in {here.files.root} but not in {there.files.root}: "
                 "both must hold the same class folders"
             )
-
-
-def _is_split(root: Path) -> bool:
-    """Whether there are train/ and test/; one of them alone is refused."""
-    train, test = ((root / part).is_dir() for part in ("train", "test"))
-    if train and not test:
-        raise UsageError(f"{root} has train/ but no test/: add it, or hold one out by dataset.root={root / 'train'}")
-    if test and not train:
-        raise UsageError(f"{root} has test/ but no train/: dataset.root=<folder> must hold {LAYOUT}")
-    return train

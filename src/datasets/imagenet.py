@@ -1,4 +1,4 @@
-"""ImageNet-1k from class folders, with FairNAS's split: validation held out of train, the official one as test."""
+"""ImageNet-1k from class folders, with FairNAS's split: val held out of train, the official validation set as test."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from src.datasets.augment import ShiftFlip
+from src.datasets.dataset import Normalisation
 from src.datasets.decode import Pixels, read_image
-from src.datasets.folder import Parts, check_same_classes, class_folders, list_images, make_parts
+from src.datasets.folder import DividedFiles, check_same_classes, class_folders, divide, list_images
 from src.datasets.options import check_image_size, check_number
 from src.datasets.split import hold_out_each
 from src.datasets.worker import IMAGENET, WorkerDataset
@@ -22,7 +23,7 @@ INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "random")
 
 @dataclass(frozen=True)
 class TransformReader:
-    """A file through timm's transforms to pixels (3, S, S)."""
+    """Reads a file through timm's transforms to pixels (3, S, S)."""
 
     size: int
     transform: Callable[[Any], Any]
@@ -31,6 +32,35 @@ class TransformReader:
     def __call__(self, path: str) -> Pixels:
         """Pixels (3, S, S)."""
         return np.asarray(self.transform(read_image(path)), dtype=np.uint8)
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Crops of images before they are scaled to squares."""
+
+    scale: tuple[float, ...]
+    """Share of an image's area that a training crop covers, from and to (Inception)."""
+    ratio: tuple[float, ...]
+    """Width to height of a training crop, from and to."""
+    pct: float
+    """Evaluation takes the centre of an image whose shorter side is size / pct."""
+    interpolation: str
+    """bilinear, bicubic, lanczos; random: bilinear or bicubic, in evaluation bilinear."""
+
+    def __post_init__(self) -> None:
+        """Refuse, by UsageError, values that timm would fail at later."""
+        if self.interpolation not in INTERPOLATIONS:
+            raise unknown("dataset.interpolation", self.interpolation, INTERPOLATIONS)
+        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise UsageError(
+                f"dataset.crop_scale={list(self.scale)} is not a range in (0, 1]: use one such as [0.08,1]"
+            )
+        if len(self.ratio) != 2 or not 0 < self.ratio[0] <= self.ratio[1]:
+            raise UsageError(
+                f"dataset.crop_ratio={list(self.ratio)} is not a range of positive numbers: use one such as [0.75,1.33]"
+            )
+        if not 0 < self.pct <= 1:
+            raise UsageError(f"dataset.crop_pct={self.pct} is not in (0, 1]: use 0.875, say")
 
 
 class ImageNet(WorkerDataset):
@@ -57,50 +87,35 @@ class ImageNet(WorkerDataset):
         workers: int | None = None,
         memory_limit_mb: float = 2048,
     ) -> None:
-        """Find the files; nothing is decoded yet.
+        """Find the files; nothing is decoded yet. The keys of conf/dataset/imagenet.yaml, which explains them.
 
-        Args:
-            root: the folder that holds train/ and val/.
-            name: how tables call the data set.
-            image_size: px a side; 224 if None.
-            val_per_class: training images of each class held out for validation.
-            train_per_class: train on so many images of each class; the rest of them if None.
-            classes_subset: so many classes drawn with the split's seed, or their names, or a text file of names.
-            split_seed: of all of these choices.
-            crop_scale: training crops cover this range of an image's area, in [0, 1] (Inception).
-            crop_ratio: and have this range of width to height.
-            flip: chance of mirroring a training image.
-            color_jitter: strength for brightness, contrast and saturation; 0: none.
-            auto_augment: timm's policy string, such as rand-m9-mstd0.5.
-            interpolation: bilinear, bicubic, lanczos; random: bilinear or bicubic, in evaluation bilinear.
-            crop_pct: evaluation takes the centre of an image whose shorter side is image_size / crop_pct.
-            mean: per channel, of images in [0, 1]; ImageNet's if None.
-            std: likewise.
-            workers: processes that read for training; None: one a core, at most 16.
-            memory_limit_mb: 10^6 bytes of decoded held-out images to keep; ImageNet's 50,000 take 7,526 at 224 px.
+        Raises:
+            UsageError: no such folder, classes that differ between its parts, or an option out of its range.
         """
         check_image_size(image_size)
         check_number("dataset.split_seed", split_seed)
         check_number("dataset.flip", flip, whole=False)
         check_number("dataset.color_jitter", color_jitter, whole=False)
-        check_crops(crop_scale, crop_ratio, crop_pct, interpolation)
-        parts = imagenet_parts(root, val_per_class, train_per_class, classes_subset, split_seed)
+        crops = Crops(tuple(crop_scale), tuple(crop_ratio), crop_pct, interpolation)
+        files = imagenet_files(root, val_per_class, train_per_class, classes_subset, split_seed)
         size = image_size or 224
         train_transform = timm_transform(
             size,
             is_training=True,
-            scale=tuple(crop_scale),
-            ratio=tuple(crop_ratio),
+            scale=crops.scale,
+            ratio=crops.ratio,
             hflip=flip,
             color_jitter=color_jitter or None,
             auto_augment=auto_augment,
-            interpolation=interpolation,
+            interpolation=crops.interpolation,
             mean=tuple(mean or IMAGENET[0]),  # the grey that AutoAugment fills with
         )
-        still = "bilinear" if interpolation == "random" else interpolation
-        transform = timm_transform(size, interpolation=still, crop_pct=crop_pct)
+        still = "bilinear" if crops.interpolation == "random" else crops.interpolation
+        transform = timm_transform(size, interpolation=still, crop_pct=crops.pct)
         readers = TransformReader(size, train_transform), TransformReader(size, transform)
-        super().__init__(name, parts, *readers, ShiftFlip(0, False), mean, std, workers, memory_limit_mb)
+        # the transforms flip already, image by image
+        unchanged, normalisation = ShiftFlip(0, False), Normalisation(mean, std)
+        super().__init__(name, files, *readers, unchanged, normalisation, workers, memory_limit_mb)
 
 
 def timm_transform(size: int, **options: Any) -> Callable[[Any], Any]:
@@ -114,28 +129,14 @@ def timm_transform(size: int, **options: Any) -> Callable[[Any], Any]:
         transform: Callable[[Any], Any] = create_transform(size, use_prefetcher=True, **options)
     except (AssertionError, KeyError, ValueError) as error:  # which timm's parser of policies raises
         policy = options.get("auto_augment")
-        raise UsageError(f"dataset.auto_augment={policy} is no policy of timm's: use rand-m9-mstd0.5, say") from error
+        raise UsageError(f"dataset.auto_augment={policy} is not a policy of timm: use rand-m9-mstd0.5, say") from error
     return transform
 
 
-def check_crops(scale: Sequence[float], ratio: Sequence[float], crop_pct: float, interpolation: str) -> None:
-    """Refuse, by UsageError, what timm would stumble over."""
-    if interpolation not in INTERPOLATIONS:
-        raise unknown("dataset.interpolation", interpolation, INTERPOLATIONS)
-    if len(scale) != 2 or not 0 < scale[0] <= scale[1] <= 1:
-        raise UsageError(f"dataset.crop_scale={list(scale)} is no range in (0, 1]: use one such as [0.08,1]")
-    if len(ratio) != 2 or not 0 < ratio[0] <= ratio[1]:
-        raise UsageError(
-            f"dataset.crop_ratio={list(ratio)} is no range of positive numbers: use one such as [0.75,1.33]"
-        )
-    if not 0 < crop_pct <= 1:
-        raise UsageError(f"dataset.crop_pct={crop_pct} is not in (0, 1]: use 0.875, say")
-
-
-def imagenet_parts(
+def imagenet_files(
     root: str | None, val_each: int, train_each: int | None, subset: int | str | Sequence[str] | None, seed: int
-) -> Parts:
-    """Train and val from train/, test from val/."""
+) -> DividedFiles:
+    """Train and val from train/, test from val/; counts are of each class."""
     if root is None:
         raise UsageError("dataset.root=<folder> is missing: it must hold train/<wnid>/*.JPEG and val/<wnid>/*.JPEG")
     classes = choose_classes(Path(root, "train"), subset, seed)
@@ -145,7 +146,7 @@ def imagenet_parts(
     if train_each is not None:
         option = "dataset.train_per_class"
         kept = kept[hold_out_each(train.labels[kept], train_each, seed, train.classes, option, leave=0)[1]]
-    return make_parts(train, {"train": kept, "val": held}, tested)
+    return divide(train, {"train": kept, "val": held}, tested)
 
 
 def choose_classes(folder: Path, subset: int | str | Sequence[str] | None, seed: int) -> list[str] | None:
@@ -153,20 +154,15 @@ def choose_classes(folder: Path, subset: int | str | Sequence[str] | None, seed:
     if subset is None:
         return None
     if isinstance(subset, str):
-        return _read_names(Path(subset))
+        try:
+            return Path(subset).read_text().split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(
+                f"cannot read dataset.classes_subset={subset}: use a number, a list of classes, or a text file of them"
+            ) from error
     if not isinstance(subset, int):
         return [str(name) for name in subset]
     names = class_folders(folder)
     if not 2 <= subset <= len(names):
         raise UsageError(f"dataset.classes_subset={subset} is not possible: {folder} has {len(names)} classes")
     return sorted(np.random.default_rng(seed).choice(names, subset, replace=False).tolist())
-
-
-def _read_names(path: Path) -> list[str]:
-    """One class a line."""
-    try:
-        return path.read_text().split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"cannot read dataset.classes_subset={path}: use a number, a list of classes, or a text file of them"
-        ) from error

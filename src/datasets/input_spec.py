@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class InputSpec(NamedTuple):
-    """What a network reads and tells apart: images (in_channels, image_size, image_size) of num_classes classes."""
+    """Shapes of a network's input (in_channels, image_size, image_size) and output (num_classes,)."""
 
     in_channels: int
     num_classes: int

@@ -1,18 +1,19 @@
-"""The training batches of a run, resumable after any of them, however they are read."""
+"""A resumable loader of training batches, however they are read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from src.datasets.dataset import Batch
 from src.datasets.stream import Stream
 
+Item = TypeVar("Item")
 
-class StreamLoader:
-    """Hands out what `read` makes of a stream's draws, and counts what was handed out, not what was read ahead."""
 
-    def __init__(self, stream: Stream, read: Callable[[Stream], Iterator[Batch]]) -> None:
+class StreamLoader(Generic[Item]):
+    """Hands out the batches that `read` yields for a stream's requests, and counts them as they are handed out."""
+
+    def __init__(self, stream: Stream, read: Callable[[Stream], Iterator[Item]]) -> None:
         self.stream, self.read = stream, read
         self.step = stream.start
 
@@ -20,17 +21,17 @@ class StreamLoader:
         """Steps of the whole run, those before a resume included."""
         return self.stream.steps
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Item]:
         self.step = self.stream.start
         for batch in self.read(self.stream):
-            self.step += 1
+            self.step += 1  # before the batch is used: a checkpoint is written once its step was taken
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """How far the run came, and the state of its order."""
+        """Steps taken, and the state of the order."""
         return self.stream.state_dict(self.step)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on after the step at which the state was taken."""
+        """Resume after the step at which the state was taken."""
         self.stream.load_state_dict(state)
         self.step = self.stream.start

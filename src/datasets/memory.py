@@ -1,96 +1,84 @@
-"""Small images, kept as uint8 on the training device and augmented there, a batch at a time.
+"""Data sets of small images, kept as uint8 on the training device and augmented there, a batch at a time.
 
 N images, B images of a mini-batch, C channels, H W size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from src.datasets.augment import Augment, ShiftFlip
-from src.datasets.dataset import Batch, Dataset, channel_statistics
-from src.datasets.loader import StreamLoader
-from src.datasets.orders import Shuffle
-from src.datasets.split import Indices
-from src.datasets.stream import ALL, DataShard, Draw, Stream
+from src.datasets.dataset import OWN, Batch, Dataset, Normalisation, channel_statistics
+from src.datasets.stream import BatchRequest, Stream
 from src.runtime.devices import move
 
 
-class Resident(NamedTuple):
-    """A part on a device: images (N, C, H, W) uint8, labels (N,), numbers (N,) in the data set."""
+class ImagePart(NamedTuple):
+    """One part of a data set in memory."""
 
     images: Tensor
+    """(N, C, H, W) uint8"""
     labels: Tensor
+    """(N,) int64"""
     numbers: Tensor
+    """(N,) int64, the images' numbers in the data set"""
 
 
 class MemoryDataset(Dataset):
-    """A data set whose images fit in memory: subclasses only say where they come from."""
+    """A data set whose images fit in memory; subclasses only say where they come from."""
 
     def __init__(
         self,
         name: str,
-        images: dict[str, Tensor],
-        labels: dict[str, Tensor],
-        indices: dict[str, Indices],
+        parts: dict[str, ImagePart],
         classes: list[str],
-        shift: int = 0,
-        flip: bool = False,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
+        augment: Augment | None = None,
+        normalisation: Normalisation = OWN,
     ) -> None:
-        """Keep all parts.
+        """Keep all parts, and compute the statistics of the training part.
 
         Args:
-            name: how tables call the data set.
-            images: uint8 (N, C, H, W) by part.
-            labels: int64 (N,) by part.
-            indices: (N,) by part, the images' numbers in the data set.
+            name: the data set's name in tables.
+            parts: train, val and test.
             classes: names in the order of the labels.
-            shift: largest shift of a training image, in pixels.
-            flip: whether half of the training images are mirrored.
-            mean: per channel, of images in [0, 1]; computed from the training part if None.
-            std: likewise.
+            augment: of training batches; None: none.
+            normalisation: mean and deviation; those of the training part where None.
         """
-        self.name, self.classes, self.indices = name, classes, indices
-        self.in_channels, self.image_size = images["train"].shape[1], images["train"].shape[-1]
-        self.set_statistics(mean, std, channel_statistics(images["train"]))
-        self.augment: Augment = ShiftFlip(shift, flip)
-        self._parts = {p: Resident(images[p], labels[p], torch.from_numpy(indices[p])) for p in indices}
+        self.name, self.classes = name, classes
+        self.indices = {part: values.numbers.numpy() for part, values in parts.items()}
+        train = parts["train"].images
+        self.in_channels, self.image_size = train.shape[1], train.shape[-1]
+        self.set_statistics(normalisation, channel_statistics(train))
+        self.augment: Augment = augment or ShiftFlip(0, False)
+        self._parts = dict(parts)
 
-    def train_loader(
-        self, batch_size: int, steps: int, seed: int, device: torch.device, share: DataShard = ALL
-    ) -> StreamLoader:
-        """Augmented batches; no worker processes, since a batch costs less than handing it over would."""
-        count = self.size("train")
-        stream = Stream(Shuffle(count, seed), count, batch_size, steps, seed, share)
-        return StreamLoader(stream, lambda draws: self._augmented(draws, device))
+    def part(self, name: str, device: torch.device | None = None) -> ImagePart:
+        """A part of the data set, on the device; None: wherever it is."""
+        if device is not None and self._parts[name].images.device != device:
+            # moved once and kept there as bytes: a batch is then gathered without any copy from the host
+            self._parts[name] = ImagePart(*(values.to(device) for values in self._parts[name]))
+        return self._parts[name]
 
     def batches(self, part: str, batch_size: int, device: torch.device, images: int | None = None) -> Iterator[Batch]:
-        """Batches of a part, normalised only."""
+        """Batches of a part, normalised, not augmented."""
         count = self.count(part, images)
         for start in range(0, count, batch_size):
             yield self.load(part, torch.arange(start, min(start + batch_size, count)), device)
 
-    def load(self, part: str, positions: Tensor, device: torch.device, draw: Draw | None = None) -> Batch:
-        """The images at `positions` (B,) of a part, augmented if they are of a draw, then normalised."""
-        images, labels, numbers = self._resident(part, device)
+    def load(self, part: str, positions: Tensor, device: torch.device, request: BatchRequest | None = None) -> Batch:
+        """The images at `positions` (B,) of a part, augmented if a request asks for it, then normalised."""
+        images, labels, numbers = self.part(part, device)
         where = move(positions, device)
         chosen = images[where]
-        if draw is not None:
-            chosen = self.augment(chosen, draw.seed, draw.first, draw.total)
+        if request is not None:
+            chosen = self.augment(chosen, request.seed, request.first, request.total)
         return Batch(self.normalise(chosen), labels[where], numbers[where])
 
-    def _augmented(self, draws: Stream, device: torch.device) -> Iterator[Batch]:
-        for draw in draws:
-            yield self.load("train", draw.positions, device, draw)
-
-    def _resident(self, part: str, device: torch.device) -> Resident:
-        """A part on the device, moved there once."""
-        if self._parts[part].images.device != device:
-            self._parts[part] = Resident(*(values.to(device) for values in self._parts[part]))
-        return self._parts[part]
+    def augmented(self, requests: Stream, device: torch.device) -> Iterator[Batch]:
+        """Training batches, made in this process: a batch costs less than handing it over would."""
+        for request in requests:
+            yield self.load("train", request.positions, device, request)

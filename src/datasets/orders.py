@@ -11,7 +11,10 @@ from src.runtime.seeds import mix
 
 
 class Order(Protocol):
-    """The order of a training epoch: swap it to draw images by importance instead of shuffling them."""
+    """The order of a training epoch; `Dataset.train_loader(order=...)` takes any, such as one that draws by importance.
+
+    It must not depend on how images are read: the same for any number of workers, and drawn by the main process.
+    """
 
     def draw(self, epoch: int) -> Tensor:
         """Positions in the training part, (N,) int64, for one epoch counted from 0."""
@@ -20,7 +23,7 @@ class Order(Protocol):
         """All that the next `draw` depends on besides the epoch."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take a saved state back."""
+        """Restore a saved state."""
 
 
 class Shuffle:
@@ -34,8 +37,8 @@ class Shuffle:
         return torch.randperm(self.count, generator=torch.Generator().manual_seed(mix(self.seed, epoch)))
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: the seed comes from the configuration."""
+        """Empty, since the seed comes from the configuration."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to take back."""
+        """Ignore the state, which is empty."""

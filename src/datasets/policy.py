@@ -1,11 +1,10 @@
-"""AutoAugment, RandAugment and colour jitter by timm, on any data set: each training image is drawn for by itself.
+"""AutoAugment, RandAugment and colour jitter by timm, on any data set, each training image by draws of its own.
 
 B images of a mini-batch, S px a side.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ from src.datasets.augment import Augment
 from src.datasets.dataset import Dataset
 from src.datasets.decode import Pixels, Reader, to_pixels
 from src.datasets.memory import MemoryDataset
-from src.datasets.worker import WorkerDataset
+from src.datasets.worker import WorkerDataset, seed_generators
 from src.runtime.errors import UsageError
 from src.runtime.seeds import mix
 
@@ -42,7 +41,8 @@ class ImagePolicy:
 
         mend_posterize()
         options: Any = {"auto_augment": auto_augment, "color_jitter": color_jitter or None, "mean": tuple(mean)}
-        try:  # separate: crops and flips are the data set's own; force: jitter beside a policy too, if both are asked
+        # separate: crops and flips stay the data set's own; force: jitter beside a policy too, if both are asked for
+        try:
             _, self.transform, _ = transforms_imagenet_train(size, **options, force_color_jitter=True, separate=True)
         except (AssertionError, KeyError, ValueError) as error:  # which timm's parser of policies raises
             raise UsageError(
@@ -68,7 +68,7 @@ class PolicyReader:
 
 
 class PolicyAugment:
-    """A policy on images in memory, then what the data set does to a batch: the order in which workers do it too."""
+    """A policy on images in memory, then the data set's own augmentation of the batch: the order that workers have."""
 
     def __init__(self, policy: ImagePolicy, then: Augment) -> None:
         self.policy, self.then = policy, then
@@ -76,19 +76,16 @@ class PolicyAugment:
     def __call__(self, images: Tensor, seed: int, first: int = 0, total: int | None = None) -> Tensor:
         """(B, 3, S, S) uint8 to the same; the policy runs on the CPU, image by image."""
         with isolate_rng(include_cuda=False):
-            drawn = [self._drawn(image, mix(seed, slot)) for slot, image in enumerate(images.cpu().numpy(), first)]
-        return self.then(torch.from_numpy(np.stack(drawn)).to(images.device), seed, first, total)
-
-    def _drawn(self, pixels: Pixels, seed: int) -> Pixels:
-        """With the draws that a worker would make for the image (src/datasets/worker.py)."""
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        torch.default_generator.manual_seed(seed)
-        return self.policy(pixels)
+            changed = []
+            for slot, image in enumerate(images.cpu().numpy(), first):
+                # the seed that a worker would give the image, so that batches do not depend on where images lie
+                seed_generators(mix(seed, slot))
+                changed.append(self.policy(image))
+        return self.then(torch.from_numpy(np.stack(changed)).to(images.device), seed, first, total)
 
 
 def add_policy(dataset: Dataset, auto_augment: str | None, color_jitter: float) -> None:
-    """Let a policy change the training images of a data set, before its own shifts and flips of whole batches.
+    """Apply a policy to the training images of a data set, before its own shifts and flips of whole batches.
 
     Raises:
         UsageError: images without colours, or too small ones.
@@ -104,6 +101,7 @@ def add_policy(dataset: Dataset, auto_augment: str | None, color_jitter: float) 
             f"{asked} needs images of {LEAST_SIZE} px or more, {dataset.name} has {dataset.image_size}: set {neutral}"
         )
     policy = ImagePolicy(auto_augment, color_jitter, dataset.image_size, dataset.mean)
+    # where images are read by workers the policy runs there, beside the decoding; else on the batch
     if isinstance(dataset, WorkerDataset):
         dataset.train_reader = PolicyReader(dataset.train_reader, policy)
     else:

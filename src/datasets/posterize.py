@@ -1,4 +1,4 @@
-"""timm's policies as they were before Pillow 13, which refuses to posterize to 0 bits where it once painted black."""
+"""Keeps timm's policies as they were before Pillow 13, which refuses to posterize to 0 bits; it once painted black."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def posterize(image: Image.Image, bits: int, **_: Any) -> Image.Image:
 
 
 def mend_posterize() -> None:
-    """Let policies that are made from now on use it."""
+    """Make timm's policies that are created from now on use `posterize`."""
+    # timm looks operations up by name when a policy is created, so its table is the place to change
     for name in ("Posterize", "PosterizeIncreasing", "PosterizeOriginal"):
         auto_augment.NAME_TO_OP[name] = posterize

@@ -103,9 +103,9 @@ def assemble(cfg: DictConfig, folder: Path) -> Run:
         synchronise(net)
     optimizer(net)  # made again by the Trainer; here its options are checked
     benchmark = known_benchmark(cfg, dataset, space)
-    share = DataShard(trainer.global_rank, trainer.world_size) if module.parallelism.images > 1 else ALL
+    shard = DataShard(trainer.global_rank, trainer.world_size) if module.parallelism.images > 1 else ALL
     loader = dataset.train_loader(
-        cfg.batch_size, budget.steps, mix(cfg.seed, ORDER), trainer.strategy.root_device, share
+        cfg.batch_size, budget.steps, mix(cfg.seed, ORDER), trainer.strategy.root_device, shard
     )
     paths = _ranked_paths(cfg, space)
     run = Run(cfg, folder, dataset, space, budget, module, loader, trainer, checkpoints, benchmark, paths)

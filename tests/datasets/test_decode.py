@@ -104,7 +104,7 @@ def test_the_central_square_is_taken() -> None:
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     text = tmp_path / "text.png"
     text.write_text("no image")
-    assert refusal(lambda: read(str(text))) == f"cannot read image {text}: it is no image of a known kind"
+    assert refusal(lambda: read(str(text))) == f"cannot read image {text}: not an image of a known format"
     whole = Path(saved(noise(0, 64), tmp_path / "whole.jpg")).read_bytes()
     cut = tmp_path / "cut.jpg"
     cut.write_bytes(whole[: len(whole) // 2])

@@ -9,7 +9,7 @@ from torch import Tensor
 from src.datasets.augment import ShiftFlip
 from src.datasets.dataset import Batch, channel_statistics
 from src.datasets.digits import Digits
-from src.datasets.memory import MemoryDataset
+from src.datasets.memory import ImagePart, MemoryDataset
 from src.datasets.stream import Stream
 from src.runtime.seeds import mix
 from tests.datasets.made_images import refusal
@@ -22,15 +22,12 @@ def made(count: int = 40, size: int = 6) -> MemoryDataset:
     images = torch.randint(256, (count, 3, size, size), generator=generator, dtype=torch.uint8)
     parts = {"train": slice(0, 20), "val": slice(20, 30), "test": slice(30, 40)}
     labels = torch.arange(count) % 2
-    numbers = torch.arange(count).flip(0).numpy()
+    numbers = torch.arange(count).flip(0)
     return MemoryDataset(
         "made",
-        {part: images[where] for part, where in parts.items()},
-        {part: labels[where] for part, where in parts.items()},
-        {part: numbers[where].copy() for part, where in parts.items()},
+        {part: ImagePart(images[where], labels[where], numbers[where].clone()) for part, where in parts.items()},
         ["a", "b"],
-        shift=2,
-        flip=True,
+        ShiftFlip(2, True),
     )
 
 
@@ -95,7 +92,7 @@ def test_images_are_normalised_and_kept_as_bytes() -> None:
     (batch,) = data.batches("train", 20, CPU)
     assert batch.images.mean((0, 2, 3)) == pytest.approx([0, 0, 0], abs=1e-5)
     assert batch.images.std((0, 2, 3), unbiased=False) == pytest.approx([1, 1, 1], abs=1e-4)
-    assert data._resident("train", CPU).images.dtype == torch.uint8
+    assert data.part("train", CPU).images.dtype == torch.uint8
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -105,7 +102,7 @@ def test_images_live_on_the_device_and_are_the_same_there() -> None:
     for ours, theirs in zip(here.train_loader(8, 5, 0, CPU), there.train_loader(8, 5, 0, device), strict=True):
         assert theirs.images.device.type == "cuda"
         assert torch.allclose(ours.images, theirs.images.cpu(), atol=1e-6)
-    assert there._resident("train", device).images.device.type == "cuda"
+    assert there.part("train", device).images.device.type == "cuda"
 
 
 def test_channel_statistics_of_many_images() -> None:

@@ -44,8 +44,8 @@ def small(root: Path, limit: float = 0, workers: int = 0) -> Dataset:
 
 
 def diced(root: Path, workers: int = 0, limit: float = 0) -> WorkerDataset:
-    parts = divide_folder(root, 6, 0.2, None, 0)
-    return WorkerDataset("diced", parts, DiceReader(), DiceReader(), ShiftFlip(1, True), None, None, workers, limit)
+    files, augment = divide_folder(root, 6, 0.2, None, 0), ShiftFlip(1, True)
+    return WorkerDataset("diced", files, DiceReader(), DiceReader(), augment, workers=workers, memory_limit_mb=limit)
 
 
 def same(first: Batch, second: Batch) -> bool:
@@ -125,7 +125,7 @@ def test_corrupt_image_is_one_line_from_a_worker_too(root: Path, workers: int) -
     path = data.files["train"].path(0)
     Path(path).write_text("no image")
     line = refusal(lambda: list(data.train_loader(8, 3, 0, CPU)))
-    assert line == f"cannot read image {path}: it is no image of a known kind"
+    assert line == f"cannot read image {path}: not an image of a known format"
     assert path in refusal(lambda: list(data.batches("train", 8, CPU)))
 
 
@@ -140,6 +140,38 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(worker, "decode", counting)
     return counts
+
+
+class Backwards:
+    """An order from the last image to the first, that remembers the epochs it was asked for."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.epochs = count, list[int]()
+
+    def draw(self, epoch: int) -> torch.Tensor:
+        self.epochs.append(epoch)
+        return torch.arange(self.count).flip(0)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epochs": list(self.epochs)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.epochs = list(state["epochs"])
+
+
+@pytest.mark.parametrize("limit", [0, 100])
+def test_another_order_is_followed_in_memory_and_by_workers_and_resumed(root: Path, limit: float) -> None:
+    data = small(root, limit)
+    count, orders = data.size("train"), [Backwards(data.size("train")) for _ in range(2)]
+    loader = data.train_loader(count, 3, 0, CPU, order=orders[0])
+    batches = [next(iter(loader))]
+    resumed = data.train_loader(count, 3, 0, CPU, order=orders[1])
+    resumed.load_state_dict(loader.state_dict())
+    batches += list(resumed)
+    assert len(batches) == 3
+    for batch in batches:
+        assert batch.index.tolist() == data.indices["train"][::-1].tolist()
+    assert orders[1].epochs[-2:] == [1, 2]
 
 
 def test_held_out_parts_are_decoded_once(root: Path, decoded: list[int]) -> None:

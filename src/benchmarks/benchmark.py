@@ -1,4 +1,4 @@
-"""What a benchmark offers: the accuracies that networks reach when trained alone, by arch string."""
+"""The base class of benchmarks: accuracies that networks reach when trained alone, by arch string."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Benchmark(ABC):
 
     name: str
     bar: float | None = None
-    """An accuracy in [0, 1] above which networks are also ranked among themselves."""
+    """Accuracy in [0, 1]; networks above it are also ranked among themselves."""
 
     @abstractmethod
     def accuracies(self) -> dict[str, float]:
@@ -42,7 +42,7 @@ def existing(path: str, option: str) -> Path:
     Raises:
         UsageError: there is none; it names the option that sets the path.
     """
-    found = Path(path)
-    if not found.is_file():
+    file = Path(path)
+    if not file.is_file():
         raise UsageError(f"{option}={path}: there is no such benchmark file")
-    return found
+    return file

@@ -1,4 +1,4 @@
-"""CSV files of users and of benchmarks: read with arch strings as text, refused in one line."""
+"""Reads and checks CSV files of users and of benchmarks; arch strings stay text."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ def read_csv(path: Path, text: Sequence[str]) -> pd.DataFrame:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # values that have no column would be dropped
+            # pandas would drop values that have no column, with a warning alone
+            warnings.simplefilter("error", pd.errors.ParserWarning)
             return pd.read_csv(path, dtype=dict.fromkeys(text, str), index_col=False)
     except (ValueError, pd.errors.ParserWarning) as error:
-        raise UsageError(f"{path} is no CSV table: {str(error).splitlines()[0]}") from None
+        raise UsageError(f"{path} is not a CSV table: {str(error).splitlines()[0]}") from None
 
 
 def check_columns(path: Path, frame: pd.DataFrame, columns: Iterable[str]) -> None:

@@ -34,7 +34,7 @@ class NasBenchMacro(Benchmark):
     def _entries(self) -> dict[str, dict[str, Any]]:
         try:
             entries = json.loads(self.path.read_text())
-            for entry in entries.values() or [None]:
+            for entry in entries.values() or [None]:  # None: an empty file is refused too
                 entry["mean_acc"], entry["test_acc"][0], entry["params"]
         except (ValueError, AttributeError, KeyError, TypeError, IndexError):
             raise UsageError(f"{self.path} is not NAS-Bench-Macro's JSON: arch -> test_acc, mean_acc, ...") from None

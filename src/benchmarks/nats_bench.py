@@ -30,11 +30,11 @@ SETS = {
 training on all training images, validated after training on half of them."""
 
 UNREADABLE = (OSError, EOFError, pickle.UnpicklingError, ValueError, LookupError, AttributeError, AssertionError)
-"""What reading another archive, or a part of one, ends in."""
+"""Errors that reading a wrong or partial archive raises."""
 
 
 class Entry(NamedTuple):
-    """What is known of one network; accuracies in percent by run, nothing where it was not trained."""
+    """Accuracies of one network in percent by run, empty where it was not trained, and its size."""
 
     test: list[float]
     validation: list[float]
@@ -52,7 +52,7 @@ class NatsBench(Benchmark):
             raise unknown("benchmark.data", data, SETS)
         if not (Path(path) / META).is_file():
             raise UsageError(f"benchmark.path={path} is not NATS-Bench's folder: there is no {META} in it")
-        _package()
+        nats_package()  # asked for now, so that its lack is no surprise after training
         self.path, self.data = path, data
 
     def accuracies(self) -> dict[str, float]:
@@ -74,19 +74,28 @@ class NatsBench(Benchmark):
 
     @property
     def _entries(self) -> dict[str, Entry]:
-        return _read(self.path, self.data)
+        return read_entries(self.path, self.data)
 
 
 @lru_cache(maxsize=3)
-def _read(path: str, data: str) -> dict[str, Entry]:
-    """The entries of all networks. One at a time is held in memory: each comes with 200 epochs of every run."""
+def read_entries(path: str, data: str) -> dict[str, Entry]:
+    """The entries of all networks by arch string.
+
+    Raises:
+        UsageError: the folder is no archive of NATS-Bench's topology space, or a damaged one.
+    """
+    trained, _ = SETS[data][0]
     try:
-        api = _package().create(path, "tss", fast_mode=True, verbose=False)
+        api = nats_package().create(path, "tss", fast_mode=True, verbose=False)
         entries: dict[str, Entry] = {}
         with progress("read NATS-Bench", "net", len(api)) as bar:
             for index in range(len(api)):
                 api.reload(path, index)
-                entries[api.arch(index)] = _entry(api.arch2infos_dict.pop(index)[EPOCHS], data)
+                # popped, so that one network is in memory at a time: each comes with 200 epochs of every run
+                results = api.arch2infos_dict.pop(index)[EPOCHS]
+                test, validation = (evaluations(results, *names) for names in SETS[data])
+                params = 1e6 * results.get_compute_costs(trained)["params"] if test else math.nan
+                entries[api.arch(index)] = Entry(test, validation, params)
                 bar.update()
     except UNREADABLE as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
@@ -94,22 +103,14 @@ def _read(path: str, data: str) -> dict[str, Entry]:
     return entries
 
 
-def _entry(results: Any, data: str) -> Entry:
-    """From the package's ArchResults of one network."""
-    trained, _ = SETS[data][0]
-    test, validation = (_evaluations(results, *names) for names in SETS[data])
-    params = 1e6 * results.get_compute_costs(trained)["params"] if test else math.nan
-    return Entry(test, validation, params)
-
-
-def _evaluations(results: Any, trained: str, evaluated: str) -> list[float]:
-    """Accuracies in percent after the last epoch, one per seed."""
+def evaluations(results: Any, trained: str, evaluated: str) -> list[float]:
+    """Accuracies in percent after the last epoch, one per seed, from the package's ArchResults of one network."""
     if trained not in results.get_dataset_names():
         return []
     return [float(run.get_eval(evaluated)["accuracy"]) for run in results.query(trained).values()]
 
 
-def _package() -> ModuleType:
+def nats_package() -> ModuleType:
     """The optional package that knows the format.
 
     Raises:

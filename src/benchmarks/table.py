@@ -25,14 +25,14 @@ class Table(Benchmark):
         params: str | None = None,
         params_scale: float = 1.0,
     ) -> None:
-        """Which columns hold what.
+        """Name the columns of the file; nothing is read yet.
 
         Args:
-            name: of the benchmark, for reports.
-            path: of the CSV file.
+            name: the benchmark's name in reports.
+            path: the CSV file.
             arch: column of arch strings.
             accuracy: column of mean test accuracies.
-            run_prefix: what the columns of single runs start with.
+            run_prefix: start of the names of the columns of single runs.
             scale: the table's value of a perfect accuracy, 1 or 100.
             validation: column of mean accuracies on validation images.
             params: column of parameter counts.
@@ -75,6 +75,7 @@ class Table(Benchmark):
     @cached_property
     def _frame(self) -> pd.DataFrame:
         frame = read_csv(self.path, text=[self.arch])
+        # numbers are checked here, once: a text in an accuracy column would surface deep in a ranking
         numbers = [name for name in (self.accuracy, self.validation_column, self.params_column) if name is not None]
         check_columns(self.path, frame, [self.arch, *numbers])
         check_numbers(self.path, frame, [*numbers, *self._run_columns(frame)])

@@ -21,7 +21,7 @@ from src.analysis.report.similarity_figures import (
 )
 from src.analysis.similarity import channel_similarity, channel_similarity_to_first, choice_similarity
 from src.benchmarks.benchmark import Benchmark
-from src.benchmarks.configured import benchmark_from, known_benchmark
+from src.benchmarks.build import benchmark_from, known_benchmark
 from src.benchmarks.join import read_predictions
 from src.ranking.comparison import Comparison, show
 from src.ranking.feature_maps import layer_features

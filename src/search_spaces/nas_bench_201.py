@@ -188,6 +188,10 @@ class NasBench201(SearchSpace):
         smaller = {name: ops for name, ops in named.items() if len(ops) < len(self.ops)}
         return {name: [set(self._names(path)) <= set(ops) for path in paths] for name, ops in smaller.items()}
 
+    def whole(self) -> NasBench201:
+        """All 15,625 cells."""
+        return NasBench201()
+
     def parse(self, text: object) -> ArchPath:
         """A path from the benchmark's arch string, from `2-0-2-1-3-0` or from a list.
 

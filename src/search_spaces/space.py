@@ -139,6 +139,18 @@ class SearchSpace(ABC):
             raise unknown(f"architecture of {self.name}", text, [*self.named, "a path like 2-0-2"])
         return self.check(parse_path(text))
 
+    def reads(self, text: object) -> bool:
+        """True if `parse` accepts the text."""
+        try:
+            self.parse(text)
+        except UsageError:
+            return False
+        return True
+
+    def whole(self) -> SearchSpace:
+        """The space that this one is a subset of; itself where it is no subset."""
+        return self
+
     def format(self, path: ArchPath) -> str:
         """The arch string by which tables name the network; `parse` reads it back."""
         return format_path(path)

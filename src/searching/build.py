@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from src.benchmarks.benchmark import Benchmark
-from src.benchmarks.configured import benchmark_from, known_benchmark
+from src.benchmarks.build import benchmark_from, known_benchmark
 from src.datasets.input_spec import InputSpec
 from src.ranking.score_table import ScoringProcesses, TableScores, read_scores
 from src.runtime.errors import UsageError

@@ -16,7 +16,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from src.benchmarks.benchmark import Benchmark
-from src.benchmarks.configured import known_benchmark
+from src.benchmarks.build import known_benchmark
 from src.datasets.dataset import Dataset, TrainLoader
 from src.datasets.stream import ALL, DataShard
 from src.runtime.checkpoint import AtomicCheckpointIO, Checkpoints, read_checkpoint

@@ -61,8 +61,8 @@ def test_rows_that_repeat_an_arch_are_told(tmp_path: Path) -> None:
         ("arch,accuracy,val\n0,high,1\n", "'accuracy' holds more than numbers"),
         ("arch,accuracy,val\n0,1,high\n", "'val' holds more than numbers"),
         ("arch,accuracy,val,run_0\n0,1,1,high\n", "'run_0' holds more than numbers"),
-        ("arch,accuracy,val\n0,1,1,1\n", "no CSV table"),
-        ("", "no CSV table"),
+        ("arch,accuracy,val\n0,1,1,1\n", "not a CSV table"),
+        ("", "not a CSV table"),
     ],
 )
 def test_a_wrong_table_is_refused(text: str, names: str, tmp_path: Path) -> None:

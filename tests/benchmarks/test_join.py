@@ -101,7 +101,7 @@ def test_a_benchmark_of_another_space_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_prediction_of_another_space_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"prediction '0-0-0' is no architecture of mini: .*5 layers"):
+    with pytest.raises(UsageError, match=r"prediction '0-0-0' is not an architecture of mini: .*5 layers"):
         match(["0-0-0-0-0", "0-0-0"], Mini(), table(tmp_path, "0-0-0-0-0,0.5"))
 
 
@@ -119,18 +119,18 @@ def test_predictions_keep_leading_zeros_and_other_columns(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "no CSV table"),
-        ("\x00\x01\x02", "no column 'arch'|no CSV table"),
+        ("", "not a CSV table"),
+        ("\x00\x01\x02", "no column 'arch'|not a CSV table"),
         ("arch,top1,loss\n0-0-0-0-0,1,1\n", "no column 'accuracy': it has arch, top1, loss"),
         ("path,accuracy\n0-0-0-0-0,1\n", "no column 'arch': it has path, accuracy"),
         ("arch,accuracy\n", "no predictions"),
-        ("arch,accuracy\n0-0-0-0-0,1\n0-0-0-0-1,high\n", "line 3: accuracy 'high' is no number"),
-        ("arch,accuracy\n0-0-0-0-0,\n", "line 2: accuracy 'nan' is no number"),
-        ("arch,accuracy\n0-0-0-0-0,inf\n", "line 2: accuracy 'inf' is no number"),
-        ("arch,accuracy\n0-0-0-0-0,1\n0-0-0-0-9,1\n", "line 3: prediction '0-0-0-0-9' is no architecture of mini"),
-        ("arch,accuracy\n,1\n", "line 2: prediction 'nan' is no architecture of mini"),
-        ("arch,accuracy\n0-0-0-0-0,1,2\n", "no CSV table"),
-        ("arch,accuracy\n0-0-0-0-0,1\n0-0-0-0-1,1,2\n", "no CSV table"),
+        ("arch,accuracy\n0-0-0-0-0,1\n0-0-0-0-1,high\n", "line 3: accuracy 'high' is not a number"),
+        ("arch,accuracy\n0-0-0-0-0,\n", "line 2: accuracy 'nan' is not a number"),
+        ("arch,accuracy\n0-0-0-0-0,inf\n", "line 2: accuracy 'inf' is not a number"),
+        ("arch,accuracy\n0-0-0-0-0,1\n0-0-0-0-9,1\n", "line 3: prediction '0-0-0-0-9' is not an architecture of mini"),
+        ("arch,accuracy\n,1\n", "line 2: prediction 'nan' is not an architecture of mini"),
+        ("arch,accuracy\n0-0-0-0-0,1,2\n", "not a CSV table"),
+        ("arch,accuracy\n0-0-0-0-0,1\n0-0-0-0-1,1,2\n", "not a CSV table"),
     ],
 )
 def test_wrong_files_are_refused_in_one_line(text: str, says: str, tmp_path: Path) -> None:
@@ -146,5 +146,5 @@ def test_a_missing_file_and_a_binary_one_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"nowhere\.csv: there is no such file"):
         read_predictions("nowhere.csv", Mini())
     (tmp_path / "image.png").write_bytes(bytes(range(256)))
-    with pytest.raises(UsageError, match="no CSV table"):
+    with pytest.raises(UsageError, match="not a CSV table"):
         read_predictions(str(tmp_path / "image.png"), Mini())

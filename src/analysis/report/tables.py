@@ -12,7 +12,15 @@ import pandas as pd
 from src.analysis.report.curves import run_spread
 from src.analysis.report.groups import Group
 from src.analysis.report.over_seeds import over_seeds
-from src.analysis.report.rankings import known_scores, other_score, protocol_scores, protocols, ranking, top_ten
+from src.analysis.report.rankings import (
+    known_scores,
+    other_score,
+    protocol_scores,
+    protocols,
+    ranking,
+    tau_alone,
+    top_ten,
+)
 from src.analysis.report.runs import TrainingRun
 
 BASELINE = ["name", "tau", "tau_low", "tau_high", "improvement_at_10"]
@@ -32,9 +40,7 @@ def method_rows(group: Group, bn: str) -> pd.DataFrame:
     rows = []
     for method, runs in group.methods.items():
         finished = [run for run in runs if run.finished]
-        # The ranking by the recipe's score, and the other one beside it
         rankings = [summary for run in finished if (summary := ranking(run, bn, by))]
-        others = [summary for run in finished if (summary := ranking(run, bn, other_score(by)))]
         tau = over_seeds(summary["tau"]["value"] for summary in rankings)
         columns = tau.columns("tau")
         # One seed has no interval over seeds: show that over architectures
@@ -55,7 +61,7 @@ def method_rows(group: Group, bn: str) -> pd.DataFrame:
                 **over_seeds(protocol_scores(run, bn)["accuracy"].mean() for run in finished).mean_and_sd("accuracy"),
                 **{name: min(max(value, -1.0), 1.0) for name, value in columns.items()},
                 "ranked_by": by,
-                "tau_by_other": over_seeds(summary["tau"]["value"] for summary in others).mean,
+                "tau_by_other": over_seeds(tau_alone(run, bn, other_score(by)) for run in finished).mean,
                 "tau_above_count": tau.mean - count["tau"] if count else math.nan,
                 "spearman": over_seeds(summary["spearman"]["value"] for summary in rankings).mean,
                 **over_seeds(summary["improvement_at_10"] for summary in rankings).mean_and_sd("improvement_at_10"),
@@ -145,7 +151,7 @@ def long_rows(group: Group) -> list[dict[str, Any]]:
 def long_row(group: Group, method: str, run: TrainingRun, bn: str) -> dict[str, Any]:
     """The row of one run under one protocol, as table.csv has it."""
     by = group.ranked_by
-    summary, other = (ranking(run, bn, score) or {} for score in (by, other_score(by)))
+    summary = ranking(run, bn, by) or {}
     # Spread of the scores, from scores.csv, which runs of any age have
     accuracy, tau = protocol_scores(run, bn)["accuracy"], summary.get("tau", {})
     scored = {"paths": len(accuracy), "accuracy_mean": accuracy.mean(), "accuracy_std": accuracy.std(ddof=0)}
@@ -165,7 +171,7 @@ def long_row(group: Group, method: str, run: TrainingRun, bn: str) -> dict[str, 
         **{name: value if len(accuracy) else None for name, value in scored.items()},
         "ranked_by": by,
         **{f"tau{part}": tau.get(key) for part, key in (("", "value"), ("_low", "low"), ("_high", "high"))},
-        f"tau_by_{other_score(by)}": other.get("tau", {}).get("value"),
+        f"tau_by_{other_score(by)}": tau_alone(run, bn, other_score(by)),
         **{name: (summary.get(name) or {}).get("value") for name in ("spearman", "pearson")},
         "improvement_at_10": summary.get("improvement_at_10"),
         **{f"{name}_at_10": top_ten(summary, name) for name in ("precision", "best_rank") if summary},

@@ -167,6 +167,6 @@ def test_variants_are_ordered_by_kind_and_number_with_a_colour_each() -> None:
     assert order(reversed(expected)) == expected
     assert label("spos, bias D=2") == "SPOS, bias D=2"
     variants = [f"{sampler}, bias D={depth}" for sampler in ("spos", "ef") for depth in range(1, 4)]
-    found = colours([*variants, *expected, "strict_fair"])
-    assert len(set(found.values())) == len(found)
-    assert found["spos"] == COLOURS["spos"]
+    palette = colours([*variants, *expected, "strict_fair"])
+    assert len(set(palette.values())) == len(palette)
+    assert palette["spos"] == COLOURS["spos"]

@@ -11,12 +11,12 @@ from tests.analysis.report.made_runs import make_run
 def test_runs_are_found_at_any_depth(tmp_path: Path) -> None:
     make_run(tmp_path / "spos-0", "spos", 0)
     make_run(tmp_path / "deep" / "er" / "ef-1", "ef", 1, finished=False)
-    found = find_runs(tmp_path)
-    assert [(run.name, run.sampler, run.seed, run.finished) for run in found] == [
+    runs = find_runs(tmp_path)
+    assert [(run.name, run.sampler, run.seed, run.finished) for run in runs] == [
         ("deep/er/ef-1", "ef", 1, False),
         ("spos-0", "spos", 0, True),
     ]
-    assert (found[0].search_space, found[0].dataset, found[0].commits) == ("mini", "digits", ["a" * 40])
+    assert (runs[0].search_space, runs[0].dataset, runs[0].commits) == ("mini", "digits", ["a" * 40])
 
 
 def test_a_run_folder_itself_can_be_named(tmp_path: Path) -> None:
@@ -68,8 +68,8 @@ def test_a_run_that_has_only_just_started_has_empty_tables(tmp_path: Path, text:
         (run / name).unlink()
         if text is not None:
             (run / name).write_text(text)
-    found = find_runs(tmp_path)[0]
-    assert len(found.metrics) == len(found.counts) == len(found.scores) == 0
+    runs = find_runs(tmp_path)[0]
+    assert len(runs.metrics) == len(runs.counts) == len(runs.scores) == 0
 
 
 def test_paths_stay_text(tmp_path: Path) -> None:
@@ -80,5 +80,5 @@ def test_paths_stay_text(tmp_path: Path) -> None:
 def test_a_resume_adds_its_commit(tmp_path: Path) -> None:
     run = make_run(tmp_path / "spos-0", "spos", 0, finished=False)
     write_json(run / PROVENANCE, {"commit": "a", "dirty": False, "resumed": [{"commit": "b", "dirty": True}]})
-    found = find_runs(tmp_path)[0]
-    assert (found.commits, found.dirty) == (["a", "b"], True)
+    runs = find_runs(tmp_path)[0]
+    assert (runs.commits, runs.dirty) == (["a", "b"], True)

@@ -50,19 +50,19 @@ def test_tau_of_the_best(tmp_path: Path) -> None:
 
 def test_selection_has_counts_and_ends(tmp_path: Path) -> None:
     (group,) = group_runs(find_runs(made_runs(tmp_path, [1, 2, 3, 4])))
-    found = selection(group, "recalibrate")
-    assert found.architectures == 4 and found.ends == pytest.approx((0.65, 0.8))
-    assert list(found.counted) == ["params"]
-    assert found.counted["params"]["mean"].tolist() == pytest.approx([0.65, 0.7, 0.75, 0.8])
+    pruned = selection(group, "recalibrate")
+    assert pruned.architectures == 4 and pruned.ends == pytest.approx((0.65, 0.8))
+    assert list(pruned.counted) == ["params"]
+    assert pruned.counted["params"]["mean"].tolist() == pytest.approx([0.65, 0.7, 0.75, 0.8])
 
 
 def test_unfinished_runs_and_unknown_truths_select_nothing(tmp_path: Path) -> None:
     make_run(tmp_path / "going", "spos", 0, finished=False)
     set_scores(make_run(tmp_path / "blind", "ef", 0), [0.1, 0.2])
     (group,) = group_runs(find_runs(tmp_path))
-    found = selection(group, "recalibrate")
-    assert (found.architectures, found.ends, found.counted) == (0, None, {})
-    assert all(curve.empty for curves in (found.kept, found.best) for curve in curves.values())
+    pruned = selection(group, "recalibrate")
+    assert (pruned.architectures, pruned.ends, pruned.counted) == (0, None, {})
+    assert all(curve.empty for curves in (pruned.kept, pruned.best) for curve in curves.values())
 
 
 def test_runs_of_other_architectures_have_no_common_scale(tmp_path: Path) -> None:

@@ -68,8 +68,8 @@ def test_a_run_that_has_only_just_started_has_empty_tables(tmp_path: Path, text:
         (run / name).unlink()
         if text is not None:
             (run / name).write_text(text)
-    run = find_runs(tmp_path)[0]
-    assert len(run.metrics) == len(run.counts) == len(run.scores) == 0
+    loaded = find_runs(tmp_path)[0]
+    assert len(loaded.metrics) == len(loaded.counts) == len(loaded.scores) == 0
 
 
 def test_paths_stay_text(tmp_path: Path) -> None:
@@ -80,5 +80,5 @@ def test_paths_stay_text(tmp_path: Path) -> None:
 def test_a_resume_adds_its_commit(tmp_path: Path) -> None:
     run = make_run(tmp_path / "spos-0", "spos", 0, finished=False)
     write_json(run / PROVENANCE, {"commit": "a", "dirty": False, "resumed": [{"commit": "b", "dirty": True}]})
-    run = find_runs(tmp_path)[0]
-    assert (run.commits, run.dirty) == (["a", "b"], True)
+    loaded = find_runs(tmp_path)[0]
+    assert (loaded.commits, loaded.dirty) == (["a", "b"], True)

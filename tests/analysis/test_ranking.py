@@ -41,21 +41,28 @@ def test_tau_b_is_what_counting_all_pairs_gives(seed: int) -> None:
     assert tau_b(x, y) == pytest.approx(counted_tau_b(x.tolist(), y.tolist()))
 
 
-def test_both_ways_to_resample_agree() -> None:
+def test_resampling_by_pairs_is_exact() -> None:
     x, y = (np.round(v, 1) for v in correlated(60))
     draws = np.random.default_rng(1).integers(60, size=(40, 60))
-    np.testing.assert_allclose(
-        ranking._taus_by_pairs(x, y, draws), ranking._taus_by_sorting(x, y, draws), rtol=1e-5, atol=1e-6
-    )
+    exact = [tau_b(x[draw], y[draw]) for draw in draws]
+    np.testing.assert_allclose(ranking._taus_by_pairs(x, y, draws), exact, rtol=1e-5, atol=1e-6)
 
 
-def test_many_architectures_take_the_other_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, y = correlated(80)
-    by_pairs = kendall(x, y, resamples=200)
-    monkeypatch.setattr(ranking, "PAIRWISE_LIMIT", 10)
-    by_sorting = kendall(x, y, resamples=200)
-    assert by_sorting.value == by_pairs.value
-    assert by_sorting.low == pytest.approx(by_pairs.low, abs=1e-6)
+@pytest.mark.parametrize("decimals", [8, 1, 0])  # no ties, ten values or so a unit, seven values in all
+def test_linearised_intervals_are_exact_but_for_monte_carlo_error(decimals: int) -> None:
+    x, y = (np.round(v, decimals) for v in correlated(2500))
+    draws = np.random.default_rng(0).integers(2500, size=(1000, 2500))
+    exact = np.array([tau_b(x[draw], y[draw]) for draw in draws])
+    found = kendall(x, y)
+    assert found.value == tau_b(x, y)
+    error = exact.std() * math.sqrt(0.025 * 0.975 / 1000) / stats.norm.pdf(1.96)  # standard error of a 2.5 % quantile
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(exact, [0.025, 0.975])), abs=error)
+    assert np.corrcoef(ranking._linearised_taus(x, y, draws), exact)[0, 1] > 0.998
+
+
+def test_a_perfect_ranking_of_many_with_ties_has_no_spread() -> None:
+    truth = np.round(correlated(2500)[1], 1)
+    assert kendall(truth, truth) == Estimate(1.0, 1.0, 1.0)
 
 
 def test_interval_contains_the_value_and_shrinks_with_n() -> None:

@@ -15,7 +15,7 @@ from src.runtime.validate import check_keys
 def main(cfg: DictConfig, folder: Path) -> None:
     """Train what is missing, then write the table; killed, it is resumed."""
     check_keys(cfg, "ground_truth")
-    cfg = settle(cfg, folder, command_line().overrides, is_sweep=True, free=("seeds", "workers"))
+    cfg = settle(cfg, folder, command_line().overrides, "ground_truth", is_sweep=True, free=("seeds", "workers"))
 
     from src.standalone.every_path.build import build  # late: torch takes seconds to import
     from src.standalone.every_path.loop import train_missing

@@ -20,20 +20,19 @@ def main(cfg: DictConfig, folder: Path) -> None:
         check_retraining(cfg)
         check_warmup(cfg)
     if cfg.run is not None:
-        from src.standalone.retraining.from_supernet import adopt  # late, as below
+        from src.standalone.retraining.from_supernet import configured_from_supernet
 
-        cfg = adopt(cfg, overrides)
-    cfg = settle(cfg, folder, overrides, is_sweep)
+        cfg = configured_from_supernet(cfg, overrides)
+    cfg = settle(cfg, folder, overrides, "retrain", is_sweep)
     check_retraining(cfg)
+
+    from src.standalone.retraining import build  # late: torch and Lightning take seconds to import
+    from src.standalone.retraining.result import train_one
+
     if cfg.study is not None:
-        from src.standalone.retraining.ranking_study import carry_out
-
-        carry_out(cfg, folder)
-        return
-
-    from src.standalone.retraining.run import train_one  # late: torch and Lightning take seconds to import
-
-    train_one(cfg, folder)
+        build.study(cfg, folder)
+    else:
+        train_one(build.assemble(cfg, folder))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from src.searching.config_checks import check_overrides, check_search, evaluator
 def main(cfg: DictConfig, folder: Path) -> None:
     """Search up to the budget, then write the front; killed, it is resumed."""
     overrides, is_sweep = command_line()
-    cfg = settle(cfg, folder, overrides, is_sweep, free=("budget", "logger", "select"))
+    cfg = settle(cfg, folder, overrides, "search", is_sweep, free=("budget", "logger", "select"))
     check_search(cfg)
     check_overrides(overrides, evaluator_of(cfg))
 

@@ -17,7 +17,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
     """Train, score, report; every stage is resumed where it was killed."""
     check_training(cfg)  # before a run folder is touched
     overrides, is_sweep = command_line()
-    cfg = settle(cfg, folder, overrides, is_sweep)
+    cfg = settle(cfg, folder, overrides, "train", is_sweep)
     check_training(cfg)
     # a process for each device runs this same command
     if cfg.trainer.devices > 1 and not is_one_of_several():
@@ -26,18 +26,17 @@ def main(cfg: DictConfig, folder: Path) -> None:
 
     from src.ranking.after_training import conclude
     from src.training.build import assemble  # late: torch and Lightning take seconds to import
-    from src.training.loop import begin, close, fit, show_finished
 
     run = assemble(cfg, folder)
     if run.is_finished():
-        show_finished(run)
+        run.show_finished()
         return
     try:
-        begin(run)
-        fit(run)
+        run.begin()
+        run.train()
         conclude(run)
     finally:
-        close(run)
+        run.close()
 
 
 if __name__ == "__main__":

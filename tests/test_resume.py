@@ -18,9 +18,10 @@ import pytest
 import torch
 
 from src import retrain, search
-from src.runtime.checkpoint import AtomicCheckpointIO, checkpoint_path
+from src.runtime.checkpoint import AtomicCheckpointIO
 from src.runtime.launch import launch
 from src.runtime.run_folder import CONFIG, COUNTS, METRICS, RESULT, SCORES, SPLIT, WALL_CLOCK, claim
+from src.runtime.stored_run import checkpoint_path
 from src.train import main
 from src.training.step import SupernetStep
 from tests.test_bad_input import check_one_line
@@ -241,10 +242,10 @@ MAINS = {"train": main, "retrain": retrain.main, "search": search.main}
         ("search", "choices: {sampler: spos}", "python -m src.train resume="),
         ("search", "choices: {recipe: mnasnet}", "python -m src.retrain resume="),
         ("train", "choices: {recipe: mnasnet}", "python -m src.retrain resume="),
-        ("train", "seeds: 16", "another command, not of src.train"),
+        ("train", "seeds: 16", "written by another program, not by src.train"),
         ("train", "choices: [", "config.yaml cannot be read"),
         ("retrain", "\x00\x01", "config.yaml cannot be read"),
-        ("search", "- 1", "config.yaml is no configuration"),
+        ("search", "- 1", "config.yaml is not a configuration"),
     ],
 )
 def test_another_commands_folder_is_refused(
@@ -263,9 +264,9 @@ def test_another_commands_folder_is_refused(
         ("train", {"generation": 3}, "written by src.search, not by src.train"),
         ("train", {"fairpath": {"steps": 1}}, "written by src.retrain, not by src.train"),
         ("retrain", {"fairpath": {"steps": 1, "sampler": {}}}, "written by src.train, not by src.retrain"),
-        ("retrain", {"state_dict": {}}, "written by something else, not by src.retrain"),
-        ("retrain", [1, 2], "written by something else"),
-        ("train", None, "is no checkpoint of a run"),
+        ("retrain", {"state_dict": {}}, "written by another program, not by src.retrain"),
+        ("retrain", [1, 2], "is not a checkpoint of a run"),
+        ("train", None, "is not a checkpoint of a run"),
     ],
 )
 def test_another_commands_checkpoint_is_refused(

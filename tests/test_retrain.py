@@ -17,13 +17,13 @@ from omegaconf import OmegaConf
 from src.datasets.digits import Digits
 from src.datasets.input_spec import InputSpec
 from src.retrain import main
-from src.runtime.checkpoint import checkpoint_path
 from src.runtime.launch import launch
 from src.runtime.run_folder import CONFIG, METRICS, RESULT, SPLIT
+from src.runtime.stored_run import checkpoint_path
 from src.search_spaces.mini import Mini
 from src.standalone.bare_loop import accuracy
 from src.standalone.extract import extract
-from src.standalone.retraining.metrics_writer import COLUMNS
+from src.standalone.retraining.metrics import COLUMNS
 from src.train import main as train_main
 from src.training.trained_supernet import load_trained_supernet
 from tests.one_composition import one_composition  # noqa: F401

@@ -158,7 +158,7 @@ def test_a_sweep_of_days_before_a_key_goes_on(tmp_path: Path, capsys: pytest.Cap
     assert capsys.readouterr().out.count("is finished") == 1
     assert (folders[1] / RESULT).exists()
     assert train(tmp_path, *sweep, "tf32=false") == 2
-    assert "without tf32" in capsys.readouterr().err
+    assert "tf32=True, not False" in capsys.readouterr().err
 
 
 @pytest.fixture

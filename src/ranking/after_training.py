@@ -18,10 +18,10 @@ from src.ranking.score_table import ScoringProcesses
 from src.runtime.run_folder import PROVENANCE, RESULT, SCORES, write_json
 from src.supernet.evaluator import Evaluator, Score, ScoringSettings
 from src.supernet.path import ArchPath, parse_path
-from src.training.build import Run, ranked_protocols
+from src.training.build import SupernetRun, ranked_protocols
 
 
-def conclude(run: Run) -> None:
+def conclude(run: SupernetRun) -> None:
     """Score paths, write scores.csv, figures and result.json, and show one table. A killed scoring goes on."""
     started = time.monotonic()
     run.module.to(run.device)
@@ -38,7 +38,7 @@ def conclude(run: Run) -> None:
     show(run, result)
 
 
-def _score(run: Run, protocol: str, ranks: ScoringProcesses) -> None:
+def _score(run: SupernetRun, protocol: str, ranks: ScoringProcesses) -> None:
     """Append one row per path to scores.csv as they come, but for those that are there already."""
     cfg = run.cfg.ranking
     settings = {key: cfg[key] for key in ("images", "calibration_images", "batch_size")}
@@ -56,7 +56,7 @@ def _score(run: Run, protocol: str, ranks: ScoringProcesses) -> None:
     ranks.append_scores(run.folder / SCORES, evaluator, run.paths, row)
 
 
-def _result(run: Run, scores: pd.DataFrame) -> dict[str, Any]:
+def _result(run: SupernetRun, scores: pd.DataFrame) -> dict[str, Any]:
     """The figures of the run, as result.json keeps them."""
     provenance = json.loads((run.folder / PROVENANCE).read_text())
     choices, budget = run.cfg.choices, run.budget
@@ -68,7 +68,7 @@ def _result(run: Run, scores: pd.DataFrame) -> dict[str, Any]:
     result |= {"seed": run.cfg.seed, "commit": provenance["commit"], "device": provenance["device"]}
     result |= {"steps": run.module.steps, "epochs": round(budget.epochs, 4)}
     result |= {"way": run.module.settings.way}
-    result |= {"backward_passes": run.module.means.backward_passes, "budget": dict(run.cfg.budget)}
+    result |= {"backward_passes": run.module.meters.backward_passes, "budget": dict(run.cfg.budget)}
     result |= {"wall_seconds": round(run.module.stopwatch.seconds(), 2), "count_spread": run.module.counts.spread()}
     tables = {protocol: scores[scores.bn == protocol] for protocol in ranked_protocols(run.cfg)}
     result["scores"] = {protocol: _spread(table) for protocol, table in tables.items()}
@@ -85,14 +85,14 @@ def _spread(table: pd.DataFrame) -> dict[str, float]:
     return {f"accuracy_{name}": float(value) for name, value in found.items()} | {"paths": len(table)}
 
 
-def _ranking(run: Run, table: pd.DataFrame) -> dict[str, Any]:
+def _ranking(run: SupernetRun, table: pd.DataFrame) -> dict[str, Any]:
     """Tau with its interval, beside what counting alone reaches on the same paths."""
     counts = pd.DataFrame([run.space.counts(parse_path(path)) for path in table.path])
     baselines: dict[str, Any] = {"params": table.params, "macs": table.macs, **counts}
     return summary(table.accuracy, table.truth, baselines)
 
 
-def _figures(run: Run, scores: pd.DataFrame) -> None:
+def _figures(run: SupernetRun, scores: pd.DataFrame) -> None:
     """A histogram of one-shot accuracies per protocol, as a file and as W&B media."""
     for protocol in ranked_protocols(run.cfg):
         title = f"{run.cfg.choices.sampler} on {run.space.name}, BN {protocol}"
@@ -102,7 +102,7 @@ def _figures(run: Run, scores: pd.DataFrame) -> None:
             logger.log_image(f"rank/histogram_{protocol}", [str(path)])  # type: ignore[attr-defined]
 
 
-def _log(run: Run, result: dict[str, Any]) -> None:
+def _log(run: SupernetRun, result: dict[str, Any]) -> None:
     """The final figures to the loggers, in the sections rank/ and fairness/."""
     figures = {"fairness/final_count_spread": float(result["count_spread"])}
     for protocol, ranking in result.get("ranking", {}).items():
@@ -114,7 +114,7 @@ def _log(run: Run, result: dict[str, Any]) -> None:
         logger.log_metrics({key: value for key, value in figures.items() if value is not None}, step=run.module.steps)
 
 
-def show(run: Run, result: dict[str, Any]) -> None:
+def show(run: SupernetRun, result: dict[str, Any]) -> None:
     """One table: what the run cost and what its ranking is worth."""
     table = Table(title=f"{result['sampler']} on {run.space.name} / {run.dataset.name}, seed {result['seed']}")
     for column, justify in (("figure", "left"), ("value", "right"), ("95 % interval", "right")):

@@ -30,11 +30,12 @@ from src.runtime.errors import UsageError
 from src.runtime.provenance import commit, store_provenance
 from src.runtime.resume import refuse_another_space, store
 from src.runtime.run_folder import CONFIG, RESULT, SCORES, claim, write_json
+from src.runtime.stored_run import read_config
 from src.search_spaces.space import SearchSpace
 from src.supernet.bn_protocols import check_protocol
 from src.supernet.evaluator import Evaluator, Score, ScoringSettings
 from src.supernet.path import ArchPath
-from src.training.trained_supernet import TrainedSupernet, load_trained_supernet, read_config
+from src.training.trained_supernet import TrainedSupernet, load_trained_supernet
 
 FIXED = ("images", "calibration_images", "batch_size", "split")
 """What the scores of one folder have in common."""
@@ -48,7 +49,7 @@ def rank_run(cfg: DictConfig, overrides: Sequence[str]) -> None:
     Raises:
         UsageError: anything that is wrong with the run, the benchmark, the paths or a protocol.
     """
-    refuse_another_space(cfg, read_config(Path(cfg.run)), overrides)
+    refuse_another_space(cfg, read_config(Path(cfg.run), "train"), overrides)
     ranks = ScoringProcesses()
     trained = load_trained_supernet(cfg.run, ranks.device(cfg.device), cfg.checkpoint)
     for protocol in cfg.bn:
@@ -98,7 +99,7 @@ def rank_file(cfg: DictConfig, folder: Path) -> None:
     if (folder / CONFIG).exists() and OmegaConf.select(OmegaConf.load(folder / CONFIG), "scores") is None:
         raise UsageError(f"out={folder} holds a run of another kind: give a new folder")
     with claim(folder):
-        store(cfg, folder)
+        store(cfg, folder, "rank")
         comparison.facts.merge(distinct, on="arch", suffixes=("", "_given")).to_csv(folder / SCORES, index=False)
         about = {"scores": str(cfg.scores), "repeated_rows": repeated}
         conclude(cfg, folder, comparison, {"as given": distinct}, about, [])
@@ -189,7 +190,7 @@ def _write_down(cfg: DictConfig, trained: TrainedSupernet, folder: Path) -> None
     for old in (folder / RESULT, folder / "improvement.csv", *folder.glob("*.png")):
         old.unlink(missing_ok=True)
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    store(OmegaConf.create(plain | _conditions_of(cfg, trained)), folder)
+    store(OmegaConf.create(plain | _conditions_of(cfg, trained)), folder, "rank")
     store_provenance(folder, str(next(trained.net.parameters()).device), trained.dataset.name)
 
 

@@ -1,31 +1,53 @@
-"""Lightning's Trainer with its messages off the terminal and its refusals as usage errors."""
+"""Lightning's Trainer, with its messages off the terminal and its refusals as usage errors."""
 
 from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from src.runtime.checkpoint import AtomicCheckpointIO
 from src.runtime.errors import UsageError
 
 
-def checked_trainer(**settings: Any) -> pl.Trainer:
-    """Lightning's Trainer.
-
-    Raises:
-        UsageError: it refuses a setting.
-    """
-    try:
-        return pl.Trainer(**settings)
-    except (MisconfigurationException, TypeError, ValueError) as error:
-        raise UsageError(f"trainer: {error}") from None
-
-
 def quiet() -> None:
-    """Keep Lightning's own chatter off the terminal."""
+    """Keep Lightning's own messages off the terminal."""
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def make_trainer(
+    settings: Any, loggers: Sequence[Any], callbacks: Sequence[pl.Callback], strategy: Any = "auto"
+) -> pl.Trainer:
+    """A Trainer that leaves epochs, progress and checkpoints to us: all of them count in our steps.
+
+    `settings` is the section `trainer` of a configuration as a plain dictionary.
+
+    Raises:
+        UsageError: Lightning refuses a setting.
+    """
+    try:
+        return pl.Trainer(
+            **settings,
+            # One "epoch" of Lightning is the whole run.
+            max_epochs=1,
+            min_epochs=0,
+            limit_val_batches=0,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            strategy=strategy,
+            logger=list(loggers),
+            callbacks=list(callbacks),
+            plugins=[AtomicCheckpointIO()],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+    except (MisconfigurationException, TypeError, ValueError) as error:
+        raise UsageError(f"trainer: {error}") from None

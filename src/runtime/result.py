@@ -199,3 +199,53 @@ def estimate_cells(estimate: Mapping[str, float | None]) -> tuple[str, str]:
     if estimate["value"] is None:
         return "undefined", ""
     return f"{estimate['value']:.3f}", f"{estimate['low']:.3f} to {estimate['high']:.3f}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainResult(Result):
+    """One network trained alone: all that a user of its weights needs to know, and what it reaches."""
+
+    command: ClassVar[str] = "retrain"
+    arch: str
+    path: str
+    search_space: str
+    params: int
+    macs: int
+    dataset: str
+    input: dict[str, int]
+    mean: list[float]
+    std: list[float]
+    classes: list[str]
+    recipe: str
+    weights: str
+    """scratch, or inherited from a supernet."""
+    run: str | None
+    """The supernet's run folder."""
+    ema: float | None
+    drop_path_blocks: int
+    steps: int
+    epochs: float
+    batch_size: int
+    val_accuracy: float
+    test_accuracy: float
+    raw_val_accuracy: float | None = None
+    """Of the weights as they are, where a moving average is the final network."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyResult(Result):
+    """Several paths of a supernet trained alone and ranked (experiment=standalone_ranking)."""
+
+    command: ClassVar[str] = "retrain"
+    experiment: str = "standalone_ranking"
+    run: str
+    bn: str
+    search_space: str
+    dataset: str
+    recipe: str
+    weights: str
+    epochs: float
+    models: int
+    test: dict[str, Any]
+    """analysis.ranking.summary of one-shot accuracy against test accuracy alone, and the accuracy gap."""
+    val: dict[str, Any]

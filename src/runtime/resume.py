@@ -1,4 +1,4 @@
-"""Going on with a run: the stored configuration wins, and a command line that contradicts it is refused."""
+"""Resuming a run: the stored configuration wins, and a command line that contradicts it is refused."""
 
 from __future__ import annotations
 
@@ -10,24 +10,29 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.runtime.errors import UsageError
 from src.runtime.run_folder import CONFIG, COUNTS, METRICS, cut_back, replace_file
+from src.runtime.stored_run import load_config
 
 FREE = ("budget", "trainer", "logger")
-"""What may change when a run goes on."""
+"""Sections that may change when a run is resumed."""
 UNSTORED = ("resume", "checkpoint")
+"""Keys of one start alone."""
 WHOLE = ("experiment",)
 """Config groups that set keys anywhere."""
-COMMANDS = {"searcher": "src.search", "recipe": "src.retrain", "sampler": "src.train"}
-"""By a config group that only this command has, a stored configuration is known to be its own."""
 
 
 def settle(
-    cfg: DictConfig, folder: Path, overrides: Sequence[str], is_sweep: bool, free: Sequence[str] = FREE
+    cfg: DictConfig,
+    folder: Path,
+    overrides: Sequence[str],
+    command: str,
+    is_sweep: bool = False,
+    free: Sequence[str] = FREE,
 ) -> DictConfig:
-    """The configuration to run with; nothing is written.
+    """The configuration to run with: `cfg` in a new folder, the stored one in a folder that was started.
 
-    A new folder takes `cfg`. One that was started keeps its own, with `free` sections from `overrides`; a sweep's job
-    gives all its keys anew each time, so there all of them are compared that the folder has: others are younger than
-    it, and count only if `overrides` name them.
+    Nothing is written. `free` sections come from `overrides`, the keys of the command line. A sweep's job states all
+    its keys anew each time, so there all of them are compared that the folder has; keys that are younger than the
+    folder count only if `overrides` name them.
 
     Raises:
         UsageError: another key differs from what is stored (it is named with both values), `resume` names another
@@ -42,11 +47,15 @@ def settle(
     path = folder / CONFIG
     if not path.exists():
         return cfg
-    stored = _read(path)
-    _refuse_another_command(cfg, stored, folder)
-    names = _names(overrides)
+    written = load_config(path, migrated=False)
+    stored = load_config(path)
+    if stored.command != command:
+        writer = f"src.{stored.command}" if stored.command else "another program"
+        right = f"resume it with python -m {writer} resume={folder}" if stored.command else "give another folder"
+        raise UsageError(f"{folder} was written by {writer}, not by src.{command}: {right}")
+    names = names_of(overrides)
     compare_all = is_sweep or any(name in WHOLE for name in names)
-    _refuse_differences(cfg, stored, names, compare_all, folder, free)
+    refuse_differences(cfg, written, names, compare_all, folder, free)
     for name in free if is_sweep else [name for name in names if name.split(".")[0] in free]:
         # The kinds of budget exclude each other, so a new one replaces them all.
         key = "budget" if name.startswith("budget") else name
@@ -62,9 +71,9 @@ def refuse_another_space(cfg: DictConfig, trained: DictConfig, overrides: Sequen
     Raises:
         UsageError: they say something else.
     """
-    now, before, names = _leaves(cfg), _leaves(trained), _names(overrides)
+    now, before, names = leaves(cfg), leaves(trained), names_of(overrides)
     for key in sorted(now.keys() | before.keys()):
-        is_named = any(name in names for name in _above(key))
+        is_named = any(name in names for name in enclosing(key))
         if is_named and key.split(".")[0] == "search_space" and now.get(key) != before.get(key):
             raise UsageError(
                 f"run={cfg.run} was trained on search_space={trained.choices.search_space} with {key}="
@@ -72,81 +81,59 @@ def refuse_another_space(cfg: DictConfig, trained: DictConfig, overrides: Sequen
             )
 
 
-def store(cfg: DictConfig, folder: Path) -> None:
-    """Write config.yaml: resolved, without what belongs to one start alone."""
+def store(cfg: DictConfig, folder: Path, command: str) -> None:
+    """Write config.yaml: resolved, headed by the command, without the keys of one start alone."""
     plain = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(plain, dict)
     kept = {key: value for key, value in plain.items() if key not in UNSTORED}
     folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(kept)))
+    replace_file(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create({"command": command} | kept)))
 
 
 def cut_back_tables(folder: Path, step: int) -> None:
-    """Drop the rows that were written after the checkpoint that a run goes on from."""
+    """Drop the rows that were written after the checkpoint that a run resumes from."""
     for name in (METRICS, COUNTS):
         cut_back(folder / name, step)
 
 
-def _read(path: Path) -> DictConfig:
-    try:
-        stored = OmegaConf.load(path)
-    except Exception as error:  # YAML's errors have no base in common with OmegaConf's
-        raise UsageError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
-    if not isinstance(stored, DictConfig):
-        raise UsageError(f"{path} is no configuration: give the folder of a run")
-    return stored
-
-
-def _refuse_another_command(cfg: DictConfig, stored: DictConfig, folder: Path) -> None:
-    """Each command has a configuration of its own, and could only complain of keys that it does not find."""
-    own, other = _command(cfg), _command(stored)
-    if own != other:
-        right = f"go on with python -m {other} resume={folder}" if other else "give another folder"
-        raise UsageError(f"{folder} is a run of {other or 'another command'}, not of {own or 'this one'}: {right}")
-
-
-def _command(cfg: DictConfig) -> str | None:
-    return next((name for group, name in COMMANDS.items() if OmegaConf.select(cfg, f"choices.{group}")), None)
-
-
-def _refuse_differences(
+def refuse_differences(
     new: DictConfig, stored: DictConfig, names: Sequence[str], compare_all: bool, folder: Path, free: Sequence[str]
 ) -> None:
     """Compare leaf by leaf below the given keys, or wherever the stored one has something."""
-    now, before = _leaves(new), _leaves(stored)
+    now, before = leaves(new), leaves(stored)
     for key in sorted(now.keys() | before.keys()):
-        top, is_known = key.split(".")[0], any(above in before for above in _above(key))
-        asked = any(name in names for name in _above(key)) or (compare_all and is_known)
-        if not asked or top in free or top in UNSTORED or now.get(key) == before.get(key):
+        top, is_known = key.split(".")[0], any(above in before for above in enclosing(key))
+        asked = any(name in names for name in enclosing(key)) or (compare_all and is_known)
+        if not asked or top in free or top in (*UNSTORED, "command") or now.get(key) == before.get(key):
             continue
         was = f"with {key}={before.get(key)}" if is_known else f"without {key}"
         raise UsageError(
-            f"{folder} was started {was}, not {now.get(key)}: leave it out to go on with the stored value, or start a "
+            f"{folder} was started {was}, not {now.get(key)}: leave it out to resume with the stored value, or start a "
             f"new run; only {', '.join(free)} may change"
         )
 
 
-def _names(overrides: Sequence[str]) -> list[str]:
+def names_of(overrides: Sequence[str]) -> list[str]:
     """The keys that a command line sets."""
     return [override.lstrip("+~").split("=", 1)[0].split("@")[0] for override in overrides]
 
 
-def _above(key: str) -> list[str]:
+def enclosing(key: str) -> list[str]:
     """The key and all sections that it is in: a.b and a of a.b."""
     parts = key.split(".")
     return [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
 
 
-def _leaves(cfg: DictConfig) -> dict[str, Any]:
+def leaves(cfg: DictConfig) -> dict[str, Any]:
     """Every value by its dotted key."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
 
     def walk(value: Any, key: str) -> None:
         if isinstance(value, dict) and value:
             for name, inner in value.items():
                 walk(inner, f"{key}.{name}" if key else str(name))
         else:
-            found[key] = value
+            values[key] = value
 
     walk(OmegaConf.to_container(cfg, resolve=True), "")
-    return found
+    return values

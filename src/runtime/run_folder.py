@@ -15,6 +15,7 @@ import csv
 import fcntl
 import json
 import os
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -23,7 +24,7 @@ from src.runtime.errors import UsageError
 
 CONFIG, PROVENANCE, RESULT = "config.yaml", "provenance.json", "result.json"
 METRICS, COUNTS, SCORES, SPLIT = "metrics.csv", "counts.csv", "scores.csv", "split.npz"
-CHECKPOINTS = "checkpoints"
+CHECKPOINTS, LAST, PREVIOUS = "checkpoints", "last", "previous"
 LOCK = ".lock"
 
 PROTOCOLS = ("running", "batch", "adapt", "recalibrate")
@@ -98,6 +99,15 @@ def replace_file(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def is_whole_archive(path: Path) -> bool:
+    """Whether a checkpoint has every byte as it was written: its directory and all its checksums are right."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except Exception:  # a damaged directory can raise almost anything
+        return False
 
 
 def write_json(path: Path, value: Any) -> None:

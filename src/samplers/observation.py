@@ -1,4 +1,4 @@
-"""What one update showed, for samplers that learn from it.
+"""The observation of one update, for samplers that learn from it.
 
 B images of the mini-batch, R routes of the update.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from src.supernet.path import Route
@@ -15,7 +16,7 @@ GRADIENT_NORMS, SAMPLES = "gradient_norms", "samples"
 
 
 @dataclass
-class Record:
+class Observation:
     """Filled while the update is carried out; the last ones only if the sampler's `wants` names them."""
 
     routes: tuple[Route, ...]
@@ -31,3 +32,10 @@ class Record:
     """R tensors (B,): loss of each image (`samples`)."""
     logit_gradients: list[Tensor] = field(default_factory=list)
     """R tensors (B,): norm of the gradient of each image's loss with respect to its logits (`samples`)."""
+
+    def add_samples(self, logits: Tensor, losses: Tensor) -> None:
+        """Add the loss of each image (B,), and the norm of its gradient with respect to the logits (B, classes)."""
+        # The graph is needed again: the backward pass of the update comes after.
+        (gradient,) = torch.autograd.grad(losses.sum(), logits, retain_graph=True)
+        self.sample_losses.append(losses.detach())
+        self.logit_gradients.append(gradient.norm(dim=1))

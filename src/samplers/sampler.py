@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from src.runtime.seeds import mix
-from src.samplers.observation import Record
+from src.samplers.observation import Observation
 from src.samplers.plan import Plan
 from src.supernet.path import ArchPath
 
@@ -29,7 +29,7 @@ class Sampler(ABC):
     """Images per ghost batch of batch normalisation while training; None: the whole mini-batch."""
 
     wants: frozenset[str] = frozenset()
-    """Parts of a Record that cost extra: record.GRADIENT_NORMS, record.SAMPLES."""
+    """Parts of an Observation that cost extra: observation.GRADIENT_NORMS, observation.SAMPLES."""
 
     def __init__(self, sizes: Sequence[int], seed: int = 0, total_steps: int = 1) -> None:
         """`sizes` (L,) choices of each layer; `total_steps` supernet steps of the whole run, for schedules."""
@@ -46,7 +46,7 @@ class Sampler(ABC):
     def plan(self) -> Plan:
         """The updates for the next mini-batch."""
 
-    def observe(self, record: Record) -> None:  # noqa: B027 - most samplers learn nothing
+    def observe(self, observation: Observation) -> None:  # noqa: B027 - most samplers learn nothing
         """Look at what an update showed, after its optimizer step."""
 
     def uniform_path(self) -> ArchPath:

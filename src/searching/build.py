@@ -19,6 +19,7 @@ from src.runtime.errors import UsageError
 from src.runtime.lightning import quiet
 from src.runtime.loggers import make_loggers
 from src.runtime.run_folder import LISTED_PATHS
+from src.runtime.stored_run import read_config
 from src.search_spaces.space import SearchSpace
 from src.searchers.limits import Additive, FeasiblePaths, Limit
 from src.searchers.objectives import COMPUTED, make_objectives
@@ -31,7 +32,7 @@ from src.searching.sources import ScoreProvider, SupernetScores, check_source, d
 from src.searching.true_front import TrueFront
 from src.supernet.bn_protocols import check_protocol
 from src.supernet.evaluator import Evaluator, ScoringSettings
-from src.training.trained_supernet import load_trained_supernet, read_config
+from src.training.trained_supernet import load_trained_supernet
 
 LATENCY = "latency.csv"
 """The table of a run folder, if the search measured one."""
@@ -99,7 +100,7 @@ def find_source(cfg: DictConfig) -> ScoreProvider:
 
 
 def _supernet(cfg: DictConfig) -> ScoreProvider:
-    read_config(Path(cfg.run))
+    read_config(Path(cfg.run), "train")
     trained = load_trained_supernet(cfg.run, ScoringProcesses().device(cfg.device), cfg.supernet_checkpoint)
     check_protocol(trained.net, cfg.bn)
     device = next(trained.net.parameters()).device

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from src.analysis.pareto import front, hypervolume
-from src.runtime.checkpoint import AtomicCheckpointIO, checkpoint_path, read_checkpoint
+from src.runtime.checkpoint import AtomicCheckpointIO
 from src.runtime.errors import UsageError
 from src.runtime.interrupts import Stop
 from src.runtime.progress import progress
 from src.runtime.run_folder import GENERATIONS, append_rows, cut_back
+from src.runtime.stored_run import checkpoint_path, read_checkpoint
 from src.searchers.searcher import Searcher
 from src.searching.archive import GENERATION_COLUMNS, Archive, Row
 from src.searching.sources import ScoreProvider
@@ -136,6 +137,7 @@ class Search:
     def save(self) -> None:
         """All that a continuation needs beside archive.csv; the search before this generation stays beside it."""
         state = {
+            "command": "search",
             "generation": self.generation,
             "models": len(self.archive),
             "stalled": self.stalled,

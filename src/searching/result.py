@@ -64,7 +64,7 @@ def begin(cfg: DictConfig, search: Search) -> Iterator[None]:
     try:
         open_loggers(search.loggers, OmegaConf.to_container(cfg, resolve=True), folder)
         (folder / RESULT).unlink(missing_ok=True)
-        store(cfg, folder)
+        store(cfg, folder, "search")
         write_json(folder / SOURCE, dict(search.source.about))
         store_provenance(folder, str(ScoringProcesses().device(cfg.device)), search.source.space.name)
         yield

@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from src.datasets.dataset import Dataset
 from src.datasets.input_spec import InputSpec
 from src.runtime.errors import UsageError
-from src.runtime.run_folder import CONFIG, RESULT
+from src.runtime.run_folder import RESULT
+from src.runtime.stored_run import read_config
 from src.search_spaces.costs import Costs, measure
 from src.search_spaces.space import SearchSpace
 from src.standalone.extract import extract
@@ -112,7 +112,7 @@ def retrained_network(folder: Path, images: int) -> Network:
     Raises:
         UsageError: the files are damaged, or do not belong together.
     """
-    stored = stored_config(folder)
+    stored = read_config(folder, "retrain")
     space: SearchSpace = instantiate(stored.search_space)
     try:
         result = json.loads((folder / RESULT).read_text())
@@ -142,32 +142,13 @@ def is_supernet(folder: Path) -> bool:
     Raises:
         UsageError: it is neither of them.
     """
-    stored = stored_config(folder)
-    if OmegaConf.select(stored, "choices.sampler") is not None:
+    if read_config(folder, "train", "retrain").command == "train":
         return True
-    if OmegaConf.select(stored, "choices.recipe") is None:
-        raise UsageError(f"run={folder} is of another command: give a run folder of src.train or src.retrain")
     if not (folder / RESULT).is_file():
         raise UsageError(f"run={folder} is not finished: resume it with python -m src.retrain resume={folder}")
     if not (folder / WEIGHTS).is_file():
         raise UsageError(f"run={folder} has no {WEIGHTS}: give the folder of one retrained network")
     return False
-
-
-def stored_config(folder: Path) -> Any:
-    """The configuration of a run folder.
-
-    Raises:
-        UsageError: no such folder, none in it, or one that cannot be read.
-    """
-    if not folder.is_dir():
-        raise UsageError(f"run={folder}: there is no such run folder")
-    if not (folder / CONFIG).is_file():
-        raise UsageError(f"run={folder} has no {CONFIG}: give a run folder of src.train or src.retrain")
-    try:
-        return OmegaConf.load(folder / CONFIG)
-    except Exception as error:  # YAML's errors have no base in common with OmegaConf's
-        raise UsageError(f"{folder / CONFIG} cannot be read: {str(error).splitlines()[0]}") from None
 
 
 def recalibrate(net: nn.Module, images: Iterable[Tensor]) -> None:

@@ -1,121 +1,141 @@
-"""A training run put together from its configuration: everything that can be wrong is found here.
-
-Nothing is written yet; src/training/loop.py carries the run through.
-"""
+"""Builds a training run from its configuration: whatever is wrong is found here, before anything is written."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from src.benchmarks.benchmark import Benchmark
 from src.benchmarks.build import known_benchmark
-from src.datasets.dataset import Dataset, TrainLoader
+from src.datasets.dataset import Dataset
 from src.datasets.stream import ALL, DataShard
-from src.runtime.checkpoint import AtomicCheckpointIO, Checkpoints, read_checkpoint
 from src.runtime.devices import allow_tf32
 from src.runtime.errors import UsageError
-from src.runtime.lightning import checked_trainer, quiet
+from src.runtime.lightning import make_trainer, quiet
 from src.runtime.loggers import make_loggers
 from src.runtime.processes import is_first
-from src.runtime.run_folder import RESULT
+from src.runtime.run_folder import METRIC_COLUMNS
 from src.runtime.seeds import mix
+from src.runtime.stored_run import read_checkpoint
 from src.samplers.sampler import Sampler
 from src.search_spaces.space import SearchSpace
 from src.supernet.batch_norm import synchronise
 from src.supernet.bn_protocols import check_protocol
+from src.supernet.evaluator import Evaluator, ScoringSettings
 from src.supernet.inter_choice import InterChoice, split_weights
 from src.supernet.path import ArchPath
 from src.supernet.supernet import Supernet
 from src.training.budget import Budget, cosine, plan_budget
+from src.training.checkpoints import Checkpoints
+from src.training.metrics_writer import CountsWriter, LogSchedule, MetricsWriter
 from src.training.optimizer import make_optimizer
+from src.training.run import Run
+from src.training.run_state import STATE
 from src.training.step import StepSettings, SupernetStep
 from src.training.strategy import OneReduction, make_parallelism
+from src.training.validation import SupernetValidation
 from src.training.window_memory import PROBE, fitting_way
 
 ORDER, WEIGHTS = 0, 2  # streams of the run's seed, beside the sampler's
+VALIDATION = 3
+"""Seed of the fixed validation paths: the same for every sampler and seed, so that curves can be compared."""
 
 
-@dataclass
-class Run:
-    """The parts of one training run."""
+@dataclass(kw_only=True)
+class SupernetRun(Run):
+    """The training of a supernet, and what its paths are ranked against afterwards."""
 
-    cfg: DictConfig
-    folder: Path
-    dataset: Dataset
-    space: SearchSpace
-    budget: Budget
     module: SupernetStep
-    loader: TrainLoader
-    trainer: pl.Trainer
-    checkpoints: Checkpoints
     benchmark: Benchmark | None
     paths: list[ArchPath]
     """To be scored after training: all, or a fixed sample that is the same for every run on the space."""
-    threads: int = field(default_factory=torch.get_num_threads)
-    """CPU threads to compute with: those it was started with, since another number sums in another order."""
-    threads_before: int = field(default_factory=torch.get_num_threads)
-    """What `close` gives back to the next job of a sweep."""
-    lock: IO[str] | None = None
-    """Open while the folder is this process's own."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where the supernet is trained."""
-        return self.trainer.strategy.root_device
-
-    def is_finished(self) -> bool:
-        """Trained for its whole budget, and concluded."""
-        return self.module.steps >= self.budget.steps and (self.folder / RESULT).exists()
 
 
-def assemble(cfg: DictConfig, folder: Path) -> Run:
-    """Build everything a run needs, with the state of its checkpoint if it has one."""
+def assemble(cfg: DictConfig, folder: Path) -> SupernetRun:
+    """Build everything a run needs, with the state of its checkpoint if it has one.
+
+    The order matters: the seed is set before weights are drawn; a supernet that was split before it was saved is
+    split before the optimizer lists its parameters; the checkpoint's state comes last.
+    """
     quiet()
-    allow_tf32(cfg.get("tf32", True))
+    allow_tf32(cfg.tf32)
+
+    # Data, space and a fresh supernet.
     torch.manual_seed(mix(cfg.seed, WEIGHTS))
     dataset: Dataset = instantiate(cfg.dataset)
     space: SearchSpace = instantiate(cfg.search_space)
     net, inter_choice = build_supernet(cfg, dataset, space)
     for protocol in {cfg.validation.bn, *ranked_protocols(cfg)}:
         check_protocol(net, protocol)
-    sampler = partial(instantiate, cfg.sampler, sizes=space.sizes, seed=cfg.seed)
-    budget = _budget(cfg, dataset, sampler())
-    optimizer = partial(make_optimizer, cfg.optimizer, cfg.norm_decay, inter_choice.weight_decay)
-    trainer, checkpoints = _trainer(cfg, folder, budget)
-    module = SupernetStep(
-        net,
-        sampler(total_steps=budget.steps),
-        _step_settings(cfg, net, dataset, space, trainer.strategy.root_device),
-        optimizer,
-        partial(_learning_rate, cfg, budget),
-        inter_choice.split_step(budget.steps, budget.epoch_steps),
-        make_parallelism(cfg.get("strategy", "ddp"), trainer),
+
+    # The plan of each step, and the number of steps; samplers with a schedule need to know it.
+    sampler: Sampler = instantiate(cfg.sampler, sizes=space.sizes, seed=cfg.seed)
+    epoch_steps = max(dataset.size("train") // cfg.batch_size, 1)
+    budget = plan_budget(dict(cfg.budget), cfg.recipe.epochs, epoch_steps, sampler.passes_per_step)
+    sampler.total_steps = budget.steps
+
+    # Devices and processes.
+    devices = cfg.trainer.devices * cfg.trainer.get("num_nodes", 1)
+    names = [cfg.choices[key] for key in ("sampler", "search_space", "dataset")]
+    trainer = make_trainer(
+        OmegaConf.to_container(cfg.trainer, resolve=True),
+        loggers=make_loggers(cfg.logger.wandb, folder, names) if is_first() else [],
+        callbacks=[Checkpoints(folder, budget.steps, cfg.save_every)],
+        strategy=OneReduction() if devices > 1 else "auto",
     )
-    if cfg.get("sync_batchnorm") and module.parallelism.images > 1:
+    device = trainer.strategy.root_device
+    parallelism = make_parallelism(cfg.strategy, trainer)
+    if cfg.sync_batchnorm and parallelism.images > 1:
         synchronise(net)
-    optimizer(net)  # made again by the Trainer; here its options are checked
-    benchmark = known_benchmark(cfg, dataset, space)
-    shard = DataShard(trainer.global_rank, trainer.world_size) if module.parallelism.images > 1 else ALL
-    loader = dataset.train_loader(
-        cfg.batch_size, budget.steps, mix(cfg.seed, ORDER), trainer.strategy.root_device, shard
+
+    # The module. A checkpoint remembers what `auto` came to: another way would sum in another order.
+    settings = step_settings(cfg, net, dataset, space, device)
+    saved = read_checkpoint(folder, cfg.checkpoint, "train")
+    if saved is not None:
+        settings = replace(settings, way=saved[STATE]["way"])
+        if saved[STATE]["is_split"]:
+            split_weights(net)
+    optimizer = make_optimizer(cfg.optimizer, cfg.norm_decay, inter_choice.weight_decay, net)
+    learning_rate = partial(
+        cosine,
+        steps=budget.steps,
+        peak=cfg.optimizer.lr,
+        final=cfg.schedule.final_lr,
+        warmup=round(cfg.schedule.warmup_epochs * budget.epoch_steps),
     )
-    paths = _ranked_paths(cfg, space)
-    run = Run(cfg, folder, dataset, space, budget, module, loader, trainer, checkpoints, benchmark, paths)
-    _take_back(run)
+    split_step = inter_choice.split_step(budget.steps, budget.epoch_steps)
+    module = SupernetStep(net, sampler, settings, lambda _: optimizer, learning_rate, split_step, parallelism)
+
+    # Mini-batches, tables, and what the ranking will need.
+    shard = DataShard(trainer.global_rank, trainer.world_size) if parallelism.images > 1 else ALL
+    loader = dataset.train_loader(cfg.batch_size, budget.steps, mix(cfg.seed, ORDER), device, shard)
+    run = SupernetRun(
+        cfg=cfg,
+        folder=folder,
+        dataset=dataset,
+        space=space,
+        budget=budget,
+        module=module,
+        loader=loader,
+        trainer=trainer,
+        writers=[writer(cfg, folder, budget, module, dataset, space, device), CountsWriter(folder, budget)],
+        checkpoint=cfg.checkpoint,
+        benchmark=known_benchmark(cfg, dataset, space),
+        paths=ranked_paths(cfg, space),
+    )
+    run.restore(saved)
     return run
 
 
 def build_supernet(cfg: DictConfig, dataset: Dataset, space: SearchSpace) -> tuple[Supernet, InterChoice]:
     """A fresh supernet for the data set, with its inter-choice weights, in the configured memory format."""
-    net = space.build(dataset.in_channels, dataset.num_classes, dataset.image_size)
+    net = space.build(*dataset.input_spec)
     net = net.to(memory_format=torch.channels_last if cfg.channels_last else torch.contiguous_format)
     inter_choice: InterChoice = instantiate(cfg.inter_choice)
     inter_choice.attach(net, torch.zeros(2, dataset.in_channels, dataset.image_size, dataset.image_size))
@@ -123,78 +143,45 @@ def build_supernet(cfg: DictConfig, dataset: Dataset, space: SearchSpace) -> tup
 
 
 def ranked_protocols(cfg: DictConfig) -> list[str]:
-    """The protocols that paths are scored under after training."""
+    """The BN protocols that paths are scored under after training."""
     return [cfg.ranking.bn] if isinstance(cfg.ranking.bn, str) else list(cfg.ranking.bn)
 
 
-def _step_settings(
-    cfg: DictConfig, net: Supernet, dataset: Dataset, space: SearchSpace, device: torch.device
-) -> StepSettings:
-    """The settings of the step; `auto` becomes the way that fits here, and the checkpoint remembers which."""
-    settings: dict[str, Any] = OmegaConf.to_container(cfg.step, resolve=True)  # type: ignore[assignment]
-    if settings.get("way") == "compiled" and (
-        cfg.choices.inter_choice.startswith("split") or cfg.get("sync_batchnorm")
-    ):
-        raise UsageError(
-            "step=compiled is one graph that stays: use step=window with inter_choice=split or sync_batchnorm"
-        )
-    if settings.get("way") == "auto":
-        images = torch.zeros(PROBE, dataset.in_channels, dataset.image_size, dataset.image_size)
-        settings["way"] = fitting_way(net, space.sizes, images, cfg.batch_size, device)
-    return StepSettings(**settings)
-
-
-def _ranked_paths(cfg: DictConfig, space: SearchSpace) -> list[ArchPath]:
+def ranked_paths(cfg: DictConfig, space: SearchSpace) -> list[ArchPath]:
+    """The paths that are scored after training."""
     if cfg.ranking.paths == "all":
         return space.all_paths("ranking.paths=all")
     return space.sample_distinct(cfg.ranking.paths, torch.Generator().manual_seed(cfg.ranking.seed))
 
 
-def _budget(cfg: DictConfig, dataset: Dataset, sampler: Sampler) -> Budget:
-    epoch_steps = max(dataset.size("train") // cfg.batch_size, 1)
-    return plan_budget(dict(cfg.budget), cfg.recipe.epochs, epoch_steps, sampler.passes_per_step)
+def step_settings(
+    cfg: DictConfig, net: Supernet, dataset: Dataset, space: SearchSpace, device: torch.device
+) -> StepSettings:
+    """The settings of the step; `auto` becomes the way that fits into this device's memory."""
+    settings: dict[str, Any] = OmegaConf.to_container(cfg.step, resolve=True)  # type: ignore[assignment]
+    changes_graph = cfg.choices.inter_choice.startswith("split") or cfg.sync_batchnorm
+    if settings["way"] == "compiled" and changes_graph:
+        raise UsageError(
+            "step=compiled is one graph that stays: use step=window with inter_choice=split or sync_batchnorm"
+        )
+    if settings["way"] == "auto":
+        images = torch.zeros(PROBE, dataset.in_channels, dataset.image_size, dataset.image_size)
+        settings["way"] = fitting_way(net, space.sizes, images, cfg.batch_size, device)
+    return StepSettings(**settings)
 
 
-def _learning_rate(cfg: DictConfig, budget: Budget, step: int) -> float:
-    warmup = round(cfg.schedule.warmup_epochs * budget.epoch_steps)
-    return cosine(step, budget.steps, cfg.optimizer.lr, cfg.schedule.final_lr, warmup)
-
-
-def _trainer(cfg: DictConfig, folder: Path, budget: Budget) -> tuple[pl.Trainer, Checkpoints]:
-    """A Trainer that leaves epochs, progress and checkpoints to us: all count in supernet steps."""
-    checkpoints = Checkpoints(folder, budget.steps, cfg.save_every)
-    settings: dict[str, Any] = dict(OmegaConf.to_container(cfg.trainer, resolve=True))  # type: ignore[arg-type]
-    devices = settings["devices"] * settings.get("num_nodes", 1)
-    names = [cfg.choices[key] for key in ("sampler", "search_space", "dataset")]
-    trainer = checked_trainer(
-        **settings,
-        log_every_n_steps=1,
-        max_epochs=1,
-        min_epochs=0,
-        limit_val_batches=0,
-        num_sanity_val_steps=0,
-        strategy=OneReduction() if devices > 1 else "auto",
-        logger=make_loggers(cfg.logger.wandb, folder, names) if is_first() else [],
-        callbacks=[checkpoints],
-        plugins=[AtomicCheckpointIO()],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
-    return trainer, checkpoints
-
-
-def _take_back(run: Run) -> None:
-    """Load the state of a run that was started before."""
-    run.module.loader_state = run.loader.state_dict
-    saved = read_checkpoint(run.folder, run.cfg.checkpoint, "src.train")
-    if saved is None:
-        return
-    run.threads = saved["fairpath"]["threads"]
-    run.module.settings = replace(run.module.settings, way=saved["fairpath"].get("way", "serial"))
-    if saved["fairpath"]["is_split"]:
-        split_weights(run.module.net)
-    run.module.load_state_dict(saved["state_dict"])
-    run.module.on_load_checkpoint(saved)
-    run.loader.load_state_dict(saved["fairpath"]["loader"])
+def writer(
+    cfg: DictConfig,
+    folder: Path,
+    budget: Budget,
+    module: SupernetStep,
+    dataset: Dataset,
+    space: SearchSpace,
+    device: torch.device,
+) -> MetricsWriter:
+    """The writer of metrics.csv with the one-shot validation of a fixed set of paths."""
+    settings = {key: value for key, value in cfg.validation.items() if key not in ("paths", "bn")}
+    evaluator = Evaluator(module.net, dataset, device, cfg.validation.bn, ScoringSettings(**settings))
+    paths = space.sample_distinct(cfg.validation.paths, torch.Generator().manual_seed(VALIDATION))
+    validate = SupernetValidation(evaluator, paths, module.parallelism)
+    return MetricsWriter(folder, budget, LogSchedule(**cfg.journal), METRIC_COLUMNS, validate)

@@ -68,3 +68,26 @@ class Meters:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on exactly where `state_dict` was taken."""
         vars(self).update(state)
+
+
+class Throughput:
+    """Training rate since the last row, without the time that validation took."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Count from now on."""
+        self.since = time.monotonic()
+        self.images = 0
+
+    def rate(self) -> float:
+        """Images a second since the last call."""
+        now = time.monotonic()
+        images, seconds = self.images, max(now - self.since, 1e-9)
+        self.images, self.since = 0, now
+        return round(images / seconds, 1)
+
+    def pause(self, seconds: float) -> None:
+        """Leave so many seconds out."""
+        self.since += seconds

@@ -21,7 +21,7 @@ LOOK_EVERY = 16
 
 
 @dataclass
-class Outcome:
+class UpdateStatistics:
     """What one update showed, the same on every process after `Sharing.reduce`."""
 
     losses: Tensor
@@ -46,9 +46,9 @@ class Parallelism:
     def begin(self, net: nn.Module) -> None:
         """Called before the first forward of an update."""
 
-    def reduce(self, net: nn.Module, outcome: Outcome, count: int) -> Outcome:
-        """Called after the last backward of an update of `count` routes: .grad, statistics and outcome become all's."""
-        return outcome
+    def reduce(self, net: nn.Module, statistics: UpdateStatistics, count: int) -> UpdateStatistics:
+        """After the last backward of an update of `count` routes: make gradients, norms and losses those of all."""
+        return statistics
 
 
 class DataParallel(Parallelism):
@@ -62,18 +62,18 @@ class DataParallel(Parallelism):
         self.rank, self.size, self.images = rank, size, size
         self.updates = 0
 
-    def reduce(self, net: nn.Module, outcome: Outcome, count: int) -> Outcome:
+    def reduce(self, net: nn.Module, statistics: UpdateStatistics, count: int) -> UpdateStatistics:
         """Average; hits are added up."""
         gradients = [parameter.grad for parameter in net.parameters() if parameter.grad is not None]
         shared = [*gradients, *_statistics(net)]
-        flat = _flat([*shared, outcome.losses, outcome.hits, _flags(outcome.stop)], net)
+        flat = _flat([*shared, statistics.losses, statistics.hits, _flags(statistics.stop)], net)
         distributed.all_reduce(flat)
         *parts, losses, hits, stop = flat.split([*(t.numel() for t in shared), count, count, 1])
         for tensor, part in zip(shared, parts, strict=True):
             tensor.copy_(part.view(tensor.shape) / self.size)
         self.updates += 1
         look = flat.device.type == "cpu" or self.updates % LOOK_EVERY == 0
-        return Outcome(losses / self.size, hits.round().long(), look and bool(stop.item()))
+        return UpdateStatistics(losses / self.size, hits.round().long(), look and bool(stop.item()))
 
 
 class PathParallel(Parallelism):
@@ -99,17 +99,17 @@ class PathParallel(Parallelism):
         self.norms = _tracking(net)
         self.before, self.moved_before = self._statistics(), self._moved()
 
-    def reduce(self, net: nn.Module, outcome: Outcome, count: int) -> Outcome:
+    def reduce(self, net: nn.Module, statistics: UpdateStatistics, count: int) -> UpdateStatistics:
         """Sum up."""
         parameters = list(net.parameters())
         has_gradient = [parameter.grad is not None for parameter in parameters]
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        shares = torch.stack([self._places(share, count) for share in (outcome.losses, outcome.hits)])
+        shares = torch.stack([self._places(share, count) for share in (statistics.losses, statistics.hits)])
         moved = self._moved() - self.moved_before
         delta = self._statistics() - self._kept() ** self._spread(moved) * self.before
         local = torch.cat([delta, moved.to(delta)])
         slots = torch.stack([local if r == self.rank else torch.zeros_like(local) for r in range(self.size)])
-        flat = _flat([*gradients, shares, slots, _flags(*has_gradient, outcome.stop)], net)
+        flat = _flat([*gradients, shares, slots, _flags(*has_gradient, statistics.stop)], net)
         distributed.all_reduce(flat)
         sizes = [p.numel() for p in parameters]
         *sums, shares, slots, flags = flat.split([*sizes, 2 * count, slots.numel(), len(sizes) + 1])
@@ -117,7 +117,7 @@ class PathParallel(Parallelism):
         for parameter, has, total in zip(parameters, used, sums, strict=True):
             parameter.grad = _into(parameter, total) if has else None
         self._combine(slots.view(self.size, -1))
-        return Outcome(shares[:count], shares[count:].round().long(), bool(stop))
+        return UpdateStatistics(shares[:count], shares[count:].round().long(), bool(stop))
 
     def _combine(self, slots: Tensor) -> None:
         """Of each process the change of the statistics (S,) and how often it moved each norm (N,)."""

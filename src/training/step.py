@@ -10,16 +10,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from src.datasets.dataset import Batch
-from src.runtime.errors import RunError
-from src.runtime.interrupts import Stop
-from src.samplers.observation import GRADIENT_NORMS, SAMPLES, Record
-from src.samplers.plan import Update
+from src.samplers.observation import GRADIENT_NORMS, SAMPLES, Observation
 from src.samplers.sampler import Sampler
 from src.supernet.batch_norm import set_ghost_batch
 from src.supernet.choice import is_permuted
@@ -27,11 +22,13 @@ from src.supernet.dependences import frozen_rows, tables
 from src.supernet.inter_choice import is_split, split_weights
 from src.supernet.path import Route, format_route
 from src.supernet.supernet import Supernet
+from src.training import gradients
 from src.training.compiled import CompiledWindow
 from src.training.counts import Counts
-from src.training.meters import Meters, Stopwatch
+from src.training.objective import CrossEntropy, Objective
 from src.training.optimizer import extend
-from src.training.parallel import Outcome, Parallelism
+from src.training.parallel import Parallelism, UpdateStatistics
+from src.training.run_state import RunState
 
 WAYS = ("serial", "window", "compiled")
 
@@ -54,8 +51,15 @@ class StepSettings:
     label_smoothing: float = 0.0
 
 
-class SupernetStep(pl.LightningModule):
-    """Trains a supernet. It knows no sampler by name: a variant of training is a value, the plan."""
+class SupernetStep(RunState):
+    """Trains a supernet. It knows no sampler by name: a variant of training is a value, the plan.
+
+    One step, top to bottom: plan -> backward -> reduce -> optimizer step -> observe (`training_step`).
+    """
+
+    net: Supernet
+    command = "train"
+    remedy = "lower optimizer.lr, or set step.clip_norm"
 
     def __init__(
         self,
@@ -69,27 +73,20 @@ class SupernetStep(pl.LightningModule):
     ) -> None:
         """`net(images, route)` gives logits; `learning_rate(step)` is that of a supernet step counted from 0.
 
-        Before step `split_step` every operation is copied for each previous choice. `sharing` says which part
-        of an update is this process's; None: all.
+        Before step `split_step` every operation is copied for each previous choice. `parallelism` says which part
+        of an update this process computes; None: all of it.
         """
-        super().__init__()
+        super().__init__(net)
         self.automatic_optimization = False
-        self.net, self.sampler, self.settings = net, sampler, settings
+        self.sampler, self.settings = sampler, settings
         self.make_optimizer, self.learning_rate, self.split_step = optimizer, learning_rate, split_step
+        self.objective: Objective = CrossEntropy(settings.label_smoothing)
         self.parallelism = parallelism or Parallelism()
-        self.stop, self.stop_agreed = Stop(), False
-        """Whether this process was asked to stop, and whether all know of one that was."""
-        self.static = CompiledWindow(net)
+        self.stop_agreed = False
+        """Whether all processes know of one that received a signal."""
+        self.compiled = CompiledWindow(net)
         self.tables = tables(net)
-        self.steps = 0
-        self.unchecked: list[tuple[int, tuple[Route, ...], Tensor]] = []
-        """(step, routes, their losses (R,)) of updates that nobody has looked at yet."""
-        self.loader_state: Callable[[], dict[str, Any]] = dict
-        """Where the training loader stands, set by whoever starts the run."""
-        self.lr = 0.0
-        """Of the last update."""
-        self.stopwatch = Stopwatch()
-        self.counts, self.means = Counts(sampler.sizes), Meters()
+        self.counts = Counts(sampler.sizes)
         set_ghost_batch(net, sampler.ghost_batch)
 
     @property
@@ -101,200 +98,120 @@ class SupernetStep(pl.LightningModule):
         """The optimizer of the whole supernet."""
         return self.make_optimizer(self.net)
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Nothing to do: loaders hand out batches on the training device."""
-        return batch
-
     def training_step(self, batch: Batch, _: int) -> None:
         """One supernet step: the updates of the plan in order, each with an optimizer step of its own."""
-        self._split_if_due()
-        lr = self.learning_rate(self.steps)
-        for update in self.sampler.plan():
-            record = Record(update.routes, batch.index)
-            self._clear_gradients()
-            self.parallelism.begin(self.net)
-            for routes in self._together(update.routes[self.parallelism.mine(update.routes)]):
-                self._backward(batch, routes, self._weight(update), record)  # gradients add up in .grad
-            self._reduce(batch, record)
-            self._keep_losses(record)
-            self._finish_gradients()
-            self._optimizer_step(lr * update.lr_scale)
-            self._observe(record)
-            self.counts.add(update.routes)
-        self.steps += 1
-
-    def _split_if_due(self) -> None:
-        """Inter-choice weights: at the split the optimizer is extended in place."""
+        # Inter-choice weights: at the split the optimizer is extended in place.
         if self.split_step is not None and self.steps >= self.split_step and not is_split(self.net):
             extend(self.optimizers(use_pl_optimizer=False), split_weights(self.net))  # type: ignore[arg-type]
+        lr = self.learning_rate(self.steps)
+        for update in self.sampler.plan():
+            observation = Observation(update.routes, batch.index)
+            # None, not zero: the optimizer then leaves choices off the routes alone.
+            self.net.zero_grad(set_to_none=True)
+            self.parallelism.begin(self.net)
+            # Gradients of all routes add up in .grad.
+            weight = 1 / len(update.routes) if self.settings.reduction == "mean" else 1.0
+            for routes in self.grouped(update.routes[self.parallelism.mine(update.routes)]):
+                self.backward_pass(batch, routes, weight, observation)
+            self.reduce(batch, observation)
+            self.optimizer_update(lr * update.lr_scale)
+            self.observe(observation)
+        self.steps += 1
 
-    def _clear_gradients(self) -> None:
-        """None, not zero: the optimizer then leaves choices off the routes alone."""
-        self.net.zero_grad(set_to_none=True)
-
-    def _weight(self, update: Update) -> float:
-        return 1 / len(update.routes) if self.settings.reduction == "mean" else 1.0
-
-    def _together(self, routes: tuple[Route, ...]) -> list[tuple[Route, ...]]:
-        """The routes in groups: each group goes forward and backward as one graph."""
-        alone = self.settings.way == "serial" or self._clips("before") or self.sampler.ghost_batch is not None
+    def grouped(self, routes: tuple[Route, ...]) -> list[tuple[Route, ...]]:
+        """The routes in groups, each of which goes forward and backward as one graph."""
+        clips_each = self.settings.clip_norm is not None and self.settings.clip == "before"
+        alone = self.settings.way == "serial" or clips_each or self.sampler.ghost_batch is not None
         return [(route,) for route in routes] if alone or not routes else [routes]
 
-    def _backward(self, batch: Batch, routes: tuple[Route, ...], weight: float, record: Record) -> None:
-        """Forward and backward of some routes; leaves their losses in the record and their gradients added to .grad."""
-        held = self._set_gradients_aside() if self._clips("before") else None
-        all_logits = self._logits(batch.images, routes)
-        smoothing = self.settings.label_smoothing
-        means = []
-        for logits in all_logits:
-            losses = F.cross_entropy(logits, batch.labels, reduction="none", label_smoothing=smoothing)
-            means.append(losses.mean())
-            if SAMPLES in self.sampler.wants:
-                self._record_samples(logits, losses, record)
-        self.manual_backward(torch.stack(means).sum() * weight)
-        if self._is_static(routes):
-            self.static.clear_unreached(routes)  # type: ignore[arg-type]
-        if held is not None:
-            self._clip_gradients()
-            self._add_gradients(held)
-        for loss, logits in zip(means, all_logits, strict=True):
-            record.losses.append(loss.detach())
-            record.hits.append((logits.detach().argmax(1) == batch.labels).sum())
+    def backward_pass(self, batch: Batch, routes: tuple[Route, ...], weight: float, observation: Observation) -> None:
+        """Forward and backward of R routes on images (B, C, H, W): gradients are added to .grad, losses observed."""
+        clips_each = self.settings.clip_norm is not None and self.settings.clip == "before"
+        kept = gradients.set_aside(self.net) if clips_each else None
 
-    def _logits(self, images: Tensor, routes: tuple[Route, ...]) -> list[Tensor]:
-        if self._is_static(routes):
-            return self.static(images, routes)  # type: ignore[arg-type]
-        if len(routes) == 1:
-            return [self.net(images, routes[0])]
-        return self.net.window(images, routes)
+        # Forward: one compiled graph, one route, or a window of several.
+        runs_compiled = self.settings.way == "compiled" and is_permuted(routes, self.sampler.sizes)
+        if runs_compiled:
+            all_logits = self.compiled(batch.images, routes)  # type: ignore[arg-type]
+        elif len(routes) == 1:
+            all_logits = [self.net(batch.images, routes[0])]
+        else:
+            all_logits = self.net.window(batch.images, routes)
 
-    def _is_static(self, routes: tuple[Route, ...]) -> bool:
-        return self.settings.way == "compiled" and is_permuted(routes, self.sampler.sizes)
+        # Backward of the sum over the routes.
+        losses = [self.objective(logits, batch.labels) for logits in all_logits]
+        if SAMPLES in self.sampler.wants:
+            for logits, loss in zip(all_logits, losses, strict=True):
+                observation.add_samples(logits, loss.per_image)
+        self.manual_backward(torch.stack([loss.mean for loss in losses]).sum() * weight)
+        if runs_compiled:
+            self.compiled.clear_unreached(routes)  # type: ignore[arg-type]
 
-    def _reduce(self, batch: Batch, record: Record) -> None:
-        """Make the update that of all processes, and count what it showed."""
+        if kept is not None:
+            assert self.settings.clip_norm is not None
+            gradients.clip(self.net, self.settings.clip_norm)
+            gradients.add(self.net, kept)
+        for loss, logits in zip(losses, all_logits, strict=True):
+            observation.losses.append(loss.mean.detach())
+            observation.hits.append((logits.detach().argmax(1) == batch.labels).sum())
+
+    def reduce(self, batch: Batch, observation: Observation) -> None:
+        """One all-reduce of gradients, BN statistics and losses; then the losses are metered and checked."""
+        # A process without a route of its own has no losses.
         none = batch.images.new_zeros(0)
-        found = Outcome(
-            torch.stack(record.losses) if record.losses else none,
-            torch.stack(record.hits) if record.hits else none,
+        own = UpdateStatistics(
+            torch.stack(observation.losses) if observation.losses else none,
+            torch.stack(observation.hits) if observation.hits else none,
             self.stop.asked,
         )
-        found = self.parallelism.reduce(self.net, found, len(record.routes))
-        self.stop_agreed |= found.stop
-        record.losses, record.hits = list(found.losses.unbind()), list(found.hits.unbind())
-        for loss, hits in zip(record.losses, record.hits, strict=True):
-            self.means.add(loss, hits, len(batch.labels) * self.parallelism.images)
+        whole = self.parallelism.reduce(self.net, own, len(observation.routes))
+        self.stop_agreed |= whole.stop
+        observation.losses, observation.hits = list(whole.losses.unbind()), list(whole.hits.unbind())
+        for loss, hits in zip(observation.losses, observation.hits, strict=True):
+            self.meters.add(loss, hits, self.images_of(batch))
+        routes = observation.routes
+        self.check_later(torch.stack(observation.losses), lambda i: f" on path {format_route(routes[i])}")
 
-    def _keep_losses(self, record: Record) -> None:
-        """Look at them before the weights are touched, but on a GPU, where looking means waiting, only now and then."""
-        self.unchecked.append((self.steps, record.routes, torch.stack(record.losses)))
-        if self.unchecked[-1][-1].device.type == "cpu":
-            self.refuse_non_finite()
-
-    def refuse_non_finite(self) -> None:
-        """Stop the run on the first loss that is not finite, naming the step and the path.
-
-        Raises:
-            RunError: there is one among those not yet looked at.
-        """
-        unchecked, self.unchecked = self.unchecked, []
-        for step, routes, losses in unchecked:
-            finite = losses.isfinite()
-            if not finite.all():
-                route = routes[int(finite.logical_not().nonzero()[0])]
-                raise RunError(
-                    f"loss is not finite at step {step} on path {format_route(route)}: "
-                    "lower optimizer.lr, or set step.clip_norm"
-                )
-
-    def _finish_gradients(self) -> None:
+    def optimizer_update(self, lr: float) -> None:
+        """Clip the summed gradients if asked for, then move the weights."""
         if self.settings.unsampled == "drifting":
-            for parameter in self.net.parameters():
-                if parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
-        if self._clips("after"):
-            self._clip_gradients()
-
-    def _optimizer_step(self, lr: float) -> None:
+            gradients.fill_missing(self.net)
+        if self.settings.clip_norm is not None and self.settings.clip == "after":
+            gradients.clip(self.net, self.settings.clip_norm)
         self.lr = lr
         optimizer = self.optimizers(use_pl_optimizer=True)
         for group in optimizer.param_groups:  # type: ignore[union-attr]
             group["lr"] = lr
+        # A table of inter-choice weights is one parameter: rows off the routes are frozen by hand.
         frozen = self.tables and self.settings.unsampled == "frozen"
         with frozen_rows(self.tables, self.optimizers(False)) if frozen else nullcontext():  # type: ignore[arg-type]
             optimizer.step()  # type: ignore[union-attr]
 
-    def _observe(self, record: Record) -> None:
+    def observe(self, observation: Observation) -> None:
+        """Hand the observation to the sampler, and count the update."""
         if GRADIENT_NORMS in self.sampler.wants:
-            record.gradient_norms = _gradient_norms(self.net, record.routes)
-        self.sampler.observe(record)
+            observation.gradient_norms = gradients.squared_norms(self.net, observation.routes)
+        self.sampler.observe(observation)
+        self.counts.add(observation.routes)
 
-    def _clips(self, when: str) -> bool:
-        return self.settings.clip_norm is not None and self.settings.clip == when
+    def images_of(self, batch: Batch) -> int:
+        """Images of a mini-batch over all processes."""
+        return len(batch.labels) * self.parallelism.images
 
-    def _clip_gradients(self) -> None:
-        assert self.settings.clip_norm is not None
-        torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.settings.clip_norm)
+    def extra_metrics(self) -> dict[str, Any]:
+        """The largest difference between the update counts of two choices of one layer."""
+        return {"fairness/count_spread": self.counts.spread()}
 
-    def _set_gradients_aside(self) -> list[Tensor | None]:
-        held = [parameter.grad for parameter in self.net.parameters()]
-        self._clear_gradients()
-        return held
-
-    def _add_gradients(self, held: list[Tensor | None]) -> None:
-        for parameter, before in zip(self.net.parameters(), held, strict=True):
-            if before is not None:
-                parameter.grad = before if parameter.grad is None else parameter.grad + before
-
-    @staticmethod
-    def _record_samples(logits: Tensor, losses: Tensor, record: Record) -> None:
-        (gradient,) = torch.autograd.grad(losses.sum(), logits, retain_graph=True)
-        record.sample_losses.append(losses.detach())
-        record.logit_gradients.append(gradient.norm(dim=1))
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add all that a bit-identical continuation needs; plain values and tensors, so it loads with weights_only."""
-        # Progress is counted in supernet steps here; Lightning's own loop counters would fight a changed budget.
-        checkpoint.pop("loops", None)
-        checkpoint["fairpath"] = {
-            "steps": self.steps,
-            "way": self.settings.way,  # what `auto` came to: another one would sum in another order
+    def own_state(self) -> dict[str, Any]:
+        """The way that `auto` came to (another one would sum in another order), split, sampler, counts."""
+        return {
+            "way": self.settings.way,
             "is_split": is_split(self.net),
-            "loader": self.loader_state(),
             "sampler": self.sampler.state_dict(),
             "counts": self.counts.values.clone(),
-            "means": self.means.state_dict(),
-            "seconds": self.stopwatch.seconds(),
-            "threads": torch.get_num_threads(),
-            "rng": torch.get_rng_state(),
-            "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take back what `on_save_checkpoint` added; the random state waits for the first step."""
-        state = checkpoint["fairpath"]
-        self.steps = state["steps"]
+    def load_own_state(self, state: dict[str, Any]) -> None:
+        """Restore sampler and counts; whoever builds the run has split the net already."""
         self.sampler.load_state_dict(state["sampler"])
         self.counts.values.copy_(state["counts"])
-        self.means.load_state_dict(state["means"])
-        self.stopwatch = Stopwatch(state["seconds"])
-        self._rng = (state["rng"], state["rng_cuda"])
-
-    def on_train_start(self) -> None:
-        """Restore torch's global generators last, since setting up a Trainer may draw from them."""
-        self.stopwatch.start()
-        if rng := getattr(self, "_rng", None):
-            torch.set_rng_state(rng[0].cpu())
-            if rng[1] and torch.cuda.is_available():
-                torch.cuda.set_rng_state_all([state.cpu() for state in rng[1]])
-
-
-def _gradient_norms(net: Supernet, routes: tuple[Route, ...]) -> dict[tuple[int, int], Tensor]:
-    """Squared gradient norm of every (layer, choice) on the routes; the net says which modules a choice is."""
-    used = {(layer, c) for route in routes for layer, c in enumerate(route) if isinstance(c, int)}
-    norms = {}
-    for layer, choice in sorted(used):
-        modules = net.choice_modules(layer, choice)
-        gradients = [p.grad for module in modules for p in module.parameters() if p.grad is not None]
-        norms[layer, choice] = sum((g.square().sum() for g in gradients), torch.zeros(()))
-    return norms

@@ -123,8 +123,8 @@ def state(step: SupernetStep) -> dict[str, Tensor]:
 def assert_same(one: SupernetStep, other: SupernetStep, rtol: float = 1e-8, atol: float = 1e-9) -> None:
     """Equal up to the rounding of another order of summation, and the same parameters without a gradient."""
     assert_equal_states(state(one), state(other), rtol, atol)
-    assert one.means.hits == other.means.hits
-    assert abs(one.means.loss - other.means.loss) < 1e-6
+    assert one.meters.hits == other.meters.hits
+    assert abs(one.meters.loss - other.meters.loss) < 1e-6
 
 
 def assert_equal_states(mine: dict[str, Tensor], theirs: dict[str, Tensor], rtol: float, atol: float) -> None:

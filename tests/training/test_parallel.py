@@ -36,7 +36,11 @@ def fit(name: str, parallelism: Parallelism, sampler: Sampler | None = None) -> 
     space, input_spec, method, settings = CASES[name]
     settings = dict(settings)
     step = train(space, input_spec, method, STEPS, sampler, parallelism, **settings)
-    return state(step) | {"hits": step.means.hits, "loss": step.means.loss, "passes": torch.tensor(step.means.passes)}
+    return state(step) | {
+        "hits": step.meters.hits,
+        "loss": step.meters.loss,
+        "passes": torch.tensor(step.meters.passes),
+    }
 
 
 def few_paths() -> Sampler:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from src.datasets.dataset import Batch
 from src.runtime.errors import RunError
 from src.samplers.fixed import Fixed
-from src.samplers.observation import GRADIENT_NORMS, SAMPLES, Record
+from src.samplers.observation import GRADIENT_NORMS, SAMPLES, Observation
 from src.samplers.plan import Plan, Update
 from src.samplers.sampler import Sampler
 from src.samplers.strict_fair import StrictFair
@@ -88,7 +88,7 @@ class Once(Sampler):
     def __init__(self, plan: Plan, wants: frozenset[str] = frozenset()) -> None:
         super().__init__(SPACE.sizes)
         self.given, self.wants = plan, wants
-        self.records: list[Record] = []
+        self.observations: list[Observation] = []
 
     @property
     def passes_per_step(self) -> int:
@@ -97,8 +97,8 @@ class Once(Sampler):
     def plan(self) -> Plan:
         return self.given
 
-    def observe(self, record: Record) -> None:
-        self.records.append(record)
+    def observe(self, observation: Observation) -> None:
+        self.observations.append(observation)
 
 
 PATHS = ((0, 1, 2, 0, 1), (1, 2, 0, 1, 2), (2, 0, 1, 2, 0))
@@ -138,7 +138,7 @@ def test_one_update_is_one_optimizer_step_however_many_paths_it_has() -> None:
         step = train(make_net(), sampler, batches(4), lr=0.01)
         assert step.trainer.global_step == optimizer_steps
         assert step.steps == 4
-        assert step.means.backward_passes == 12
+        assert step.meters.backward_passes == 12
 
 
 def test_strict_fairness_counts_are_equal_after_training() -> None:
@@ -178,15 +178,15 @@ def test_frozen_choices_keep_their_momentum_untouched_while_others_train() -> No
 
     class Twice(Once):
         def plan(self) -> Plan:
-            self.given = [Update(((2,) * 5,))] if not self.records else [Update(((1,) * 5,))]
+            self.given = [Update(((2,) * 5,))] if not self.observations else [Update(((1,) * 5,))]
             return self.given
 
     after_first: dict[str, Tensor] = {}
 
     class Snapshot(Twice):
-        def observe(self, record: Record) -> None:
-            super().observe(record)
-            if len(self.records) == 1:
+        def observe(self, observation: Observation) -> None:
+            super().observe(observation)
+            if len(self.observations) == 1:
                 after_first.update({name: p.detach().clone() for name, p in net.named_parameters()})
 
     train(net, Snapshot([]), batches(4))
@@ -252,14 +252,14 @@ def test_records_hold_only_what_the_sampler_wants() -> None:
     net = make_net()
     train(make_net(), plain, batches(1), lr=0.0)
     train(net, rich, batches(1), lr=0.0)
-    assert plain.records[0].gradient_norms == {}
-    assert plain.records[0].sample_losses == []
-    record = rich.records[0]
-    assert len(record.losses) == len(record.sample_losses) == len(record.logit_gradients) == 3
-    assert record.sample_losses[0].mean().item() == pytest.approx(record.losses[0].item())
-    assert set(record.gradient_norms) == {(layer, choice) for layer in range(5) for choice in range(3)}
+    assert plain.observations[0].gradient_norms == {}
+    assert plain.observations[0].sample_losses == []
+    observation = rich.observations[0]
+    assert len(observation.losses) == len(observation.sample_losses) == len(observation.logit_gradients) == 3
+    assert observation.sample_losses[0].mean().item() == pytest.approx(observation.losses[0].item())
+    assert set(observation.gradient_norms) == {(layer, choice) for layer in range(5) for choice in range(3)}
     expected = sum(p.grad.square().sum() for p in net.layers[0].choices[2].parameters() if p.grad is not None)  # type: ignore
-    assert record.gradient_norms[0, 2].item() == pytest.approx(float(expected))
+    assert observation.gradient_norms[0, 2].item() == pytest.approx(float(expected))
 
 
 def test_logit_gradient_norms_are_those_of_softmax_minus_one_hot() -> None:
@@ -269,4 +269,4 @@ def test_logit_gradient_norms_are_those_of_softmax_minus_one_hot() -> None:
     net.train()
     logits = net(batch.images, PATHS[0])
     expected = (logits.softmax(1) - F.one_hot(batch.labels, 10)).norm(dim=1)
-    torch.testing.assert_close(sampler.records[0].logit_gradients[0], expected)
+    torch.testing.assert_close(sampler.observations[0].logit_gradients[0], expected)

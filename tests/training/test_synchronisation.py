@@ -22,7 +22,7 @@ from src.benches.timing import noise
 from src.datasets.dataset import Batch
 from src.datasets.input_spec import InputSpec
 from src.samplers.fixed import Fixed
-from src.samplers.observation import GRADIENT_NORMS, SAMPLES, Record
+from src.samplers.observation import GRADIENT_NORMS, SAMPLES, Observation
 from src.samplers.one_shot import OneShot
 from src.samplers.sampler import Sampler
 from src.samplers.strict_fair import StrictFair
@@ -44,7 +44,7 @@ class Curious(StrictFair):
 
     wants = frozenset({GRADIENT_NORMS, SAMPLES})
 
-    def observe(self, record: Record) -> None:
+    def observe(self, record: Observation) -> None:
         """What was asked for is there, on the device."""
         assert record.gradient_norms and record.sample_losses and record.logit_gradients
 
@@ -102,10 +102,10 @@ def take_steps_without_values(name: str, method: str = "none", **settings: Any) 
 @pytest.mark.parametrize("name", ["mini", "nas_bench_macro", "nas_bench_201", "proxyless, irregular"])
 def test_no_way_reads_what_it_computes(name: str, way: str) -> None:
     step = take_steps_without_values(name, way=way)
-    assert step.means.passes == 3 * step.sampler.passes_per_step
-    assert step.means.loss.device.type == step.means.hits.device.type == "meta"
+    assert step.meters.passes == 3 * step.sampler.passes_per_step
+    assert step.meters.loss.device.type == step.meters.hits.device.type == "meta"
     with pytest.raises((RuntimeError, NotImplementedError)):
-        step.means.take()  # now it is read
+        step.meters.take()  # now it is read
     with pytest.raises((RuntimeError, NotImplementedError)):
         step.refuse_non_finite()
 
@@ -176,7 +176,7 @@ def test_no_step_waits_for_a_gpu(name: str, way: str, monkeypatch: pytest.Monkey
     loader = batches(input_spec, device)
     for batch in islice(loader, WARM_UP):
         step.training_step(batch, 0)
-    step.means.take()
+    step.meters.take()
     monkeypatch.setattr(torch.cuda.graph, "__enter__", captured_again)
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -185,6 +185,6 @@ def test_no_step_waits_for_a_gpu(name: str, way: str, monkeypatch: pytest.Monkey
     finally:
         torch.cuda.set_sync_debug_mode("default")
     step.refuse_non_finite()
-    found = step.means.take()
+    found = step.meters.take()
     assert found["train/backward_passes"] == (WARM_UP + STEPS) * step.sampler.passes_per_step
     assert Tensor([found["train/loss"]]).isfinite().all()

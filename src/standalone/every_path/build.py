@@ -50,7 +50,7 @@ def build(cfg: DictConfig, folder: Path) -> GroundTruthSettings:
     space.check_input(dataset.input_spec)
     dataset.train_loader(recipe.batch_size, 1, 0, torch.device("cpu"))
     # Written last: a folder with a config.yaml holds a ground truth that can be resumed.
-    store(cfg, folder)
+    store(cfg, folder, "ground_truth")
     store_provenance(folder, "cpu, 1 thread a worker", dataset.name)
     return settings
 

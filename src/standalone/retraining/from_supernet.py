@@ -1,24 +1,23 @@
-"""A retraining beside its supernet: what `run=` says of space, data and recipe."""
+"""Configures a retraining from its supernet: `run=` decides search space, data and, under as_supernet, the recipe."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from src.runtime.errors import UsageError
-from src.runtime.run_folder import RESULT
-from src.training.trained_supernet import read_config
+from src.runtime.resume import names_of
+from src.runtime.run_folder import RESULT, read_json
+from src.runtime.stored_run import read_config
 
 OWN = ("search_space", "dataset", "image_size")
-"""What the supernet decides: networks and images that its weights and scores are about."""
+"""Decided by the supernet: the networks and images that its weights and scores are about."""
 READING = ("root", "download", "cache", "workers", "memory_limit_mb")
 AUGMENTING = ("shift", "flip", "crop_scale", "crop_ratio", "interpolation", "color_jitter", "auto_augment")
 FREE = tuple(f"dataset.{key}" for key in (*READING, *AUGMENTING))
-"""How images are read and augmented: another network on them may see to that in its own way."""
+"""How images are read and augmented: a retraining on them may choose that anew."""
 SAME = {
     "lr": "optimizer.lr",
     "momentum": "optimizer.momentum",
@@ -33,36 +32,16 @@ SAME = {
 """Of recipe=as_supernet: key of the recipe, key of the supernet's configuration."""
 
 
-def adopt(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+def configured_from_supernet(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration with the supernet's space and data, and under as_supernet its recipe, but for `overrides`.
 
     Raises:
         UsageError: no training run, or an override that asks for another space, data set or image size.
     """
-    run = read_config(Path(cfg.run))
-    given = _given(overrides)
-    _refuse_others(cfg, run, given)
-    adopted = cfg.copy()
-    for key in OWN:
-        adopted[key] = run.get(key)
-    for key in FREE:
-        if key in given and key.split(".")[1] in run.dataset:
-            OmegaConf.update(adopted, key, OmegaConf.select(cfg, key))
-    for key in ("search_space", "dataset"):
-        adopted.choices[key] = run.choices[key]
-    if cfg.choices.recipe == "as_supernet":
-        for key, value in _recipe(run, Path(cfg.run)).items():
-            if f"recipe.{key}" not in given:
-                adopted.recipe[key] = value
-    return adopted
+    run, named = read_config(Path(cfg.run), "train"), set(names_of(overrides))
 
-
-def _given(overrides: Sequence[str]) -> set[str]:
-    return {override.lstrip("+~").split("=", 1)[0].split("@")[0] for override in overrides}
-
-
-def _refuse_others(cfg: DictConfig, run: DictConfig, given: set[str]) -> None:
-    for key in sorted(given):
+    # What the supernet decides may be said again, but not differently.
+    for key in sorted(named):
         if key.split(".")[0] not in OWN or key in FREE:
             continue
         is_group = key in ("search_space", "dataset")
@@ -71,12 +50,23 @@ def _refuse_others(cfg: DictConfig, run: DictConfig, given: set[str]) -> None:
         if asked != own:
             raise UsageError(f"{key}={asked} is not what run={cfg.run} was trained with ({key}={own}): leave it out")
 
+    config = cfg.copy()
+    for key in OWN:
+        config[key] = run.get(key)
+    for key in FREE:
+        if key in named and key.split(".")[1] in run.dataset:
+            OmegaConf.update(config, key, OmegaConf.select(cfg, key))
+    for key in ("search_space", "dataset"):
+        config.choices[key] = run.choices[key]
+    if cfg.choices.recipe != "as_supernet":
+        return config
 
-def _recipe(run: DictConfig, folder: Path) -> dict[str, Any]:
-    """The supernet's own values, and as many epochs as it was trained for (if it is not finished: as it was to be)."""
-    found = {key: OmegaConf.select(run, where) for key, where in SAME.items()}
-    found["optimizer"] = "sgd" if run.optimizer.get("nesterov") else "momentum"  # as timm calls them
-    result = folder / RESULT
-    if result.is_file():
-        return found | {"epochs": json.loads(result.read_text())["epochs"]}
-    return found | {"epochs": run.budget.epochs or run.recipe.epochs}
+    # The supernet's own values, for as many epochs as it was trained (if it is not finished: as it was to be).
+    recipe = {key: OmegaConf.select(run, where) for key, where in SAME.items()}
+    recipe["optimizer"] = "sgd" if run.optimizer.get("nesterov") else "momentum"  # timm's names
+    result = read_json(Path(cfg.run) / RESULT)
+    recipe["epochs"] = result["epochs"] if result else run.budget.epochs or run.recipe.epochs
+    for key, value in recipe.items():
+        if f"recipe.{key}" not in named:
+            config.recipe[key] = value
+    return config

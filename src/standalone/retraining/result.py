@@ -1,38 +1,87 @@
-"""What a stand-alone network came to: its weights as a file, its accuracies, and result.json."""
+"""The end of a retraining: its weights as a file, its accuracies, result.json and a table."""
 
 from __future__ import annotations
 
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
-from rich.table import Table
 from torch import nn
 
-from src.runtime.run_folder import PROVENANCE, RESULT, write_json
+from src.runtime.result import RetrainResult, figures_table, write_result
+from src.runtime.run_folder import PROVENANCE
 from src.standalone.network import WEIGHTS
-from src.standalone.retraining.build import Run
-from src.standalone.retraining.metrics_writer import validated
+from src.standalone.retraining.metrics import accuracy_of
+from src.standalone.retraining.run import StandaloneRun
 from src.supernet.path import format_path
 
 
-def conclude(run: Run) -> dict[str, Any]:
+def train_one(run: StandaloneRun, shown: bool = True) -> None:
+    """Train the network, unless that is done; a run that was begun is resumed."""
+    if run.is_finished():
+        run.show_finished()
+        return
+    try:
+        run.begin()
+        run.train()
+        result = finish(run)
+        if shown:
+            show(run, result)
+    finally:
+        run.close()
+
+
+def finish(run: StandaloneRun) -> RetrainResult:
     """Write weights.pt and result.json. The test part is used here, and nowhere before."""
-    run.module.to(run.device)
-    store_weights(run.module.final, run.folder / WEIGHTS)
-    result = _facts(run) | _accuracies(run)
+    cfg, dataset, module = run.cfg, run.dataset, run.module
+    module.to(run.device)
+    store_weights(module.final, run.folder / WEIGHTS)
+    provenance = json.loads((run.folder / PROVENANCE).read_text())
+    costs = run.space.costs(run.path, dataset.input_spec)
+    result = RetrainResult(
+        # The network.
+        arch=run.space.format(run.path),
+        path=format_path(run.path),
+        search_space=cfg.choices.search_space,
+        params=costs.params,
+        macs=costs.macs,
+        # What its users must know of the data.
+        dataset=dataset.name,
+        input=dataset.input_spec._asdict(),
+        mean=list(dataset.mean),
+        std=list(dataset.std),
+        classes=list(dataset.classes),
+        # The training, and what it cost.
+        recipe=cfg.choices.recipe,
+        weights=cfg.weights,
+        run=cfg.run,
+        ema=cfg.recipe.ema,
+        drop_path_blocks=len(module.drop_paths),
+        seed=cfg.seed,
+        steps=module.steps,
+        epochs=round(run.budget.epochs, 4),
+        backward_passes=module.meters.backward_passes,
+        batch_size=cfg.batch_size,
+        wall_seconds=round(module.stopwatch.seconds(), 2),
+        commit=provenance["commit"],
+        device=provenance["device"],
+        # What it reaches.
+        val_accuracy=accuracy_of(module.final, dataset, module, "val"),
+        test_accuracy=accuracy_of(module.final, dataset, module, "test"),
+        raw_val_accuracy=None if module.ema is None else accuracy_of(module.net, dataset, module),
+    )
     for logger in run.trainer.loggers:
-        found = {f"final/{key}": value for key, value in result.items() if key.endswith("accuracy")}
-        logger.log_metrics(found, step=run.module.steps)
-    write_json(run.folder / RESULT, result)
+        names = ("val_accuracy", "test_accuracy", "raw_val_accuracy")
+        accuracies = {f"final/{name}": getattr(result, name) for name in names}
+        logger.log_metrics({name: v for name, v in accuracies.items() if v is not None}, step=module.steps)
+    write_result(run.folder, result)
     return result
 
 
 def store_weights(net: nn.Module, path: Path) -> None:
-    """A state_dict on the CPU, in torch's own memory format; a reader finds the old file or the new."""
+    """Store a state_dict on the CPU, in torch's own memory format; a reader gets the old file or the new one."""
     state = {key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
@@ -42,58 +91,19 @@ def store_weights(net: nn.Module, path: Path) -> None:
     temporary.replace(path)
 
 
-def _accuracies(run: Run) -> dict[str, Any]:
-    module, dataset = run.module, run.dataset
-    found = {f"{part}_accuracy": validated(module.final, dataset, module, part) for part in ("val", "test")}
-    if module.ema is not None:
-        found["raw_val_accuracy"] = validated(module.net, dataset, module)
-    return found
-
-
-def _facts(run: Run) -> dict[str, Any]:
-    """All that a user of the weights needs to know, and what they cost."""
-    cfg, dataset, module = run.cfg, run.dataset, run.module
-    provenance = json.loads((run.folder / PROVENANCE).read_text())
-    return {
-        "command": "retrain",
-        "arch": run.space.format(run.path),
-        "path": format_path(run.path),
-        "search_space": cfg.choices.search_space,
-        "dataset": dataset.name,
-        "input": run.input_spec._asdict(),
-        "mean": list(dataset.mean),
-        "std": list(dataset.std),
-        "classes": list(dataset.classes),
-        **run.space.costs(run.path, run.input_spec)._asdict(),
-        "recipe": cfg.choices.recipe,
-        "weights": cfg.weights,
-        "run": cfg.run,
-        "ema": cfg.recipe.ema,
-        "drop_path_blocks": len(module.drop_paths),
-        "seed": cfg.seed,
-        "steps": module.steps,
-        "epochs": round(run.budget.epochs, 4),
-        "backward_passes": module.means.backward_passes,
-        "batch_size": cfg.batch_size,
-        "wall_seconds": round(module.stopwatch.seconds(), 2),
-        "commit": provenance["commit"],
-        "device": provenance["device"],
-    }
-
-
-def show(run: Run, result: dict[str, Any]) -> None:
-    """One table: which network, what it cost, what it reaches."""
-    table = Table(title=f"{result['arch']} of {run.space.name} / {run.dataset.name}, seed {result['seed']}")
-    table.add_column("figure")
-    table.add_column("value", justify="right")
-    table.add_row("parameters", f"{result['params']:,}")
-    table.add_row("multiply-adds", f"{result['macs']:,}")
-    table.add_row("steps", f"{result['steps']:,}")
-    table.add_row("seconds", f"{result['wall_seconds']:,.1f}")
-    averaged = "" if run.module.ema is None else " (moving average)"
-    table.add_row(f"validation accuracy{averaged}, %", f"{100 * result['val_accuracy']:.1f}")
-    if "raw_val_accuracy" in result:
-        table.add_row("validation accuracy (weights as they are), %", f"{100 * result['raw_val_accuracy']:.1f}")
-    table.add_row(f"test accuracy{averaged}, %", f"{100 * result['test_accuracy']:.1f}", style="bold")
-    Console().print(table)
+def show(run: StandaloneRun, result: RetrainResult) -> None:
+    """Print one table: which network, what it cost, what it reaches."""
+    averaged = "" if result.ema is None else " (moving average)"
+    rows = [
+        ("parameters", f"{result.params:,}"),
+        ("multiply-adds", f"{result.macs:,}"),
+        ("steps", f"{result.steps:,}"),
+        ("seconds", f"{result.wall_seconds:,.1f}"),
+        (f"validation accuracy{averaged}, %", f"{100 * result.val_accuracy:.1f}"),
+    ]
+    if result.raw_val_accuracy is not None:
+        rows.append(("validation accuracy (weights as they are), %", f"{100 * result.raw_val_accuracy:.1f}"))
+    rows.append((f"*test accuracy{averaged}, %", f"{100 * result.test_accuracy:.1f}"))
+    title = f"{result.arch} of {run.space.name} / {run.dataset.name}, seed {result.seed}"
+    Console().print(figures_table(title, rows))
     print(f"run folder: {run.folder}")

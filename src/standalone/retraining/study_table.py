@@ -1,21 +1,16 @@
-"""What a stand-alone ranking says, on the terminal.
-
-k models.
-"""
+"""The tables of a stand-alone ranking on the terminal. k models."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from rich.console import Console
-from rich.table import Table
 
 from src.analysis.report.style import baseline_label
+from src.runtime.result import StudyResult, estimate_cells, figures_table
 
 
 def gap(one_shot: ArrayLike, alone: ArrayLike) -> dict[str, float]:
@@ -24,31 +19,22 @@ def gap(one_shot: ArrayLike, alone: ArrayLike) -> dict[str, float]:
     return {"one_shot_range": ranges[0], "alone_range": ranges[1], "gap": abs(ranges[0] - ranges[1])}
 
 
-def show(table: pd.DataFrame, result: Mapping[str, Any], folder: Path) -> None:
-    """The k models in order of one-shot accuracy, then tau, what counting reaches, and the gap."""
-    models = Table(title=f"{len(table)} paths of {result['search_space']} / {result['dataset']}, trained alone")
-    models.add_column("path")
-    for name in ("one-shot, %", "alone: test, %", "alone: val, %", "parameters", "multiply-adds"):
-        models.add_column(name, justify="right")
+def show(table: pd.DataFrame, result: StudyResult, folder: Path) -> None:
+    """Print the k models in order of one-shot accuracy, then tau, the counting baselines and the gap."""
+    models = []
     for row in table.to_dict("records"):
         accuracies = [f"{100 * row[name]:.1f}" for name in ("one_shot", "test", "val")]
-        models.add_row(row["path"], *accuracies, f"{row['params']:,}", f"{row['macs']:,}")
-    Console().print(models)
-    judged = Table()
-    for name, justify in (("against accuracy on test", "left"), ("value", "right"), ("95 % interval", "right")):
-        judged.add_column(name, justify=justify)  # type: ignore[arg-type]
-    found = result["test"]
-    judged.add_row(f"Kendall's tau of one-shot accuracy (BN {result['bn']})", *_cells(found["tau"]), style="bold")
-    for name, estimate in found["baselines"].items():
-        judged.add_row(f"  {baseline_label(name)}", *_cells(estimate))
-    judged.add_row("sd of tau under no relation", f"{found['null_sd']:.3f}", "")
-    ranges = " - ".join(f"{100 * found[name]:.1f}" for name in ("one_shot_range", "alone_range"))
-    judged.add_row(f"gap lambda, points: |{ranges}|", f"{100 * found['gap']:.1f}", "")
-    Console().print(judged)
+        models.append((row["path"], *accuracies, f"{row['params']:,}", f"{row['macs']:,}"))
+    columns = ("path", "one-shot, %", "alone: test, %", "alone: val, %", "parameters", "multiply-adds")
+    title = f"{len(table)} paths of {result.search_space} / {result.dataset}, trained alone"
+    Console().print(figures_table(title, models, columns))
+
+    ranking = result.test
+    rows = [(f"*Kendall's tau of one-shot accuracy (BN {result.bn})", *estimate_cells(ranking["tau"]))]
+    for name, estimate in ranking["baselines"].items():
+        rows.append((f"  {baseline_label(name)}", *estimate_cells(estimate)))
+    rows.append(("sd of tau under no relation", f"{ranking['null_sd']:.3f}", ""))
+    ranges = " - ".join(f"{100 * ranking[name]:.1f}" for name in ("one_shot_range", "alone_range"))
+    rows.append((f"gap lambda, points: |{ranges}|", f"{100 * ranking['gap']:.1f}", ""))
+    Console().print(figures_table("", rows, ("against accuracy on test", "value", "95 % interval")))
     print(f"folder: {folder}")
-
-
-def _cells(estimate: Mapping[str, float | None]) -> tuple[str, str]:
-    if estimate["value"] is None:
-        return "undefined", ""
-    return f"{estimate['value']:.3f}", f"{estimate['low']:.3f} to {estimate['high']:.3f}"

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from omegaconf import OmegaConf
 
 from src.analysis.ranking import kendall, null_sd
 from src.retrain import main
 from src.runtime.launch import launch
-from src.runtime.run_folder import CONFIG, RESULT
+from src.runtime.run_folder import RESULT
 from src.search_spaces.mini import Mini
 from src.standalone.retraining.module import Retraining
-from src.standalone.retraining.ranking_study import choose
+from src.standalone.retraining.ranking_study import StudySettings, choose
 from src.supernet.path import parse_path
 from src.train import main as train_main
 from tests.one_composition import one_composition  # noqa: F401
@@ -156,10 +155,8 @@ def test_scores_need_no_protocol_and_no_costs(supernet: Path, tmp_path: Path) ->
     """Costs are the networks' own, whatever the file says of them."""
     scores = tmp_path / "scores.csv"
     scores.write_text("arch,accuracy\n1-1-1-1-1,0.6\n0-0-0-0-0,0.5\n2-0-1-1-0,0.7\n")
-    cfg = OmegaConf.create({"search_space": {"_target_": "src.search_spaces.mini.Mini"}, "run": str(supernet)})
-    cfg.dataset = OmegaConf.load(supernet / CONFIG).dataset
-    cfg.study = {"count": 3, "bn": "recalibrate", "scores": str(scores)}
-    chosen = choose(cfg, tmp_path)
+    settings = StudySettings(str(supernet), 3, "recalibrate", str(scores), seed=0, dataset="digits")
+    chosen = choose(settings, tmp_path, Mini(), Mini.reference)
     assert chosen.path.tolist() == ["0-0-0-0-0", "1-1-1-1-1", "2-0-1-1-0"]
     assert chosen.one_shot.tolist() == [0.5, 0.6, 0.7]
     assert chosen.macs.tolist() == [Mini().costs(parse_path(path)).macs for path in chosen.path]

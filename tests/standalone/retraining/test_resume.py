@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from src.retrain import main
-from src.runtime.checkpoint import checkpoint_path
 from src.runtime.launch import launch
 from src.runtime.run_folder import METRICS, RESULT, WALL_CLOCK
+from src.runtime.stored_run import checkpoint_path
 from src.standalone.retraining.module import Retraining
 from tests.datasets.made_images import make_split
 from tests.one_composition import one_composition  # noqa: F401
@@ -146,6 +146,6 @@ def test_ctrl_c_finishes_the_step_saves_and_exits_130(
 
     monkeypatch.setattr(Retraining, "training_step", interrupted)
     assert retrain(tmp_path / "run", "arch=1-2-1-2-1", "save_every=1000") == 130
-    assert f"interrupted after step 4; go on with resume={tmp_path}/run" in capsys.readouterr().err
+    assert f"interrupted after step 4; resume it with resume={tmp_path}/run" in capsys.readouterr().err
     assert torch.load(checkpoint_path(tmp_path / "run"), weights_only=True)["fairpath"]["steps"] == 4
     assert not (tmp_path / "run" / RESULT).exists()

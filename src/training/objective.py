@@ -1,0 +1,54 @@
+"""What training minimises: from the outputs of a network and the labels of a mini-batch to a loss.
+
+B images of a mini-batch.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class Loss(NamedTuple):
+    """A mini-batch's mean loss (), which is differentiated, and the loss of each image (B,)."""
+
+    mean: Tensor
+    per_image: Tensor
+
+
+class Objective(Protocol):
+    """The training loops know no loss by name: they call an objective."""
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Loss:
+        """Logits (B, classes) and labels (B,) to the loss."""
+
+
+class CrossEntropy:
+    """Cross-entropy in nats, with label smoothing (Szegedy et al. 2016)."""
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        self.label_smoothing = label_smoothing
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Loss:
+        """Logits (B, classes) and labels (B,) int64 to the loss."""
+        losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.label_smoothing)
+        return Loss(losses.mean(), losses)
+
+
+class MixedCrossEntropy:
+    """Cross-entropy with label smoothing as timm computes it: (1 - s) * nll + s * mean over classes.
+
+    The same loss as `CrossEntropy` in another order of rounding, in which retrainings repeat bit for bit.
+    """
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        self.label_smoothing = label_smoothing
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Loss:
+        """Logits (B, classes) and labels (B,) int64 to the loss."""
+        log_probabilities = F.log_softmax(logits, dim=-1)
+        nll = -log_probabilities.gather(-1, labels[:, None]).squeeze(1)
+        losses = (1 - self.label_smoothing) * nll - self.label_smoothing * log_probabilities.mean(-1)
+        return Loss(losses.mean(), losses)

@@ -71,8 +71,13 @@ def test_the_result_states_cost_and_worth(folder: Path) -> None:
     result = json.loads((folder / RESULT).read_text())
     assert (result["steps"], result["backward_passes"], result["epochs"]) == (20, 60, 2.5)
     assert result["count_spread"] == 0
-    assert set(result["ranking"]["recalibrate"]["baselines"]) == {"params", "macs", "mb_blocks", "e3_blocks"}
-    assert 0.5 < result["ceiling"] < 1
+    rankings = result["ranking"]["recalibrate"]
+    assert result["ranked_by"] == "loss"
+    assert list(rankings) == ["loss", "accuracy"]
+    for by_score in rankings.values():
+        assert set(by_score["all"]["baselines"]) == {"params", "macs", "mb_blocks", "e3_blocks"}
+    assert rankings["loss"]["all"]["baselines"] == rankings["accuracy"]["all"]["baselines"]
+    assert 0.5 < result["ceiling"]["all"]["value"] < 1
     assert (folder / "figures" / "histogram_recalibrate.png").stat().st_size > 5000
 
 

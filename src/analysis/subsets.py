@@ -31,22 +31,34 @@ def truth_subsets(truth: ArrayLike, at_least: float | None = None) -> dict[str, 
 def assess(
     table: pd.DataFrame,
     subsets: Mapping[str, NDArray[np.bool_]],
-    score: str,
+    scores: Sequence[str],
     baselines: Sequence[str],
     seed: int = 0,
 ) -> dict[str, Any]:
-    """`ranking.summary` of the rows of each subset; of fewer than 3 known truths their number n alone.
+    """{score: {subset: `ranking.summary` of its rows}}; of fewer than 3 known truths their number n alone.
 
-    `table` has the columns truth, `score` (higher is better, but for "loss", which is negated here) and `baselines`.
+    `table` has the columns truth, `baselines`, and accuracy and loss as far as `scores` needs them.
     """
-    return {name: _assess(table.loc[rows], score, baselines, seed) for name, rows in subsets.items()}
+    rankings: dict[str, Any] = {score: {} for score in scores}
+    for name, mask in subsets.items():
+        rows = table.loc[mask]
+        truth = rows["truth"].to_numpy(float)
+        counts = {count: rows[count].to_numpy(float) for count in baselines}
+        counted: dict[str, Any] = {}
+        for score in scores:
+            n = int(rows["truth"].notna().sum())
+            if n < FEWEST:
+                rankings[score][name] = {"n": n}
+                continue
+            # Counts are bootstrapped with the first score alone: those of the others are the same.
+            whole = summary(predictions(rows, score), truth, {} if counted else counts, seed)
+            counted = counted or {key: whole[key] for key in ("baselines", "baselines_at_10")}
+            rankings[score][name] = whole | counted
+    return rankings
 
 
-def _assess(rows: pd.DataFrame, score: str, baselines: Sequence[str], seed: int) -> dict[str, Any]:
-    """The summary of one subset."""
-    n = int(rows["truth"].notna().sum())
-    if n < FEWEST:
-        return {"n": n}
-    predicted = rows[score].to_numpy(float)
-    counts = {name: rows[name].to_numpy(float) for name in baselines}
-    return summary(-predicted if score == "loss" else predicted, rows["truth"].to_numpy(float), counts, seed)
+def predictions(rows: pd.DataFrame, score: str) -> NDArray[np.float64]:
+    """Scores (n,), higher is better: accuracy, loss negated, or for mean_rank the mean of both ranks negated."""
+    if score == "mean_rank":
+        return -(rows["loss"].rank() + (-rows["accuracy"]).rank()).to_numpy(float) / 2
+    return -rows["loss"].to_numpy(float) if score == "loss" else rows[score].to_numpy(float)

@@ -1,4 +1,4 @@
-"""What scores are worth: held against a benchmark, beside what counting reaches and how well the truth repeats itself.
+"""Scores compared with a benchmark, beside counting baselines and the benchmark's own noise ceiling.
 
 n architectures.
 """
@@ -12,15 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from src.analysis.improvement import improvement_curve, tau_of_best
 from src.analysis.report.figures import save, scatter
 from src.analysis.report.improvement_figures import improvement_and_tau, improvement_figure
 from src.analysis.report.selection import Selection, thinned
-from src.analysis.report.style import baseline_label
 from src.analysis.subsets import assess, truth_subsets
 from src.benchmarks.benchmark import Benchmark
 from src.benchmarks.join import Match, match, spellings
@@ -40,7 +36,7 @@ class Comparison:
     def __init__(
         self, space: SearchSpace, benchmark: Benchmark, archs: Sequence[str], input_spec: InputSpec | None = None
     ) -> None:
-        """`archs`, as the space formats them, once each; costs are those at `given`, or at the reference input.
+        """`archs`, as the space formats them, once each; costs are those at `input_spec`, or at the reference input.
 
         Raises:
             UsageError: the benchmark knows none of them.
@@ -56,23 +52,27 @@ class Comparison:
         self.baselines = [*COUNTS, *map(str, counts), *self._own_params()]
         self.subsets = self._subsets(paths)
 
-    def judge(self, scores: pd.DataFrame, seed: int, with_subsets: bool = True) -> dict[str, Any]:
-        """{score: {subset: ranking.summary}} of a table with the columns arch, accuracy and perhaps loss."""
-        table = self.facts.merge(scores[["arch", *self.scores_in(scores)]], on="arch", how="left", validate="1:1")
+    def rank(self, scores: pd.DataFrame, by: str, seed: int, with_subsets: bool = True) -> dict[str, Any]:
+        """{score: {subset: ranking.summary}}, the score `by` that orders the paths first.
+
+        `scores` has the columns arch, accuracy and perhaps loss; `by` is accuracy, loss, or mean_rank of the two.
+        """
+        known = self.scores_in(scores)
+        table = self.facts.merge(scores[["arch", *known]], on="arch", how="left", validate="1:1")
         subsets = self.subsets if with_subsets else {"all": self.subsets["all"]}
-        return {score: assess(table, subsets, score, self.baselines, seed) for score in self.scores_in(scores)}
+        return assess(table, subsets, [by, *(name for name in known if name != by)], self.baselines, seed)
 
     @staticmethod
     def scores_in(scores: pd.DataFrame) -> list[str]:
-        """By what the networks can be ordered."""
+        """The scores that the networks can be ordered by."""
         return [name for name in ("accuracy", "loss") if name in scores and scores[name].notna().all()]
 
     def ceilings(self) -> dict[str, Any]:
         """The noise ceiling of each subset, {value, kind} or None."""
-        input_spec = spellings(self.space, self.benchmark.accuracies())
-        archs = self.facts.arch.map(lambda arch: input_spec.get(arch, arch))
-        found = {name: noise_ceiling(self.benchmark, list(archs[mask])) for name, mask in self.subsets.items()}
-        return {name: ceiling._asdict() if ceiling else None for name, ceiling in found.items()}
+        spelt = spellings(self.space, self.benchmark.accuracies())
+        archs = self.facts.arch.map(lambda arch: spelt.get(arch, arch))
+        ceilings = {name: noise_ceiling(self.benchmark, list(archs[mask])) for name, mask in self.subsets.items()}
+        return {name: ceiling._asdict() if ceiling else None for name, ceiling in ceilings.items()}
 
     def gap(self, scores: pd.DataFrame) -> dict[str, float]:
         """Ranges of one-shot and stand-alone accuracy over the known networks, and lambda (FairNAS section 4.5)."""
@@ -136,59 +136,3 @@ class Comparison:
         known = by_truth.pop("all")
         found = {name: np.array(mask) & known for name, mask in self.space.subsets(paths).items()} | by_truth
         return {"all": known} | {name: mask for name, mask in found.items() if 3 <= mask.sum() < known.sum()}
-
-
-def show(title: str, rankings: Mapping[str, Mapping[str, Any]], ceilings: Mapping[str, Any]) -> None:
-    """One table: for each subset every prediction's figures, then the counting baselines and the ceiling.
-
-    `rankings` is {protocol or file: {score: {subset: summary}}}. Intervals of rho and r are in result.json.
-    """
-    table = Table(title=title, caption=CAPTION, caption_justify="left", box=box.SIMPLE_HEAD)
-    table.show_edge, table.pad_edge, table.collapse_padding = False, False, True
-    table.add_column("\nordered by", no_wrap=True)
-    for name in ("Kendall's tau\n[95 %]", "\nrho", "\nr", "of top\n10", "best\nrank", "at ten\nleft"):
-        table.add_column(name, justify="right", no_wrap=True)
-    every = [(f"{score} ({by})", subsets) for by, scores in rankings.items() for score, subsets in scores.items()]
-    first = every[0][1]
-    for subset in first:
-        table.add_row(f"[bold]{subset}: {first[subset]['n']:,} networks[/bold]", *[""] * 6)
-        for name, subsets in every:
-            table.add_row(f" {name}", *_cells(subsets[subset]))
-        _add_baselines(table, first[subset], ceilings.get(subset))
-        table.add_section()
-    Console(width=max(Console().width, WIDTH)).print(table)
-
-
-WIDTH = 98
-"""Columns of a terminal that the table takes; where there are fewer, or none, its lines wrap."""
-CAPTION = (
-    "of top 10: share of the truly ten best among the predicted ten; best rank: true rank of the best of those; "
-    "at ten left: improvement of their mean, 0 the mean of all, 1 the best"
-)
-
-
-def _cells(found: Mapping[str, Any]) -> list[str]:
-    if "tau" not in found:
-        return [""] * 6
-    ten = next((top for top in found["top"] if top["name"] == "10"), {"precision": None, "best_rank": None})
-    rho, r = (_number(found[name]["value"], ".2f") for name in ("spearman", "pearson"))
-    ten_cells = [_number(ten["precision"], ".0%"), _number(ten["best_rank"], ".0f")]
-    return [_estimate(found["tau"]), rho, r, *ten_cells, _number(found["improvement_at_10"], ".2f")]
-
-
-def _add_baselines(table: Table, found: Mapping[str, Any], ceiling: Mapping[str, Any] | None) -> None:
-    for name, estimate in found.get("baselines", {}).items():
-        at_ten = _number(found["baselines_at_10"].get(name), ".2f")
-        table.add_row(f" {baseline_label(name)}", _estimate(estimate), "", "", "", "", at_ten)
-    if ceiling:
-        table.add_row(f" {ceiling['kind']}", f"{ceiling['value']:.3f}" + " " * 15, "", "", "", "", "")
-
-
-def _number(value: float | None, form: str) -> str:
-    return "" if value is None else f"{value:{form}}"
-
-
-def _estimate(estimate: Mapping[str, float | None]) -> str:
-    if estimate["value"] is None:
-        return "–"
-    return f"{estimate['value']:.3f} [{_number(estimate['low'], '5.2f')}, {_number(estimate['high'], '5.2f')}]"

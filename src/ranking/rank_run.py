@@ -23,13 +23,16 @@ from src.analysis.similarity import channel_similarity, channel_similarity_to_fi
 from src.benchmarks.benchmark import Benchmark
 from src.benchmarks.build import benchmark_from, known_benchmark
 from src.benchmarks.join import read_predictions
-from src.ranking.comparison import Comparison, show
+from src.ranking.comparison import Comparison
 from src.ranking.feature_maps import layer_features
+from src.ranking.ranking_table import show
 from src.ranking.score_table import ScoringProcesses, chosen_paths
+from src.ranking.summed_up import sum_up
 from src.runtime.errors import UsageError
 from src.runtime.provenance import commit, store_provenance
+from src.runtime.result import RankResult, write_result
 from src.runtime.resume import refuse_another_space, store
-from src.runtime.run_folder import CONFIG, RESULT, SCORES, claim, write_json
+from src.runtime.run_folder import CONFIG, RESULT, SCORES, claim
 from src.runtime.stored_run import read_config
 from src.search_spaces.space import SearchSpace
 from src.supernet.bn_protocols import check_protocol
@@ -69,9 +72,16 @@ def rank_run(cfg: DictConfig, overrides: Sequence[str]) -> None:
         started = time.monotonic()
         blocks = sum(_score(cfg, trained, protocol, paths, folder, ranks) for protocol in cfg.bn)
         if ranks.rank == 0:
-            about = {"run": str(cfg.run), "steps": trained.steps, "sampler": trained.cfg.choices.sampler}
-            spent = {"seconds": round(time.monotonic() - started, 1), "block_evaluations": blocks}
-            about |= {"spent_by_this_start": spent}
+            about: dict[str, Any] = {
+                "by": cfg.by or trained.cfg.ranking.by,
+                "run": str(cfg.run),
+                "steps": trained.steps,
+                "sampler": trained.cfg.choices.sampler,
+                "search_space": trained.cfg.choices.search_space,
+                "dataset": trained.dataset.name,
+                "scoring_seconds": round(time.monotonic() - started, 1),
+                "block_evaluations": blocks,
+            }
             scores = pd.read_csv(folder / SCORES, dtype={"arch": str, "path": str})
             scores = scores[scores.arch.isin(archs)]
             tables = {protocol: scores[scores.bn == protocol] for protocol in cfg.bn}
@@ -95,13 +105,17 @@ def rank_file(cfg: DictConfig, folder: Path) -> None:
     if repeated := len(predictions) - len(distinct):
         print(f"{repeated:,} rows of {cfg.scores} repeat an architecture: the mean of its rows counts")
     comparison = Comparison(space, benchmark, list(distinct.arch))
+    has_loss = "loss" in comparison.scores_in(distinct)
+    by = cfg.by or (cfg.recipe.rank_by if has_loss else "accuracy")
+    if by != "accuracy" and not has_loss:
+        raise UsageError(f"by={by} needs a loss: {cfg.scores} has no column loss that is full; use by=accuracy")
     folder = Path(cfg.out) if cfg.out else folder
     if (folder / CONFIG).exists() and OmegaConf.select(OmegaConf.load(folder / CONFIG), "scores") is None:
         raise UsageError(f"out={folder} holds a run of another kind: give a new folder")
     with claim(folder):
         store(cfg, folder, "rank")
         comparison.facts.merge(distinct, on="arch", suffixes=("", "_given")).to_csv(folder / SCORES, index=False)
-        about = {"scores": str(cfg.scores), "repeated_rows": repeated}
+        about = {"by": by, "source": str(cfg.scores), "repeated_rows": repeated, "search_space": space.name}
         conclude(cfg, folder, comparison, {"as given": distinct}, about, [])
 
 
@@ -114,31 +128,24 @@ def conclude(
     figures: list[Path],
 ) -> None:
     """Write result.json and figures, print the table; `tables` holds the scores of each protocol."""
-    result: dict[str, Any] = {"command": "rank", **about, "commit": commit()}
-    result |= {"settings": OmegaConf.to_container(cfg, resolve=True)}
-    result["scores"] = {
-        name: {
-            "paths": len(table),
-            "accuracy_min": float(table.accuracy.min()),
-            "accuracy_max": float(table.accuracy.max()),
-        }
-        for name, table in tables.items()
-    }
+    common = sum_up(comparison, tables, about["by"], cfg.seed, cfg.subsets)
+    facts = {key: value for key, value in about.items() if key != "by"}
     if comparison is not None:
-        ranking = {name: comparison.judge(table, cfg.seed, cfg.subsets) for name, table in tables.items()}
-        result |= {"benchmark": comparison.benchmark.name, "match": comparison.match.as_dict(), "ranking": ranking}
-        result |= {"ceiling": comparison.ceilings(), "gap": {name: comparison.gap(t) for name, t in tables.items()}}
         figures = [*figures, *comparison.figures(tables, folder)]
-        show(f"{comparison.space.name} against {comparison.benchmark.name}", ranking, result["ceiling"])
+        title = f"{comparison.space.name} ranked by {about['by']}, benchmark {comparison.benchmark.name}"
+        show(title, common["ranking"], common["ceiling"], about["by"])
         for line in comparison.match.lines():
             print(line)
-        for name, gap in result["gap"].items() if "run" in about else ():
+        for name, gap in common["gap"].items() if "run" in about else ():
             ranges = f"one-shot range {100 * gap['one_shot_range']:.1f}, alone {100 * gap['alone_range']:.1f}"
             print(f"{name}: {ranges}, gap lambda {100 * gap['gap']:.1f} percentage points")
     else:
         print("no benchmark: scores are stored and not ranked")
-    result["figures"] = [path.as_posix() for path in figures]
-    write_json(folder / RESULT, result)
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    drawn = [path.as_posix() for path in figures]
+    write_result(
+        folder, RankResult(commit=commit(), seed=cfg.seed, settings=settings, figures=drawn, **facts, **common)
+    )
     print(f"{_conditions(cfg, about, tables)}folder: {folder}")
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from src.analysis.ranking import summary
-from src.analysis.subsets import assess, truth_subsets
+from src.analysis.subsets import assess, predictions, truth_subsets
 
 
 def table(n: int = 60) -> pd.DataFrame:
@@ -48,7 +48,7 @@ def test_unknown_truths_are_in_no_subset_and_do_not_count() -> None:
 def test_assess_summarises_the_rows_of_each_subset() -> None:
     rows = table()
     good = (rows["truth"] > 0).to_numpy()
-    found = assess(rows, {"all": np.ones(60, dtype=bool), "good": good}, "accuracy", ["params"], seed=3)
+    found = assess(rows, {"all": np.ones(60, dtype=bool), "good": good}, ["accuracy"], ["params"], seed=3)["accuracy"]
     assert list(found) == ["all", "good"]
     assert found["all"] == summary(rows["accuracy"], rows["truth"], {"params": rows["params"]}, seed=3)
     kept = rows[good]
@@ -60,12 +60,23 @@ def test_assess_summarises_the_rows_of_each_subset() -> None:
 def test_a_low_loss_is_a_good_score() -> None:
     rows = table()
     subsets = truth_subsets(rows["truth"])
-    assert assess(rows, subsets, "loss", ["params"]) == assess(rows, subsets, "accuracy", ["params"])
+    assert (
+        assess(rows, subsets, ["loss"], ["params"])["loss"]
+        == assess(rows, subsets, ["accuracy"], ["params"])["accuracy"]
+    )
 
 
 def test_too_few_known_truths_give_their_number_alone() -> None:
     rows = pd.DataFrame({"truth": [1, 2, 3, math.nan], "accuracy": [1, 2, 3, 4]})
     masks = {"none": [0, 0, 0, 0], "two": [0, 1, 1, 1], "three": [1, 1, 1, 0]}
-    found = assess(rows, {name: np.array(mask, dtype=bool) for name, mask in masks.items()}, "accuracy", [])
+    found = assess(rows, {name: np.array(mask, dtype=bool) for name, mask in masks.items()}, ["accuracy"], [])[
+        "accuracy"
+    ]
     assert found["none"] == {"n": 0} and found["two"] == {"n": 2}
     assert found["three"]["n"] == 3 and found["three"]["tau"]["value"] == pytest.approx(1)
+
+
+def test_the_mean_rank_is_between_both_orders() -> None:
+    rows = pd.DataFrame({"accuracy": [0.9, 0.8, 0.7], "loss": [0.2, 0.1, 0.3], "truth": [0.9, 0.8, 0.7]})
+    assert predictions(rows, "mean_rank").tolist() == [-1.5, -1.5, -3.0]
+    assert predictions(rows, "loss").tolist() == [-0.2, -0.1, -0.3]

@@ -1,0 +1,41 @@
+"""Sums scores up: their spread, and how well they order the paths; the part that `train` and `rank` share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from src.ranking.comparison import Comparison
+from src.runtime.run_folder import LEARNT
+
+
+def sum_up(
+    comparison: Comparison | None, tables: Mapping[str, pd.DataFrame], by: str, seed: int, with_subsets: bool
+) -> dict[str, Any]:
+    """Fields of runtime.result.RankingResult: `tables` holds the scores of each BN protocol, `by` orders the paths.
+
+    Without a `comparison` with a benchmark the scores are not ranked.
+    """
+    spreads: dict[str, dict[str, float]] = {}
+    for protocol, table in tables.items():
+        spreads[protocol] = {"paths": len(table)}
+        if "images" in table:
+            spreads[protocol]["images"] = int(table.images.iloc[0])
+        for name in LEARNT:
+            if name in table and table[name].notna().all():
+                values = table[name].astype(float)
+                figures = {"mean": values.mean(), "std": values.std(ddof=0), "min": values.min(), "max": values.max()}
+                spreads[protocol] |= {f"{name}_{part}": float(value) for part, value in figures.items()}
+    summary: dict[str, Any] = {"ranked_by": by, "scores": spreads}
+    if comparison is None:
+        return summary
+    ceilings = comparison.ceilings()
+    return summary | {
+        "benchmark": comparison.benchmark.name,
+        "match": comparison.match.as_dict(),
+        "ranking": {name: comparison.rank(table, by, seed, with_subsets) for name, table in tables.items()},
+        "ceiling": ceilings if with_subsets else {"all": ceilings["all"]},
+        "gap": {name: comparison.gap(table) for name, table in tables.items()},
+    }

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from omegaconf import DictConfig
 from PIL import Image
 from rich.table import Table
 from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
+from src.benches.build import DataSettings
 from src.benches.plain_loop import WORKERS, Pictures
 from src.benches.timing import Measured, clock, noise, plain_table, spread
 from src.datasets.image_folder import image_folder
@@ -40,25 +40,25 @@ class Pair(NamedTuple):
     plain: Iterator[Any]
 
 
-def run(cfg: DictConfig, device: torch.device) -> Measured:
+def run(settings: DataSettings, device: torch.device) -> Measured:
     """Both kinds of data; the ratio is the smaller one."""
     with tempfile.TemporaryDirectory() as folder:
-        pairs = {"memory": _memory(cfg, device), "files": _files(cfg, Path(folder), device)}
-        found = {name: _measure(name, pair, cfg, device) for name, pair in pairs.items()}
-    ratio = min(figures["ratio"]["median"] for figures in found.values())
-    return Measured({"data": found}, _table(found, cfg), ratio)
+        pairs = {"memory": _memory(settings, device), "files": _files(settings, Path(folder), device)}
+        by_data = {name: _measure(name, pair, settings, device) for name, pair in pairs.items()}
+    ratio = min(figures["ratio"]["median"] for figures in by_data.values())
+    return Measured({"data": by_data}, _table(by_data, settings), ratio)
 
 
-def _memory(cfg: DictConfig, device: torch.device) -> Pair:
-    count = max(10_000, 2 * cfg.batch_size)
-    data = noise(InputSpec(3, 10, SMALL), count, 1, cfg.seed, SHIFT, flip=True)
+def _memory(settings: DataSettings, device: torch.device) -> Pair:
+    count = max(10_000, 2 * settings.batch_size)
+    data = noise(InputSpec(3, 10, SMALL), count, 1, settings.seed, SHIFT, flip=True)
     pixels, labels, _ = data.part("train")
-    ours = data.train_loader(cfg.batch_size, 10**6, cfg.seed, device)
-    return Pair(iter(ours), _endless(_plain(Pictures(pixels, labels), cfg.batch_size)))
+    ours = data.train_loader(settings.batch_size, 10**6, settings.seed, device)
+    return Pair(iter(ours), _endless(_plain(Pictures(pixels, labels), settings.batch_size)))
 
 
-def _files(cfg: DictConfig, folder: Path, device: torch.device) -> Pair:
-    generator = torch.Generator().manual_seed(cfg.seed)
+def _files(settings: DataSettings, folder: Path, device: torch.device) -> Pair:
+    generator = torch.Generator().manual_seed(settings.seed)
     for number in range(2 * FILES):
         coarse = torch.randint(256, (8, 8, 3), generator=generator, dtype=torch.uint8)  # compresses as photographs do
         path = folder / "01"[number % 2] / f"{number}.jpg"
@@ -78,8 +78,8 @@ def _files(cfg: DictConfig, folder: Path, device: torch.device) -> Pair:
             ]
         ),
     )
-    batch_size = min(cfg.batch_size, FILES)
-    return Pair(iter(data.train_loader(batch_size, 10**6, cfg.seed, device)), _endless(_plain(plain, batch_size)))
+    batch_size = min(settings.batch_size, FILES)
+    return Pair(iter(data.train_loader(batch_size, 10**6, settings.seed, device)), _endless(_plain(plain, batch_size)))
 
 
 def _plain(data: Any, batch_size: int) -> DataLoader[Any]:
@@ -93,32 +93,32 @@ def _endless(loader: Iterable[Any]) -> Iterator[Any]:
         yield from loader
 
 
-def _measure(name: str, pair: Pair, cfg: DictConfig, device: torch.device) -> dict[str, Any]:
+def _measure(name: str, pair: Pair, settings: DataSettings, device: torch.device) -> dict[str, Any]:
     """Images a second in turns; each begins with a batch that is not counted, and what was read ahead is used up."""
     rates: dict[str, list[float]] = {"ours": [], "plain": []}
     readers: dict[str, Callable[[], int]] = {
-        "ours": lambda: sum(len(batch.labels) for batch in islice(pair.ours, cfg.steps)),
-        "plain": lambda: sum(len(images.to(device)) for images, _ in islice(pair.plain, cfg.steps)),
+        "ours": lambda: sum(len(batch.labels) for batch in islice(pair.ours, settings.steps)),
+        "plain": lambda: sum(len(images.to(device)) for images, _ in islice(pair.plain, settings.steps)),
     }
-    with progress(f"read from {name}", "round", cfg.rounds) as bar:
-        for _ in range(cfg.rounds):
-            for way, read in readers.items():
+    with progress(f"read from {name}", "round", settings.rounds) as bar:
+        for _ in range(settings.rounds):
+            for side, read in readers.items():
                 read()
                 start = clock(device)
-                rates[way].append(read() / (clock(device) - start))
+                rates[side].append(read() / (clock(device) - start))
             bar.update()
     ratios = [ours / plain for ours, plain in zip(rates["ours"], rates["plain"], strict=True)]
-    figures = {f"{way}_images_per_second": spread(values)._asdict() for way, values in rates.items()}
+    figures = {f"{side}_images_per_second": spread(values)._asdict() for side, values in rates.items()}
     return figures | {"ratio": spread(ratios)._asdict()}
 
 
-def _table(found: dict[str, dict[str, Any]], cfg: DictConfig) -> Table:
-    caption = f"{cfg.rounds} rounds of {cfg.steps} batches of {cfg.batch_size}; {WORKERS} workers"
+def _table(by_data: dict[str, dict[str, Any]], settings: DataSettings) -> Table:
+    caption = f"{settings.rounds} rounds of {settings.steps} batches of {settings.batch_size}; {WORKERS} workers"
     table = plain_table("training images a second", caption)
     for name in ("data", "PIL and DataLoader", "ours", "ratio"):
         table.add_column(name, justify="left" if name == "data" else "right", no_wrap=True)
-    for name, figures in found.items():
-        plain, ours = (figures[f"{way}_images_per_second"]["median"] for way in ("plain", "ours"))
+    for name, figures in by_data.items():
+        plain, ours = (figures[f"{side}_images_per_second"]["median"] for side in ("plain", "ours"))
         ratio = figures["ratio"]
         spreads = f"{ratio['median']:.2f} ({ratio['low']:.2f}–{ratio['high']:.2f})"
         table.add_row(name, f"{plain:,.0f}", f"{ours:,.0f}", spreads)

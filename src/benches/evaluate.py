@@ -16,10 +16,9 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
-from hydra.utils import instantiate
-from omegaconf import DictConfig
 from rich.table import Table
 
+from src.benches.build import EvaluateSettings
 from src.benches.timing import Measured, clock, noise, plain_table, spread
 from src.datasets.input_spec import InputSpec
 from src.runtime.progress import progress
@@ -46,25 +45,24 @@ class Work(NamedTuple):
 
 
 class Times(NamedTuple):
-    """What was timed, and what came out."""
+    """Seconds of both sides, and the scores."""
 
     shared: list[float]
     """Seconds of each slice."""
     plain: list[float]
     """Seconds a path of each group."""
     scores: dict[ArchPath, Score]
-    """Of all paths, the shared way."""
+    """Scores of all paths by the shared walk."""
 
 
-def run(cfg: DictConfig, device: torch.device) -> Measured:
+def run(settings: EvaluateSettings, device: torch.device) -> Measured:
     """Measure on random weights, images and labels: none of them changes what there is to compute."""
-    space: SearchSpace = instantiate(cfg.search_space)
-    input_spec = space.reference._replace(image_size=cfg.image_size)
-    generator = torch.Generator().manual_seed(cfg.seed)
-    paths = space.all_paths("paths=all") if cfg.paths == "all" else space.sample_distinct(cfg.paths, generator)
+    space, input_spec = settings.space, settings.input_spec
+    generator = torch.Generator().manual_seed(settings.seed)
+    paths = space.all_paths("paths=all") if settings.paths is None else space.sample_distinct(settings.paths, generator)
     order = torch.randperm(len(paths), generator=generator).tolist()
-    chosen = [paths[i] for i in order[: cfg.plain_paths]]
-    shared, plain = _evaluators(cfg, space, input_spec, device)
+    chosen = [paths[i] for i in order[: settings.plain_paths]]
+    shared, plain = _evaluators(settings, device)
     _warm_up(space, shared, plain)
     before = shared.block_evaluations
     times = _interleaved(shared, plain, paths, chosen, device)
@@ -77,7 +75,7 @@ def run(cfg: DictConfig, device: torch.device) -> Measured:
         "largest_difference": largest_difference(times.scores, {path: plain.score(path) for path in chosen}),
         **_seconds(times, len(paths), len(chosen)),
     }
-    return Measured(figures, _table(figures, cfg), figures["ratio"])
+    return Measured(figures, _table(figures, settings), figures["ratio"])
 
 
 def multiply_adds(space: SequentialSpace, input_spec: InputSpec, paths: Sequence[ArchPath]) -> Work:
@@ -92,22 +90,20 @@ def multiply_adds(space: SequentialSpace, input_spec: InputSpec, paths: Sequence
 
 
 def largest_difference(some: dict[ArchPath, Score], others: dict[ArchPath, Score]) -> dict[str, float]:
-    """Of accuracy and of loss, over the paths of `others`; what is not a number stays visible as that."""
+    """Largest differences of accuracy and of loss over the paths of `others`; a nan stays a nan."""
     both = torch.tensor([[some[path], score] for path, score in others.items()], dtype=torch.float64)  # (paths, 2, 2)
     largest = (both[:, 0] - both[:, 1]).abs().amax(0).tolist()
     return dict(zip(Score._fields, largest, strict=True))
 
 
-def _evaluators(
-    cfg: DictConfig, space: SearchSpace, input_spec: InputSpec, device: torch.device
-) -> tuple[Evaluator, Evaluator]:
+def _evaluators(settings: EvaluateSettings, device: torch.device) -> tuple[Evaluator, Evaluator]:
     """For the shared and the plain way, on a net each: the shared walk holds its own between slices."""
-    torch.manual_seed(cfg.seed)
-    net: Supernet = space.build(*input_spec).to(device)
-    net = net.to(memory_format=torch.channels_last if cfg.channels_last else torch.contiguous_format)
-    dataset = noise(input_spec, cfg.calibration_images, cfg.images, cfg.seed)
-    settings = ScoringSettings(calibration_images=cfg.calibration_images, batch_size=cfg.batch_size)
-    evaluator = partial(Evaluator, dataset=dataset, device=device, protocol=cfg.bn, settings=settings)
+    torch.manual_seed(settings.seed)
+    net: Supernet = settings.space.build(*settings.input_spec).to(device)
+    net = net.to(memory_format=torch.channels_last if settings.channels_last else torch.contiguous_format)
+    dataset = noise(settings.input_spec, settings.calibration_images, settings.images, settings.seed)
+    scoring = ScoringSettings(calibration_images=settings.calibration_images, batch_size=settings.batch_size)
+    evaluator = partial(Evaluator, dataset=dataset, device=device, protocol=settings.protocol, settings=scoring)
     return evaluator(net), evaluator(copy.deepcopy(net))
 
 
@@ -158,10 +154,9 @@ def _seconds(times: Times, paths: int, plain_paths: int) -> dict[str, Any]:
     }
 
 
-def _table(figures: dict[str, Any], cfg: DictConfig) -> Table:
-    title = (
-        f"{figures['search_space']}: {figures['paths']:,} paths, {cfg.images} images of {cfg.image_size} px, {cfg.bn}"
-    )
+def _table(figures: dict[str, Any], settings: EvaluateSettings) -> Table:
+    images = f"{settings.images} images of {settings.input_spec.image_size} px, {settings.protocol}"
+    title = f"{figures['search_space']}: {figures['paths']:,} paths, {images}"
     table = plain_table(title, f"one at a time: scaled up from {figures['plain_paths']:,} random paths")
     table.add_column("", no_wrap=True)
     for name in ("one at a time", "shared prefixes", "ratio"):

@@ -12,16 +12,14 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
-from omegaconf import DictConfig
 from rich.table import Table
 
+from src.benches.build import VARIED, GrowthSettings
 from src.benches.timing import Measured, plain_table
 from src.benches.turns import Turns, best_ratio, no_turns, over, take_round, way_rows, with_quartiles
 from src.benches.way_process import ways_in_processes
 from src.benches.ways import PLAIN, Case
 from src.runtime.progress import progress
-
-VARIED = ("choices", "layers", "batch_size", "paths")
 
 
 class Point(NamedTuple):
@@ -37,20 +35,20 @@ class Point(NamedTuple):
     """R"""
 
 
-def run(cfg: DictConfig, device: torch.device) -> Measured:
+def run(settings: GrowthSettings, device: torch.device) -> Measured:
     """All points, each measured once however often it is shown; the ratio is that of the one that gains least."""
-    chosen = list(points(cfg.growth))
-    ways = [PLAIN, *cfg.ways]
+    chosen = list(points(settings))
+    ways = [PLAIN, *settings.executions]
     distinct = list(dict.fromkeys(point for _, point in chosen))
     turns = {point: no_turns(ways) for point in distinct}
-    bar = progress("growth", "turn", len(distinct) * cfg.rounds * len(ways))
+    bar = progress("growth", "turn", len(distinct) * settings.rounds * len(ways))
     with ways_in_processes(ways) as processes, bar:
-        for _ in range(cfg.rounds):
+        for _ in range(settings.rounds):
             for point in distinct:
-                take_round(processes, _case(cfg, point, device), cfg.steps, turns[point], bar)
+                take_round(processes, point_case(settings, point), settings.steps, turns[point], bar)
     first = dict(reversed(chosen))
-    found = [_entry(name, point, turns[point], turns[first[name]]) for name, point in chosen]
-    return Measured({"growth": found}, _table(found, cfg), min(best_ratio(entry["ways"]) for entry in found))
+    entries = [_entry(name, point, turns[point], turns[first[name]]) for name, point in chosen]
+    return Measured({"growth": entries}, _table(entries, settings), min(best_ratio(entry["ways"]) for entry in entries))
 
 
 def _entry(name: str, point: Point, turns: Turns, first: Turns) -> dict[str, Any]:
@@ -63,39 +61,37 @@ def _entry(name: str, point: Point, turns: Turns, first: Turns) -> dict[str, Any
     return {"varied": name, **point._asdict(), "ways": rows}
 
 
-def points(growth: DictConfig) -> Iterator[tuple[str, Point]]:
+def points(settings: GrowthSettings) -> Iterator[tuple[str, Point]]:
     """(what is varied, point), each list of values in its order; paths follow the choices unless they are varied."""
-    base = {name: growth.base[name] for name in VARIED[:-1]}
     for name in VARIED:
-        for value in growth[name]:
-            varied = base | {name: value}
+        for value in settings.values[name]:
+            varied = settings.base | {name: value}
             yield name, Point(**({"paths": varied["choices"]} | varied))
 
 
-def _case(cfg: DictConfig, point: Point, device: torch.device) -> Case:
+def point_case(settings: GrowthSettings, point: Point) -> Case:
+    """The step of a point, as plain values for another process."""
     space = {
         "_target_": "src.benches.blocks.Blocks",
         "layers": point.layers,
         "choices": point.choices,
-        "channels": cfg.growth.channels,
+        "channels": settings.channels,
     }
-    how = {key: cfg[key] for key in ("seed", "channels_last", "precision", "tf32")}
-    sizes = (cfg.growth.image_size, point.batch_size, torch.get_num_threads())
-    return Case(space, *sizes, str(device), paths=point.paths, **how)
+    return settings.case._replace(space=space, batch_size=point.batch_size, paths=point.paths)
 
 
-def _table(found: list[dict[str, Any]], cfg: DictConfig) -> Table:
+def _table(entries: list[dict[str, Any]], settings: GrowthSettings) -> Table:
     caption = (
-        f"{cfg.rounds} rounds of {cfg.steps} steps; {cfg.growth.channels} channels, {cfg.growth.image_size} px; "
-        "growth: over the first row of the part"
+        f"{settings.rounds} rounds of {settings.steps} steps; {settings.channels} channels, "
+        f"{settings.case.image_size} px; growth: over the first row of the part"
     )
     table = plain_table("growth of a supernet step, one thing varied at a time", caption)
     for name in (*VARIED, "way", "seconds", "growth", "ratio to plain"):
         table.add_column(
             name.replace("batch_size", "batch"), justify="left" if name == "way" else "right", no_wrap=True
         )
-    for number, entry in enumerate(found):
-        if number and entry["varied"] != found[number - 1]["varied"]:
+    for number, entry in enumerate(entries):
+        if number and entry["varied"] != entries[number - 1]["varied"]:
             table.add_section()
         for row in entry["ways"]:
             about = [str(entry[name]) if row["way"] == PLAIN else "" for name in VARIED]

@@ -1,4 +1,4 @@
-"""bench=inter_choice: what inter-choice weights cost a training step in time and memory (Laube and Zell 2021, table 1).
+"""bench=inter_choice: time and memory that inter-choice weights add to a training step (Laube and Zell 2021, table 1).
 
 Seven supernets take turns on the same paths and images.
 """
@@ -10,19 +10,15 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from hydra.utils import instantiate
-from omegaconf import DictConfig
 from rich.table import Table
 
+from src.benches.build import InterChoiceSettings
 from src.benches.lone_step import LoneStep, largest_need
 from src.benches.timing import Measured, Spread, clock, noise, plain_table, spread
 from src.datasets.dataset import Batch
-from src.datasets.input_spec import InputSpec
 from src.runtime.progress import progress
 from src.samplers.uniform import Uniform
-from src.search_spaces.space import SearchSpace
 from src.supernet.inter_choice import Attention, Bias, InterChoice, SharedBias, Split, split_weights
-from src.training.optimizer import make_optimizer
 
 METHODS: dict[str, Callable[[], InterChoice]] = {
     "none": InterChoice,
@@ -45,36 +41,37 @@ class Candidate(NamedTuple):
     bytes: int
 
 
-def run(cfg: DictConfig, device: torch.device) -> Measured:
+def run(settings: InterChoiceSettings, device: torch.device) -> Measured:
     """Prepare all, time them in turns."""
-    space: SearchSpace = instantiate(cfg.search_space)
-    input_spec = space.reference._replace(image_size=cfg.image_size)
-    (batch,) = noise(input_spec, cfg.batch_size, 1, cfg.seed).batches("train", cfg.batch_size, device)
-    prepare = partial(_prepare, cfg, space, input_spec, batch)
+    space, input_spec = settings.space, settings.input_spec
+    (batch,) = noise(input_spec, settings.batch_size, 1, settings.seed).batches("train", settings.batch_size, device)
+    prepare = partial(_prepare, settings, batch)
     prepare(PLAIN)  # what the device sets up once belongs to no method
     candidates = {name: prepare(name) for name in METHODS}
-    seconds = _timed({name: candidate.step for name, candidate in candidates.items()}, batch, cfg.rounds, cfg.steps)
+    seconds = _timed(
+        {name: candidate.step for name, candidate in candidates.items()}, batch, settings.rounds, settings.steps
+    )
     methods = [_row(name, candidates, seconds) for name in METHODS]
     figures = {"search_space": space.name, "methods": methods}
     increase = next(row["increase"]["median"] for row in methods if row["method"] == "bias")
-    return Measured(figures, _table(figures, cfg, device), 1 / (1 + increase))
+    return Measured(figures, _table(figures, settings, device), 1 / (1 + increase))
 
 
-def _prepare(cfg: DictConfig, space: SearchSpace, input_spec: InputSpec, batch: Batch, name: str) -> Candidate:
+def _prepare(settings: InterChoiceSettings, batch: Batch, name: str) -> Candidate:
     """Build, attach, split, and take a turn of steps that warms up and shows the memory they need."""
-    device = batch.images.device
+    device, space, input_spec = batch.images.device, settings.space, settings.input_spec
     before = torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
-    torch.manual_seed(cfg.seed)
+    torch.manual_seed(settings.seed)
     net = space.build(*input_spec)
-    net = net.to(memory_format=torch.channels_last if cfg.channels_last else torch.contiguous_format)
+    net = net.to(memory_format=torch.channels_last if settings.channels_last else torch.contiguous_format)
     method = METHODS[name]()
     method.attach(net, torch.zeros(2, input_spec.in_channels, input_spec.image_size, input_spec.image_size))
     if isinstance(method, Split):
         split_weights(net)
-    optimizer = partial(make_optimizer, cfg.optimizer, cfg.norm_decay, method.weight_decay)
-    step = LoneStep(net.to(device), Uniform(space.sizes, cfg.seed), optimizer)
+    optimizer = partial(settings.optimizer, method.weight_decay)
+    step = LoneStep(net.to(device), Uniform(space.sizes, settings.seed), optimizer)
     step.fill_state()
-    needed = largest_need(step, batch, cfg.steps, before)
+    needed = largest_need(step, batch, settings.steps, before)
     return Candidate(step, sum(parameter.numel() for parameter in net.parameters()), needed)
 
 
@@ -109,9 +106,10 @@ def _row(name: str, candidates: dict[str, Candidate], seconds: dict[str, list[fl
     }
 
 
-def _table(figures: dict[str, Any], cfg: DictConfig, device: torch.device) -> Table:
-    title = f"{figures['search_space']}: a training step on {cfg.batch_size} images of {cfg.image_size} px"
-    table = plain_table(title, f"median and quartiles of {cfg.rounds} rounds of {cfg.steps} steps")
+def _table(figures: dict[str, Any], settings: InterChoiceSettings, device: torch.device) -> Table:
+    images = f"{settings.batch_size} images of {settings.input_spec.image_size} px"
+    title = f"{figures['search_space']}: a training step on {images}"
+    table = plain_table(title, f"median and quartiles of {settings.rounds} rounds of {settings.steps} steps")
     table.add_column("\nmethod", no_wrap=True)
     memory = "peak" if device.type == "cuda" else "counted"
     for name in ("time\nms", "\nincrease, %", "\nparameters", "\ntimes", f"{memory}\nMB", "more\n%"):

@@ -13,11 +13,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from hydra.utils import instantiate
-from omegaconf import DictConfig
 from rich.table import Table
 from torch.nn import functional as F
 
+from src.benches.build import OverheadSettings
 from src.benches.timing import Measured, Spread, clock, noise, plain_table, spread
 from src.datasets.dataset import TrainLoader
 from src.runtime.cpu_memory import keep_freed_memory
@@ -28,33 +27,29 @@ from src.search_spaces.space import SearchSpace
 from src.supernet.supernet import Supernet
 from src.training.step import StepSettings, SupernetStep
 
-CASES = ("nas_bench_201", "mini")
 
-
-def run(cfg: DictConfig, device: torch.device) -> Measured:
+def run(settings: OverheadSettings, device: torch.device) -> Measured:
     """Both cases, or the one asked for; the ratio is the first one's bare time / ours."""
     quiet()
     if device.type == "cpu":
         keep_freed_memory()
-    names = CASES if cfg.case == "all" else (cfg.case,)
-    found = {name: _measure(cfg, name, device) for name in names}
-    return Measured({"cases": found}, _table(found, cfg), 1 / (1 + found[names[0]]["overhead"]["median"]))
+    by_case = {name: _measure(settings, name, device) for name in settings.cases}
+    first = next(iter(by_case.values()))
+    return Measured({"cases": by_case}, _table(by_case, settings), 1 / (1 + first["overhead"]["median"]))
 
 
-def _measure(cfg: DictConfig, name: str, device: torch.device) -> dict[str, Any]:
-    space: SearchSpace = instantiate(cfg.cases[name].search_space)
-    input_spec = space.reference._replace(image_size=cfg.image_size or cfg.cases[name].image_size)
-    batch_size = cfg.batch_size or 64
-    data = noise(input_spec, 4 * batch_size, 1, cfg.seed, shift=2, flip=True)
-    torch.manual_seed(cfg.seed)
+def _measure(settings: OverheadSettings, name: str, device: torch.device) -> dict[str, Any]:
+    (space, input_spec), batch_size = settings.cases[name], settings.batch_size
+    data = noise(input_spec, 4 * batch_size, 1, settings.seed, shift=2, flip=True)
+    torch.manual_seed(settings.seed)
     net: Supernet = space.build(*input_spec).to(memory_format=torch.channels_last).to(device)
-    loader = partial(data.train_loader, batch_size, cfg.steps + 1, cfg.seed, device)
+    loader = partial(data.train_loader, batch_size, settings.steps + 1, settings.seed, device)
     bare, ours = list[float](), list[float]()
-    with progress(f"overhead on {space.name}", "round", cfg.rounds) as bar:
-        for number in range(cfg.rounds):
+    with progress(f"overhead on {space.name}", "round", settings.rounds) as bar:
+        for number in range(settings.rounds):
             turns = [(bare, bare_loop), (ours, lightning_loop)]
             for seconds, loop in turns if number % 2 else turns[::-1]:
-                seconds.append(median(loop(net, space, loader(), cfg.seed + number, device)))
+                seconds.append(median(loop(net, space, loader(), settings.seed + number, device)))
             bar.update()
     overhead = spread([mine / theirs - 1 for mine, theirs in zip(ours, bare, strict=True)])
     figures = {"batch_size": batch_size, "bare_seconds": spread(bare)._asdict(), "seconds": spread(ours)._asdict()}
@@ -122,12 +117,12 @@ class _Times(pl.Callback):
         self.before = now
 
 
-def _table(found: dict[str, dict[str, Any]], cfg: DictConfig) -> Table:
-    caption = f"medians of {cfg.steps} steps, median and quartiles of {cfg.rounds} rounds"
+def _table(by_case: dict[str, dict[str, Any]], settings: OverheadSettings) -> Table:
+    caption = f"medians of {settings.steps} steps, median and quartiles of {settings.rounds} rounds"
     table = plain_table("a strict-fairness step under Lightning against a bare loop", caption)
     for name in ("case", "bare, ms", "ours, ms", "overhead, %"):
         table.add_column(name, justify="left" if name == "case" else "right", no_wrap=True)
-    for name, figures in found.items():
+    for name, figures in by_case.items():
         bare, ours = figures["bare_seconds"]["median"] * 1e3, figures["seconds"]["median"] * 1e3
         low, middle, high = Spread(**figures["overhead"]).times(100)
         table.add_row(name, f"{bare:.2f}", f"{ours:.2f}", f"{middle:+.1f} ({low:+.1f} to {high:+.1f})")

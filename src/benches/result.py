@@ -1,4 +1,4 @@
-"""How a bench ends: one table, result.json, and the ratio as the last line."""
+"""Writes the result of a bench: one table, result.json, and the ratio as the last line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from src.benches.timing import Measured
@@ -21,16 +20,16 @@ WIDTH = 120
 """Columns that a table may take, where a terminal's width would cut numbers off."""
 
 
-def conclude(cfg: DictConfig, folder: Path, device: torch.device, measured: Measured) -> None:
-    """Write result.json, print the table, then `ratio 5.31` as the last line."""
-    result = {"command": "bench", "bench": cfg.bench, "ratio": measured.ratio, **measured.figures}
-    write_json(folder / RESULT, result | circumstances(device) | {"settings": settings(cfg)})
+def conclude(folder: Path, bench: str, settings: dict[str, Any], device: torch.device, measured: Measured) -> None:
+    """Write result.json with the settings of the run, print the table, then `ratio 5.31` as the last line."""
+    result = {"command": "bench", "bench": bench, "ratio": measured.ratio, **measured.figures}
+    write_json(folder / RESULT, result | circumstances(device) | {"settings": settings})
     Console(width=WIDTH).print(measured.table)
     print(f"ratio {measured.ratio:#.3g}", flush=True)
 
 
 def circumstances(device: torch.device) -> dict[str, Any]:
-    """What times depend on beside the settings."""
+    """Machine, versions and commit: all that times depend on beside the settings."""
     return {
         "device": device_name(device),
         "threads": torch.get_num_threads(),
@@ -40,13 +39,6 @@ def circumstances(device: torch.device) -> dict[str, Any]:
         "dirty": is_dirty(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def settings(cfg: DictConfig) -> dict[str, Any]:
-    """The resolved configuration; `usual` went into the other keys."""
-    resolved = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(resolved, dict)
-    return {str(key): value for key, value in resolved.items() if key != "usual"}
 
 
 def device_name(device: torch.device) -> str:

@@ -1,4 +1,4 @@
-"""What bounds a supernet step: the multiply-adds it makes and the bytes it moves, against what the device can do.
+"""Roofline of a supernet step: its multiply-adds and the bytes it moves, against the rates of the device.
 
 B images of a mini-batch, m choices of a layer.
 """
@@ -18,7 +18,7 @@ from src.datasets.input_spec import InputSpec
 from src.search_spaces.space import SearchSpace
 
 SIDE = 2048
-"""Of the matrices whose product shows the largest rate of operations."""
+"""Rows and columns of the matrices whose product shows the largest rate of operations."""
 COPIED = 2**28
 """Bytes of the copy that shows the bandwidth."""
 PROBES = (4, 8)
@@ -26,7 +26,7 @@ PROBES = (4, 8)
 
 
 class Limits(NamedTuple):
-    """Of a device, measured in one type of numbers."""
+    """Rates of a device, measured in one type of numbers."""
 
     flops: float
     """Operations a second of a matrix product; a multiply-add is two."""
@@ -35,7 +35,7 @@ class Limits(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Of one supernet step under strict fairness."""
+    """Operations and bytes of one supernet step under strict fairness."""
 
     flops: float
     """Forward, and twice that backward."""

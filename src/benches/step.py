@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
 from src.benches import growth
+from src.benches.build import GrowthSettings, StepBenchSettings
 from src.benches.roofline import Limits, measure_limits, work_of_a_step
 from src.benches.timing import Measured, plain_table
 from src.benches.turns import best_ratio, no_turns, take_round, way_rows, with_quartiles
@@ -25,23 +25,22 @@ from src.runtime.progress import progress
 from src.search_spaces.space import SearchSpace
 
 
-def run(cfg: DictConfig, device: torch.device) -> Measured:
+def run(settings: StepBenchSettings | GrowthSettings, device: torch.device) -> Measured:
     """All cases, or the one asked for; the ratio is that of the case whose best way gains least."""
-    if cfg.case == "growth":
-        return growth.run(cfg, device)
-    allow_tf32(cfg.tf32)
-    halved = cfg.precision == "bf16-mixed" and device.type == "cuda"  # a CPU without bf16 takes seconds for a product
+    if isinstance(settings, GrowthSettings):
+        return growth.run(settings, device)
+    allow_tf32(settings.tf32)
+    halved = (
+        settings.precision == "bf16-mixed" and device.type == "cuda"
+    )  # a CPU without bf16 takes seconds for a product
     limits = measure_limits(device, torch.bfloat16 if halved else torch.float32)
-    cases = {name: _case(cfg, name, device) for name in chosen_cases(cfg)}
-    found = {name: measure_case(case, list(cfg.ways), cfg.rounds, cfg.steps, limits) for name, case in cases.items()}
-    ratio = min(best_ratio(figures["ways"]) for figures in found.values())
-    figures = {"cases": found, "limits": limits._asdict()}
-    return Measured(figures, _table(found, limits, cfg), ratio)
-
-
-def chosen_cases(cfg: DictConfig) -> list[str]:
-    """Names of the cases to run."""
-    return [name for name in cfg.cases if cfg.cases[name].get("default")] if cfg.case == "all" else [cfg.case]
+    by_case = {
+        name: measure_case(case, settings.executions, settings.rounds, settings.steps, limits)
+        for name, case in settings.cases.items()
+    }
+    ratio = min(best_ratio(figures["ways"]) for figures in by_case.values())
+    figures = {"cases": by_case, "limits": limits._asdict()}
+    return Measured(figures, _table(by_case, limits, settings), ratio)
 
 
 def measure_case(case: Case, ways: list[str], rounds: int, steps: int, limits: Limits) -> dict[str, Any]:
@@ -63,17 +62,9 @@ def _with_bound(row: dict[str, Any], bound: float) -> dict[str, Any]:
     return row | {"fraction_of_limit": bound / row["seconds"]["median"]} if row["fits"] else row
 
 
-def _case(cfg: DictConfig, name: str, device: torch.device) -> Case:
-    case = cfg.cases[name]
-    space: Any = OmegaConf.to_container(case.search_space, resolve=True)
-    sizes = (cfg.image_size or case.image_size, cfg.batch_size or case.batch_size)
-    how = {key: cfg[key] for key in ("seed", "channels_last", "precision", "tf32")}
-    return Case(space, *sizes, torch.get_num_threads(), str(device), **how)
-
-
-def _table(found: dict[str, dict[str, Any]], limits: Limits, cfg: DictConfig) -> Table:
+def _table(by_case: dict[str, dict[str, Any]], limits: Limits, settings: StepBenchSettings) -> Table:
     caption = (
-        f"{cfg.rounds} rounds of {cfg.steps} steps; {limits.flops / 1e9:,.0f} GFLOP/s of a matrix product, "
+        f"{settings.rounds} rounds of {settings.steps} steps; {limits.flops / 1e9:,.0f} GFLOP/s of a matrix product, "
         f"{limits.bandwidth / 1e9:,.1f} GB/s of a copy; first: seconds of the first step"
     )
     table = plain_table("a strict-fairness step against the plain loop, reading and augmentation included", caption)
@@ -81,7 +72,7 @@ def _table(found: dict[str, dict[str, Any]], limits: Limits, cfg: DictConfig) ->
     table.add_column("way", no_wrap=True)
     for name in ("seconds", "first", "ratio", "peak GB", "images/s", "path-images/s", "of bound"):
         table.add_column(name, justify="right", no_wrap=True)
-    for name, figures in found.items():
+    for name, figures in by_case.items():
         for row in figures["ways"]:
             table.add_row(name if row["way"] == PLAIN else "", row["way"], *_cells(row))
         bound = figures["bound"]

@@ -1,4 +1,4 @@
-"""What every bench measures with: a clock, a spread, a device, images of noise, a table.
+"""Shared by all benches: a clock, a spread, a device, images of noise, a table.
 
 C channels, H W size.
 """
@@ -34,7 +34,7 @@ class Spread(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What a bench found."""
+    """The figures of a bench, their table, and the ratio."""
 
     figures: dict[str, Any]
     """Plain values for result.json."""

@@ -70,7 +70,7 @@ def _row(way: str, turns: Turns, batch: int, paths: int) -> dict[str, Any]:
 
 
 def best_ratio(rows: Sequence[Mapping[str, Any]]) -> float:
-    """Of the fastest way that ran; 0 if none did, or the plain loop did not."""
+    """The ratio of the fastest way that ran; 0 if none did, or the plain loop did not."""
     return max((row["ratio"]["median"] for row in rows if row["way"] != PLAIN and row["ratio"]), default=0.0)
 
 

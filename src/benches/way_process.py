@@ -20,7 +20,7 @@ from src.runtime.cpu_memory import give_back_freed_memory
 
 
 class Turn(NamedTuple):
-    """What a turn found."""
+    """Times and memory of one turn."""
 
     seconds: list[float]
     """Of each supernet step."""

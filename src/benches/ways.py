@@ -35,7 +35,7 @@ BATCHES = 4
 
 
 class Case(NamedTuple):
-    """What a way is timed on; plain values, since they travel to another process."""
+    """The step that a way is timed on; plain values, since they travel to another process."""
 
     space: dict[str, Any]
     image_size: int

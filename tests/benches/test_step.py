@@ -13,6 +13,7 @@ from torch import nn
 
 from src.bench import main
 from src.benches import data, growth
+from src.benches.build import GrowthSettings, build
 from src.benches.growth import Point, points
 from src.benches.overhead import bare_loop, lightning_loop
 from src.benches.plain_loop import Pictures, PlainLoop
@@ -110,7 +111,12 @@ def test_seconds_over_others_are_those_of_the_same_round() -> None:
 
 def test_one_thing_is_varied_at_a_time() -> None:
     base = Point(3, 4, 32, 3)
-    for name, point in points(OmegaConf.load(CONF / "bench.yaml").growth):
+    growth_keys = OmegaConf.load(CONF / "bench.yaml").growth
+    keys = {"bench": "step", "case": "growth", "rounds": 1, "steps": 1, "seed": 0, "ways": ["serial"]}
+    keys |= {"channels_last": True, "precision": "32-true", "tf32": True, "growth": growth_keys}
+    settings = build(OmegaConf.create(keys), torch.device("cpu"))
+    assert isinstance(settings, GrowthSettings)
+    for name, point in points(settings):
         differing = {field for field in Point._fields if getattr(point, field) != getattr(base, field)}
         assert differing <= ({"choices", "paths"} if name == "choices" else {name})
         assert name == "paths" or point.paths == point.choices

@@ -15,12 +15,15 @@ def main(cfg: DictConfig, folder: Path) -> None:
     """Score the paths that have no score yet, or read predictions made elsewhere; then rank and compare them."""
     check_ranking(cfg)
 
-    from src.ranking.rank_run import rank_file, rank_run  # late: torch takes seconds to import
+    from src.ranking.build import build_file_ranking, build_supernet_ranking  # late: torch takes seconds to import
+    from src.ranking.rank_run import rank_file, rank_run
+    from src.ranking.score_table import ScoringProcesses
 
     if cfg.scores is not None:
-        rank_file(cfg, folder)
-    else:
-        rank_run(cfg, command_line().overrides)
+        rank_file(build_file_ranking(cfg, folder))
+        return
+    processes = ScoringProcesses()
+    rank_run(build_supernet_ranking(cfg, command_line().overrides, processes), processes)
 
 
 if __name__ == "__main__":

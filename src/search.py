@@ -19,18 +19,22 @@ def main(cfg: DictConfig, folder: Path) -> None:
     check_search(cfg)
     check_overrides(overrides, evaluator_of(cfg))
 
-    from src.searching.build import assemble, find_source  # late: torch and Lightning take seconds to import
+    from src.searching.build import (  # late: torch and Lightning take seconds to import
+        assemble,
+        find_source,
+        search_settings,
+    )
     from src.searching.result import begin, conclude, held, is_finished, search_on, show_finished
 
-    source = find_source(cfg)
+    source, settings = find_source(cfg), search_settings(cfg)
     with held(folder):
         search = assemble(cfg, folder, source)
-        if is_finished(cfg, search):
+        if is_finished(settings, search):
             show_finished(search)
             return
-        with begin(cfg, search):
+        with begin(settings, search):
             search_on(search)
-            conclude(cfg, search)
+            conclude(settings, search)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How far supernets that differ in their seed alone predict the same [paper: inter-choice weights, 4.3].
+"""Self-consistency: supernets that differ in their seed alone predict alike [paper: inter-choice weights, 4.3].
 
 S seeds.
 """
@@ -35,8 +35,8 @@ def self_consistency(predictions: pd.DataFrame) -> dict[str, Any]:
 
 def _measures(x: Vector, y: Vector) -> dict[str, Any]:
     """Tau-b, Pearson's r and Spearman's rho, each in [-1, 1] or None."""
-    found = {name: measure(x, y) for name, measure in MEASURES.items()}
-    return {name: None if math.isnan(value) else value for name, value in found.items()}
+    measures = {name: measure(x, y) for name, measure in MEASURES.items()}
+    return {name: None if math.isnan(value) else value for name, value in measures.items()}
 
 
 def _span(values: Sequence[float | None]) -> dict[str, float | None]:

@@ -1,4 +1,4 @@
-"""How evenly choices are trained: Lemma 1 of FairNAS, the moments of uniform sampling, and the spread of real counts.
+"""Fairness of training: Lemma 1 of FairNAS, the moments of uniform sampling, and the spread of real counts.
 
 m choices of a layer, n times that the layer was trained.
 """

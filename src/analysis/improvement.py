@@ -1,4 +1,4 @@
-"""What trusting a prediction is worth: the truth of the architectures that it keeps [paper: inter-choice weights, 3.4].
+"""Improvement curves: true accuracy of the architectures that a prediction keeps [paper: inter-choice weights, 3.4].
 
 n architectures. Ties in a prediction count as the expectation over random orders of what is tied, never as file order.
 """
@@ -51,7 +51,7 @@ def tau_of_best(prediction: ArrayLike, truth: ArrayLike, points: int = 200) -> p
 
 
 def top(prediction: ArrayLike, truth: ArrayLike) -> list[dict[str, Any]]:
-    """What the k predicted best are, for k = 1, 10 and ceil(5 % of n) as far as k <= n, in plain JSON values.
+    """Precision and best rank of the k predicted best, k = 1, 10, ceil(5 % of n) as far as k <= n, as JSON values.
 
     precision: the share of them whose truth reaches the k-th best truth. best_rank: the rank in the truth (1 = best,
     what is tied shares the best rank) of the best of them; a fraction if it depends on ties in the prediction. A

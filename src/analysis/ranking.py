@@ -1,4 +1,4 @@
-"""How well predicted accuracies order architectures, with the uncertainty of having seen only n of them.
+"""Rank correlation of predicted and true accuracies, with bootstrap intervals over the n architectures.
 
 n architectures, R bootstrap resamples, S seeds.
 """

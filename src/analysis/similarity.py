@@ -1,4 +1,4 @@
-"""How alike the choices of one layer are: cosine similarities of their feature maps (FairNAS section 5).
+"""Cosine similarities of the feature maps of one layer's choices (FairNAS section 5).
 
 m choices, B images, C channels, H W size. `features` (m, B, C, H, W) are the outputs of the choices of one layer for
 the same images. A map is compared as its H x W values, and similarities, in [-1, 1], are means over the images. A map

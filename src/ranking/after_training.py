@@ -113,7 +113,7 @@ def log(run: SupernetRun, result: TrainResult) -> None:
 
 
 def print_tables(run: SupernetRun, result: TrainResult) -> None:
-    """What the run cost and how its paths score, then the ranking."""
+    """Print the run's cost and its paths' scores, then the ranking."""
     rows: list[tuple[str, ...]] = [
         ("supernet steps", f"{result.steps:,}", ""),
         ("backward passes", f"{result.backward_passes:,}", ""),

@@ -13,7 +13,7 @@ from src.benchmarks.benchmark import Benchmark
 
 
 class Ceiling(NamedTuple):
-    """How well a benchmark agrees with itself: the tau that no ranking can be expected to exceed by much."""
+    """Agreement of a benchmark with itself: the tau that no ranking can be expected to exceed by much."""
 
     value: float
     """Kendall's tau, in [-1, 1]."""
@@ -22,7 +22,7 @@ class Ceiling(NamedTuple):
 
 
 def noise_ceiling(benchmark: Benchmark, archs: Sequence[str]) -> Ceiling | None:
-    """How well the truth of these networks agrees with itself; None where nothing can tell.
+    """Noise ceiling of these networks' accuracies; None where the benchmark holds one value each.
 
     Runs tell best, as they differ by the seed alone. Networks of fewer than two runs are then left out, and of
     the others as many runs are taken as all of them have.

@@ -134,5 +134,5 @@ class Comparison:
         """The space's own, then those by truth; each with a known truth, and none that is the whole."""
         by_truth = truth_subsets(self.facts.truth, self.benchmark.bar)
         known = by_truth.pop("all")
-        found = {name: np.array(mask) & known for name, mask in self.space.subsets(paths).items()} | by_truth
-        return {"all": known} | {name: mask for name, mask in found.items() if 3 <= mask.sum() < known.sum()}
+        masks = {name: np.array(mask) & known for name, mask in self.space.subsets(paths).items()} | by_truth
+        return {"all": known} | {name: mask for name, mask in masks.items() if 3 <= mask.sum() < known.sum()}

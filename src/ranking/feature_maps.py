@@ -26,10 +26,10 @@ def layer_features(net: Supernet, layer: int, images: Tensor, path: ArchPath) ->
     blocks = dict(reversed(net.blocks()))  # the first cell's
     if layer not in blocks:
         raise UsageError(f"similarity.layer={layer}: the supernet has the layers 0 to {max(blocks)}")
-    found: list[Tensor] = []
-    hook = blocks[layer].register_forward_hook(lambda *call: found.append(call[-1]))
+    outputs: list[Tensor] = []
+    hook = blocks[layer].register_forward_hook(lambda *call: outputs.append(call[-1]))
     with BNProtocol(net, "batch"):
         for choice in range(len(blocks[layer].choices)):
             net(images, (*path[:layer], choice, *path[layer + 1 :]))
     hook.remove()
-    return torch.stack(found)
+    return torch.stack(outputs)

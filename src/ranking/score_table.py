@@ -57,7 +57,7 @@ class ScoringProcesses:
     """The processes that torchrun started for one command, each scoring a share; without it, this process alone."""
 
     def __init__(self) -> None:
-        """Of a group that exists, or of RANK and WORLD_SIZE: then over gloo, whatever device they compute on."""
+        """Use the process group that exists, or make one of RANK and WORLD_SIZE over gloo, for any device."""
         if distributed.is_initialized():
             self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
             return
@@ -114,7 +114,7 @@ def _move_rows(part: Path, file: Path) -> None:
 
 
 def chosen_paths(option: object, space: SearchSpace, seed: int) -> list[ArchPath]:
-    """What `paths=` names: all, so many drawn at random, or those of a file (CSV with arch or path, or one a line).
+    """The paths that `paths=` names: all, a random sample, or those of a file (CSV with arch or path, or one a line).
 
     Raises:
         UsageError: too many to list, no such file, or a line that is no path of the space.
@@ -126,9 +126,9 @@ def chosen_paths(option: object, space: SearchSpace, seed: int) -> list[ArchPath
     file = Path(str(option))
     if not file.is_file():
         raise UsageError(f"paths={option}: give all, a number, or a file of architectures; there is no such file")
-    found = listed_archs(file, space, "paths")
-    distinct = list(dict.fromkeys(found))
-    if repeated := len(found) - len(distinct):
+    listed = listed_archs(file, space, "paths")
+    distinct = list(dict.fromkeys(listed))
+    if repeated := len(listed) - len(distinct):
         print(f"{repeated:,} rows of {file} repeat an architecture, which is scored once")
     return distinct
 

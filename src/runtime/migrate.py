@@ -22,36 +22,27 @@ ADDED: dict[str, Any] = {
 
 def migrate(config: DictConfig | None = None, checkpoint: dict[str, Any] | None = None) -> None:
     """Complete a stored configuration or a loaded checkpoint in place; what is there stays as it is."""
-    if config is not None:
-        migrate_config(config)
-    if checkpoint is not None:
-        migrate_checkpoint(checkpoint)
-
-
-def migrate_config(config: DictConfig) -> None:
-    """Name the command, and fill in the keys that a training run of that time had no need of."""
-    if "command" not in config:
+    # A configuration: name its command, and fill in the keys that a training run of its time had no need of.
+    if config is not None and "command" not in config:
         choices = OmegaConf.select(config, "choices") or {}
-        named = [command for group, command in GROUPS.items() if choices.get(group)]
-        command = named[0] if named else "ground_truth" if "recipe_alone" in config else None
-        command = "rank" if command is None and {"scores", "paths"} <= set(map(str, config)) else command
-        config["command"] = command
-    if config.command == "train":
+        commands = [command for group, command in GROUPS.items() if choices.get(group)]
+        if "recipe_alone" in config:
+            commands.append("ground_truth")
+        if {"scores", "paths"} <= set(map(str, config)):
+            commands.append("rank")
+        config["command"] = next(iter(commands), None)
+    if config is not None and config.command == "train":
         for key, value in ADDED.items():
             if OmegaConf.select(config, key) is None:
                 OmegaConf.update(config, key, value, force_add=True)
 
-
-def migrate_checkpoint(checkpoint: dict[str, Any]) -> None:
-    """Name the command; a training run was serial and not split unless it says otherwise."""
-    if "generation" in checkpoint:
+    # A checkpoint: a search counts generations; samplers are of training alone, which was serial and not split.
+    if checkpoint is not None and "generation" in checkpoint:
         checkpoint.setdefault("command", "search")
-        return
-    state = checkpoint.get("fairpath")
-    if not isinstance(state, dict):
-        return
-    state.setdefault("command", "train" if "sampler" in state else "retrain")
-    if state["command"] == "train":
-        state.setdefault("way", "serial")
-        state.setdefault("is_split", False)
-    checkpoint.setdefault("command", state["command"])
+    state = (checkpoint or {}).get("fairpath")
+    if checkpoint is not None and isinstance(state, dict):
+        state.setdefault("command", "train" if "sampler" in state else "retrain")
+        if state["command"] == "train":
+            state.setdefault("way", "serial")
+            state.setdefault("is_split", False)
+        checkpoint.setdefault("command", state["command"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ def settle(
         raise UsageError(f"{folder} was written by {writer}, not by src.{command}: {right}")
     names = names_of(overrides)
     compare_all = is_sweep or any(name in WHOLE for name in names)
-    refuse_differences(cfg, written, names, compare_all, folder, free)
+    refuse_differences(leaves(cfg), leaves(written), names, compare_all, folder, free)
     for name in free if is_sweep else [name for name in names if name.split(".")[0] in free]:
         # The kinds of budget exclude each other, so a new one replaces them all.
         key = "budget" if name.startswith("budget") else name
@@ -97,10 +97,14 @@ def cut_back_tables(folder: Path, step: int) -> None:
 
 
 def refuse_differences(
-    new: DictConfig, stored: DictConfig, names: Sequence[str], compare_all: bool, folder: Path, free: Sequence[str]
+    now: Mapping[str, Any],
+    before: Mapping[str, Any],
+    names: Sequence[str],
+    compare_all: bool,
+    folder: Path,
+    free: Sequence[str],
 ) -> None:
-    """Compare leaf by leaf below the given keys, or wherever the stored one has something."""
-    now, before = leaves(new), leaves(stored)
+    """Compare the leaves of two configurations below the keys `names`, or wherever the stored one has something."""
     for key in sorted(now.keys() | before.keys()):
         top, is_known = key.split(".")[0], any(above in before for above in enclosing(key))
         asked = any(name in names for name in enclosing(key)) or (compare_all and is_known)
@@ -124,7 +128,7 @@ def enclosing(key: str) -> list[str]:
     return [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
 
 
-def leaves(cfg: DictConfig) -> dict[str, Any]:
+def leaves(config: Any) -> dict[str, Any]:
     """Every value by its dotted key."""
     values: dict[str, Any] = {}
 
@@ -135,5 +139,5 @@ def leaves(cfg: DictConfig) -> dict[str, Any]:
         else:
             values[key] = value
 
-    walk(OmegaConf.to_container(cfg, resolve=True), "")
+    walk(OmegaConf.to_container(config, resolve=True), "")
     return values

@@ -1,4 +1,4 @@
-"""What every sampler offers: a plan for each mini-batch, drawn from its own generator.
+"""Base of all samplers: a plan for each mini-batch, drawn from its own generator.
 
 L layers, m choices of a layer.
 """

@@ -50,12 +50,12 @@ def listed_archs(file: Path, space: SearchSpace, option: str) -> list[ArchPath]:
     header = next(csv.reader(lines[:1]), [])
     column = next((name for name in ("arch", "path") if name in header), None)
     listed = [row[column] for row in csv.DictReader(lines)] if column else [line.strip() for line in lines]
-    found = [_parsed(space, text, f"{file}, line {i}") for i, text in enumerate(listed, 2 if column else 1) if text]
-    if not found:
+    paths = [_parsed(space, text, f"{file}, line {i}") for i, text in enumerate(listed, 2 if column else 1) if text]
+    if not paths:
         raise UsageError(
             f"{option}={file} names no architecture: write one a line, or a CSV with a column arch or path"
         )
-    return found
+    return paths
 
 
 def _means_file(file: Path) -> bool:

@@ -38,7 +38,7 @@ def parse_cell(text: str, options: Sequence[str]) -> list[str]:
 
 
 def expression(ops: Sequence[str]) -> Expression:
-    """What the last node computes. Sums have no order; skips are transparent; zeros, and what they feed, vanish."""
+    """The expression of the last node. Sums have no order; skips are transparent; zeros, and what they feed, vanish."""
     nodes: list[Expression] = [(("input", ()),)]
     for node in range(1, NODES):
         terms: list[tuple[str, Expression]] = []
@@ -54,10 +54,10 @@ def expression(ops: Sequence[str]) -> Expression:
 @lru_cache(maxsize=4)
 def first_paths(options: tuple[str, ...]) -> dict[Expression, ArchPath]:
     """For each function that cells of these operations compute, the first path to it in lexicographic order."""
-    found: dict[Expression, ArchPath] = {}
+    first: dict[Expression, ArchPath] = {}
     for path in itertools.product(range(len(options)), repeat=len(EDGES)):
-        found.setdefault(expression([options[choice] for choice in path]), path)
-    return found
+        first.setdefault(expression([options[choice] for choice in path]), path)
+    return first
 
 
 def live_edges(ops: Sequence[str]) -> list[bool]:

@@ -33,7 +33,7 @@ class Costs(NamedTuple):
 
 @dataclass(frozen=True)
 class CostTable:
-    """What the fixed part (stem and tail) costs, and what each choice of each layer adds."""
+    """Costs of the fixed part (stem and tail), and those that each choice of each layer adds."""
 
     fixed: Costs
     choices: tuple[tuple[Costs, ...], ...]

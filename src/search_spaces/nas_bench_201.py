@@ -142,18 +142,18 @@ class NasBench201(SearchSpace):
         stem, edges = partial(self._stem, input_spec.in_channels), tuple(range(len(EDGES)))
         start = (input_spec.in_channels, input_spec.image_size, input_spec.image_size)
         costs, shape = measure(stem, start)
-        found = [Part(stem, start, costs)]
+        parts = [Part(stem, start, costs)]
         for stage, channels in enumerate(CHANNELS):
             if stage > 0:
                 reduction = partial(self._reduction, stage)
                 costs, after = measure(reduction, shape)
-                found.append(Part(reduction, shape, costs))
+                parts.append(Part(reduction, shape, costs))
                 shape = after
             for choice in range(len(self.ops)):
                 op = partial(self.op, choice, channels)
-                found.append(Part(op, shape, measure(op, shape)[0], edges, choice, self.cells))
+                parts.append(Part(op, shape, measure(op, shape)[0], edges, choice, self.cells))
         tail = partial(self._tail, input_spec.num_classes)
-        return [*found, Part(tail, shape, measure(tail, shape)[0])]
+        return [*parts, Part(tail, shape, measure(tail, shape)[0])]
 
     def op_names(self, layer: int) -> list[str]:
         """The subset's operations, the same on every edge."""

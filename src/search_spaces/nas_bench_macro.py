@@ -62,8 +62,8 @@ class NasBenchMacro(SequentialSpace):
 
     def subsets(self, paths: Sequence[ArchPath]) -> dict[str, list[bool]]:
         """`no identity`, and `distinct networks`: the first path of each stand-alone network."""
-        found: dict[ArchPath, ArchPath] = {}
-        first = [found.setdefault(self.canonical(path), path) == path for path in paths]
+        first_of: dict[ArchPath, ArchPath] = {}
+        first = [first_of.setdefault(self.canonical(path), path) == path for path in paths]
         named = [[self.op_names(i)[c] for i, c in enumerate(path)] for path in paths]
         return {"no identity": ["identity" not in ops for ops in named], "distinct networks": first}
 

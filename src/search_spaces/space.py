@@ -1,4 +1,4 @@
-"""What every search space offers, and the layer-by-layer kind of it.
+"""Base classes of search spaces: the common contract, and the layer-by-layer kind.
 
 L layers, m choices of a layer, C channels, H W size.
 """
@@ -65,7 +65,7 @@ class SearchSpace(ABC):
 
     @property
     def count(self) -> int:
-        """How many paths there are."""
+        """Number of paths."""
         return math.prod(self.sizes)
 
     def check(self, path: ArchPath) -> ArchPath:
@@ -110,10 +110,10 @@ class SearchSpace(ABC):
         """`count` different paths in the order drawn, or all of the space if it holds no more than that."""
         if count >= self.count:
             return list(self.paths())
-        found: dict[ArchPath, None] = {}
-        while len(found) < count:  # fast while count is well below the size, which the callers see to
-            found[self.sample(generator)] = None
-        return list(found)
+        drawn: dict[ArchPath, None] = {}
+        while len(drawn) < count:  # fast while count is well below the size, which the callers see to
+            drawn[self.sample(generator)] = None
+        return list(drawn)
 
     def canonical(self, path: ArchPath) -> ArchPath:
         """One path for all that are the same stand-alone network; without such symmetries the path itself."""
@@ -202,11 +202,11 @@ class SequentialSpace(SearchSpace):
         """The stem, every choice of every layer, the tail."""
         self.check_input(input_spec)
         shape: tuple[int, ...] = (input_spec.in_channels, input_spec.image_size, input_spec.image_size)
-        found = []
+        parts = []
 
         def add(build: Callable[[], nn.Module], layers: tuple[int, ...] = (), choice: int = 0) -> tuple[int, ...]:
             costs, after = measure(build, shape)
-            found.append(Part(build, shape, costs, layers, choice))
+            parts.append(Part(build, shape, costs, layers, choice))
             return after
 
         shape = add(partial(self.stem, input_spec.in_channels))
@@ -214,4 +214,4 @@ class SequentialSpace(SearchSpace):
             after = [add(partial(self.op, layer, choice), (layer,), choice) for choice in range(size)]
             shape = after[0]
         add(partial(self.tail, input_spec.num_classes))
-        return found
+        return parts

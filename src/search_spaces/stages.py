@@ -47,11 +47,11 @@ def identities_last(path: ArchPath, shapes: Sequence[LayerShape], identity: int)
 
     To a path of the supernet their place matters, since the others then use other layers' weights.
     """
-    found: list[int] = []
+    order: list[int] = []
     for is_kept, run in itertools.groupby(zip(shapes, path, strict=True), key=lambda entry: entry[0].is_kept):
         choices = [choice for _, choice in run]
-        found += sorted(choices, key=lambda choice: choice == identity) if is_kept else choices
-    return tuple(found)
+        order += sorted(choices, key=lambda choice: choice == identity) if is_kept else choices
+    return tuple(order)
 
 
 def final_size(image_size: int, strides: Sequence[int]) -> int:
@@ -61,12 +61,12 @@ def final_size(image_size: int, strides: Sequence[int]) -> int:
 
 def suited(image_size: int, strides: Sequence[int]) -> tuple[int, ...]:
     """The strides with the foremost ones set to 1, just enough for a last feature map of 4x4 if there can be one."""
-    found = list(strides)
-    for i in range(len(found)):
-        if final_size(image_size, found) >= 4:
+    fitting = list(strides)
+    for i in range(len(fitting)):
+        if final_size(image_size, fitting) >= 4:
             break
-        found[i] = 1
-    return tuple(found)
+        fitting[i] = 1
+    return tuple(fitting)
 
 
 def check_size(

@@ -1,4 +1,4 @@
-"""What a search space holds: its choices, its size, its supernet layer by layer, and the costs of paths.
+"""Summary of a search space: its choices, its size, its supernet layer by layer, and the costs of paths.
 
 L layers, m choices of a layer.
 """
@@ -55,8 +55,8 @@ def parts(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 def tables(result: dict[str, Any]) -> list[Table]:
     """The result for a terminal: choices, supernet parameters, and the paths if there are any."""
-    found = [_choice_table(result), _supernet_table(result)]
-    return [*found, _path_table(result)] if result["paths"] else found
+    tables = [_choice_table(result), _supernet_table(result)]
+    return [*tables, _path_table(result)] if result["paths"] else tables
 
 
 def _listed(path: object) -> list[object]:

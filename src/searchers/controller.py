@@ -78,13 +78,13 @@ class Policy(nn.Module):
             self.logits.weight.mul_(0.01)  # nearly uniform at the start
 
     def forward(self, paths: Tensor) -> tuple[Tensor, Tensor]:
-        """What stands at a layer and after it in `paths` has no influence on that layer's outputs."""
+        """Log-probabilities and values; a layer's outputs depend on the earlier layers of `paths` alone."""
         start = torch.full((len(paths), 1), self.most)
         inputs = self.choice(torch.cat([start, paths[:, :-1]], 1)) + self.layer.weight
-        found, _ = self.lstm(inputs)
+        states, _ = self.lstm(inputs)
         assert isinstance(self.missing, Tensor)
-        logits = self.logits(found).masked_fill(self.missing, -math.inf)
-        return logits.log_softmax(-1), self.value(found)[..., 0]
+        logits = self.logits(states).masked_fill(self.missing, -math.inf)
+        return logits.log_softmax(-1), self.value(states)[..., 0]
 
 
 class Controller(Mutation):
@@ -118,7 +118,7 @@ class Controller(Mutation):
     def learn(self, paths: Sequence[ArchPath], drawn: NDArray[np.bool_], rewards: NDArray[np.float64]) -> None:
         """A PPO update on paths whose layers where `drawn` (n, L) came from this policy; rewards (n,).
 
-        Layers that came from elsewhere are what the policy found, not what it did: they do not count.
+        Layers that came from elsewhere are the policy's state, not its action: they do not count.
         """
         chosen, did = torch.tensor(paths), torch.from_numpy(drawn)
         reward = torch.from_numpy(rewards).float()

@@ -31,7 +31,7 @@ class Additive:
     choices: tuple[tuple[float, ...], ...]
 
     def __call__(self, path: ArchPath) -> float:
-        """What one path costs."""
+        """Cost of one path."""
         return self.fixed + sum(layer[choice] for layer, choice in zip(self.choices, path, strict=True))
 
     def by_choice(self) -> dict[str, float]:
@@ -41,12 +41,12 @@ class Additive:
 
     @property
     def low(self) -> float:
-        """Of the cheapest path."""
+        """Minimum cost over all paths."""
         return self.fixed + sum(map(min, self.choices))
 
     @property
     def high(self) -> float:
-        """Of the dearest path."""
+        """Maximum cost over all paths."""
         return self.fixed + sum(map(max, self.choices))
 
 
@@ -66,7 +66,7 @@ class Limit:
 
     @property
     def _rounding(self) -> float:
-        """What sums in another order may differ by."""
+        """Rounding tolerance: sums in another order differ."""
         return 1e-9 * abs(self.most)
 
     def allows(self, path: ArchPath) -> bool:
@@ -74,7 +74,7 @@ class Limit:
         return self.cost(path) <= self.most + self._rounding
 
     def slack(self, least: float) -> float:
-        """What is left beyond the fixed part and the cheapest choices, which cost `least`; below 0: too little."""
+        """Budget left beyond the fixed part and the cheapest choices, which cost `least`; below 0: none fits."""
         left = self.most - self.cost.fixed - least
         return 0.0 if -self._rounding <= left < 0 else left
 
@@ -90,13 +90,13 @@ class FeasiblePaths:
         """`sizes` (L,): choices of each layer.
 
         Raises:
-            UsageError: each limit can be met, but no path was found that meets them all.
+            UsageError: each limit can be met, but no sampled path meets them all.
         """
         self.sizes, self.limits = tuple(sizes), tuple(limits)
         if len(limits) > 1 and self.complete([None] * len(self.sizes), np.random.default_rng(0)) is None:
             named = " and ".join(f"limit.{limit.cost.name}={limit.most:.10g}" for limit in limits)
             alone = ", ".join(f"{limit.cost.name} {limit.cost.low:.10g} to {limit.cost.high:.10g}" for limit in limits)
-            raise UsageError(f"{named} leave no network together that {TRIES} draws find; alone {alone}: loosen one")
+            raise UsageError(f"{named} are met by no architecture of {TRIES} samples; alone {alone}: relax one")
 
     def allows(self, path: ArchPath) -> bool:
         """Whether a path is within all limits."""
@@ -104,9 +104,9 @@ class FeasiblePaths:
 
     def sample(self, rng: np.random.Generator) -> ArchPath:
         """A random path within the limits."""
-        while (found := self.complete([None] * len(self.sizes), rng)) is None:
-            pass  # __init__ found one in as many draws as a call makes
-        return found
+        while (candidate := self.complete([None] * len(self.sizes), rng)) is None:
+            pass  # __init__ drew one in as many draws as a call makes
+        return candidate
 
     def complete(self, kept: Kept, rng: np.random.Generator) -> ArchPath | None:
         """Draw the layers that are None, uniformly among the ways to stay within the limits; None if there is none."""
@@ -128,14 +128,14 @@ class FeasiblePaths:
         kept: list[int | None] = list(path)
         for layer in rng.permutation(len(path)):
             kept[layer] = None
-            found = self.complete(kept, rng)
-            if found is not None:
-                return found
+            candidate = self.complete(kept, rng)
+            if candidate is not None:
+                return candidate
         return self.sample(rng)
 
 
 class _Room:
-    """In how many ways the layers from each one on can stay below one limit, by the steps of room that are left."""
+    """Dynamic program: number of completions of layers l..L for each remaining budget, in steps."""
 
     def __init__(self, limit: Limit, kept: Kept) -> None:
         options = [
@@ -181,7 +181,7 @@ def _in_steps(extra: NDArray[np.float64], step: float) -> NDArray[np.int64]:
 
 def _shifted(ways: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
     """The ways that remain after so many steps of room are used."""
-    found = np.zeros_like(ways)
+    shifted = np.zeros_like(ways)
     if steps < len(ways):
-        found[steps:] = ways[: len(ways) - steps]
-    return found
+        shifted[steps:] = ways[: len(ways) - steps]
+    return shifted

@@ -60,7 +60,7 @@ class MnasNetRl(Searcher):
         return merit * (values[:, self.cost] / self.target) ** self.exponent
 
     def state_dict(self) -> dict[str, Any]:
-        """As before, and the controller."""
+        """The base state and the controller's."""
         return super().state_dict() | {"controller": self.controller.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -67,12 +67,12 @@ class MoreMnas(Nsga2):
         return Roulette(self.objectives.costs[costs[int(self.rng.integers(len(costs)))]])
 
     def ask(self) -> list[ArchPath]:
-        """As NSGA-II; what the controller drew is remembered."""
+        """NSGA-II's generation; the controller's draws are remembered for its update."""
         self.drawn = {}
         return super().ask()
 
     def _child(self) -> ArchPath:
-        """As NSGA-II's, noting the controller's layers, unless a limit changed them."""
+        """NSGA-II's child; layers drawn by the controller are noted unless a limit changed them."""
         self._made = None
         child = super()._child()
         if self._made is not None and child not in self.seen:
@@ -97,7 +97,7 @@ class MoreMnas(Nsga2):
             self.controller.learn([paths[i] for i in mine], drawn, self.objectives.merit(values)[mine])
 
     def state_dict(self) -> dict[str, Any]:
-        """As before, and the controller."""
+        """NSGA-II's state and the controller's."""
         return super().state_dict() | {"controller": self.controller.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -35,7 +35,7 @@ class Nsga2(Searcher):
         self.rank, self.crowding = np.zeros(0), np.zeros(0)
 
     def mutation(self) -> Mutation:
-        """How the layers of the next child are drawn anew: here uniformly."""
+        """The mutation of the next child: layers are drawn uniformly."""
         return Uniform(self.sizes)
 
     def ask(self) -> list[ArchPath]:
@@ -78,12 +78,12 @@ class Nsga2(Searcher):
         return mutation(path, layers, self.rng)
 
     def _winner(self) -> int:
-        """Of two survivors the one of lower rank, or the less crowded one."""
+        """Binary tournament: the survivor of lower rank, or the less crowded one."""
         one, other = (int(i) for i in self.rng.integers(len(self.paths), size=2))
         return min(one, other, key=lambda i: (self.rank[i], -self.crowding[i]))
 
     def state_dict(self) -> dict[str, Any]:
-        """As before, and the survivors."""
+        """The base state and the survivors."""
         arrays = {"values": self.values.tolist(), "rank": self.rank.tolist(), "crowding": self.crowding.tolist()}
         return super().state_dict() | {"paths": self.paths} | arrays
 

@@ -1,4 +1,4 @@
-"""What a search wants: values that need a supernet, and costs that can be computed.
+"""Objectives of a search: scores that need a supernet, and costs that can be computed.
 
 n paths, K objectives.
 """
@@ -29,7 +29,7 @@ class Objective:
 
     @property
     def is_learnt(self) -> bool:
-        """Whether it needs a supernet."""
+        """True for scores, which need a supernet."""
         return self.name in LEARNT
 
     @property
@@ -47,7 +47,7 @@ class Objectives:
 
     @property
     def names(self) -> list[str]:
-        """As tables call them."""
+        """Column names."""
         return [objective.name for objective in self.all]
 
     @property

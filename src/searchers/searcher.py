@@ -1,4 +1,4 @@
-"""What every searcher is: it asks for paths to be scored, and is told what they reach.
+"""Base of all searchers: ask for paths to be scored, tell what they reach.
 
 L layers, m choices of a layer, n paths, K objectives.
 """
@@ -28,7 +28,7 @@ TRIES = 20
 
 @dataclass(frozen=True)
 class SearchProblem:
-    """What is searched, and for what."""
+    """The feasible paths and the objectives of a search."""
 
     feasible: FeasiblePaths
     """The paths within the limits; nothing else is ever asked for."""
@@ -63,31 +63,31 @@ class Searcher(ABC):
         """Take in what the asked paths reach: values (n, K), all to be minimised."""
 
     def tell(self, paths: Sequence[ArchPath], values: NDArray[np.float64]) -> None:
-        """What the asked paths, or the first of them, reach: values (n, K), all to be minimised."""
+        """Take the results of the asked paths, or of the first of them: values (n, K), all to be minimised."""
         self.seen.update(paths)
         self.learn(paths, values)
 
     def new(self, count: int, draw: Callable[[], ArchPath]) -> list[ArchPath]:
         """Up to `count` different paths that were never told, as `draw` gives them."""
-        found: dict[ArchPath, None] = {}
+        drawn: dict[ArchPath, None] = {}
         for _ in range(TRIES * count):
-            if len(found) == count:
+            if len(drawn) == count:
                 break
             path = draw()
             if path not in self.seen:
-                found[path] = None
-        return list(found)
+                drawn[path] = None
+        return list(drawn)
 
     def random(self, count: int) -> list[ArchPath]:
-        """`count` new paths, uniform over those within the limits; fewer where no more are left or found."""
-        found = self.new(count, lambda: self.feasible.sample(self.rng))
-        if len(found) == count or math.prod(self.sizes) > LOOKED_UP:
-            return found
-        known = self.seen.union(found)
+        """`count` new paths, uniform over those within the limits; fewer where no more are left."""
+        drawn = self.new(count, lambda: self.feasible.sample(self.rng))
+        if len(drawn) == count or math.prod(self.sizes) > LOOKED_UP:
+            return drawn
+        known = self.seen.union(drawn)
         every = itertools.product(*map(range, self.sizes))
         left = [path for path in every if path not in known and self.feasible.allows(path)]
-        order = self.rng.permutation(len(left))[: count - len(found)]
-        return [*found, *(left[i] for i in order)]
+        order = self.rng.permutation(len(left))[: count - len(drawn)]
+        return [*drawn, *(left[i] for i in order)]
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values and tensors."""

@@ -58,7 +58,7 @@ class SposEvolution(Searcher):
         return [*distinct, *fresh][: self.population]
 
     def learn(self, paths: Sequence[ArchPath], values: NDArray[np.float64]) -> None:
-        """Keep the best; of equal ones those found first."""
+        """Keep the best; of equal ones the earlier."""
         column = values[:, self.objectives.learnt]
         known = {path for _, path in self.best}
         told = [(float(v), path) for v, path in zip(column, paths, strict=True) if path not in known]
@@ -79,7 +79,7 @@ class SposEvolution(Searcher):
         return self.best[int(self.rng.integers(len(self.best)))][1]
 
     def state_dict(self) -> dict[str, Any]:
-        """As before, and the parents."""
+        """The base state and the parents."""
         return super().state_dict() | {"best": self.best}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -92,10 +92,10 @@ class Archive:
 
 
 def _numbers(row: Mapping[str, str]) -> Row:
-    """As it was before it was written: Python writes floats so that they are read back exactly."""
+    """Parse a row of the file; Python writes floats so that they are read back exactly."""
     whole = ("generation", "params", "macs")
-    found: dict[str, Any] = {"path": row["path"], "arch": row["arch"]}
+    values: dict[str, Any] = {"path": row["path"], "arch": row["arch"]}
     for name in COLUMNS:
-        if name not in found:
-            found[name] = None if row[name] == "" else int(row[name]) if name in whole else float(row[name])
-    return found
+        if name not in values:
+            values[name] = None if row[name] == "" else int(row[name]) if name in whole else float(row[name])
+    return values

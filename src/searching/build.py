@@ -1,4 +1,4 @@
-"""A search put together from its configuration: what is wrong is found here, before anything is scored."""
+"""Builds a search from its configuration: whatever is wrong is refused here, before anything is scored."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from src.searching.archive import Archive
 from src.searching.config_checks import evaluator_of
 from src.searching.latency import Stopwatch, check_once, measure_table, read_table
 from src.searching.loop import Search, SearchBudget
+from src.searching.result import SearchSettings
 from src.searching.sources import ScoreProvider, SupernetScores, check_source, digest, truth_of
 from src.searching.true_front import TrueFront
 from src.supernet.bn_protocols import check_protocol
@@ -61,6 +62,19 @@ def assemble(cfg: DictConfig, folder: Path, source: ScoreProvider) -> Search:
     search = Search(folder, source, searcher, Archive(folder, objectives), budget, true_front, loggers)
     search.take_back(cfg.checkpoint)
     return search
+
+
+def search_settings(cfg: DictConfig) -> SearchSettings:
+    """The typed settings that a search is stored, ended and shown by."""
+    return SearchSettings(
+        config=cfg,
+        searcher=cfg.choices.searcher,
+        seed=cfg.seed,
+        objectives=list(cfg.objectives),
+        limit={name: value for name, value in cfg.limit.items() if value is not None},
+        select=cfg.select,
+        device=cfg.device,
+    )
 
 
 def _searcher(settings: DictConfig, problem: SearchProblem) -> Searcher:
@@ -149,9 +163,9 @@ def _sample(space: SearchSpace, count: int, seed: int) -> Sequence[tuple[int, ..
     return [feasible.sample(rng) for _ in range(count)]
 
 
-def _say_how_near(found: dict[str, Any]) -> None:
-    mean, size, most = (100 * found[key] for key in ("mean_error", "mean_absolute_error", "largest_error"))
+def _say_how_near(errors: dict[str, Any]) -> None:
+    mean, size, most = (100 * errors[key] for key in ("mean_error", "mean_absolute_error", "largest_error"))
     print(
-        f"latency table against {found['networks']} whole networks timed here: error {mean:+.1f} % on average, "
-        f"{size:.1f} % in size, {most:.1f} % at most; Kendall's tau {found['tau']:.2f}"
+        f"latency table against {errors['networks']} whole networks timed here: error {mean:+.1f} % on average, "
+        f"{size:.1f} % in size, {most:.1f} % at most; Kendall's tau {errors['tau']:.2f}"
     )

@@ -115,7 +115,7 @@ def measure_table(space: SearchSpace, input_spec: InputSpec, stopwatch: Stopwatc
 
 
 def _about(file: Path) -> Path:
-    """What a table was measured for, and how nearly it adds up: a JSON file beside it."""
+    """The JSON file beside a table: conditions of its measurement, and the error of its sums."""
     return file.with_suffix(".json")
 
 
@@ -134,24 +134,24 @@ def read_table(space: SearchSpace, file: Path, input_spec: InputSpec) -> Additiv
         raise UsageError(f"latency.table={file}: there is no such file")
     try:
         lines = list(csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines()))
-        found = {(row["layer"], int(row["choice"])): float(row["milliseconds"]) for row in lines}
+        times = {(row["layer"], int(row["choice"])): float(row["milliseconds"]) for row in lines}
     except (KeyError, TypeError, ValueError):
         raise UsageError(f"latency.table={file} is no latency table: its columns are {', '.join(COLUMNS)}") from None
     wanted = {(str(layer), choice) for layer, size in enumerate(space.sizes) for choice in range(size)}
-    if found.keys() != wanted | {(FIXED, 0)}:
+    if times.keys() != wanted | {(FIXED, 0)}:
         raise UsageError(
             f"latency.table={file} is of another space: {space.name} has {len(space.sizes)} layers with "
             f"{len(wanted)} choices in all, each with its own row, and one row {FIXED}"
         )
-    if wrong := next((key for key, value in found.items() if not (math.isfinite(value) and value >= 0)), None):
-        raise UsageError(f"latency.table={file}: layer {wrong[0]}, choice {wrong[1]} has {found[wrong]} milliseconds")
+    if wrong := next((key for key, value in times.items() if not (math.isfinite(value) and value >= 0)), None):
+        raise UsageError(f"latency.table={file}: layer {wrong[0]}, choice {wrong[1]} has {times[wrong]} milliseconds")
     measured = (read_json(_about(file)) or {}).get("input", input_spec._asdict())
     if measured != input_spec._asdict():
         raise UsageError(
             f"latency.table={file} was measured for {measured}, and the networks read {input_spec._asdict()}"
         )
-    choices = [tuple(found[str(layer), choice] for choice in range(size)) for layer, size in enumerate(space.sizes)]
-    return Additive("latency", found[FIXED, 0], tuple(choices))
+    choices = [tuple(times[str(layer), choice] for choice in range(size)) for layer, size in enumerate(space.sizes)]
+    return Additive("latency", times[FIXED, 0], tuple(choices))
 
 
 def check_once(

@@ -52,7 +52,7 @@ class Search:
 
     @property
     def is_over(self) -> bool:
-        """Whether the budget is spent, or nothing new is found any more."""
+        """Whether the budget is spent, or the searcher proposes nothing new any more."""
         generations = self.budget.generations
         return (
             len(self.archive) >= self.budget.models
@@ -103,11 +103,11 @@ class Search:
 
     def _scored(self, paths: Sequence[ArchPath], tick: Callable[[], object]) -> list[tuple[ArchPath, Row]]:
         """(path, row) in the order asked for."""
-        found = {}
+        scores = {}
         for path, accuracy, loss in self.source.scores(paths):
-            found[path] = {"accuracy": accuracy, "loss": loss}
+            scores[path] = {"accuracy": accuracy, "loss": loss}
             tick()
-        return [(path, self._costs(path) | found[path]) for path in paths]
+        return [(path, self._costs(path) | scores[path]) for path in paths]
 
     def _costs(self, path: ArchPath) -> dict[str, Any]:
         space, arch = self.source.space, self.source.space.format(path)

@@ -1,15 +1,16 @@
-"""A search carried through, and what it found: the front, a few networks of it, figures, result.json."""
+"""The run of a search and its result: the front, a few networks selected from it, figures, result.json."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
@@ -41,6 +42,22 @@ from src.searching.archive import COLUMNS
 from src.searching.loop import Search
 
 
+@dataclass(frozen=True)
+class SearchSettings:
+    """The settings of a search beside its parts."""
+
+    config: Any
+    """As config.yaml stores it."""
+    searcher: str
+    seed: int
+    objectives: list[str]
+    limit: dict[str, float]
+    """By cost, those that are set."""
+    select: int
+    """Networks selected from the front."""
+    device: str
+
+
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """The folder is this process's own for the length of the block; a refusal leaves none that it made itself.
@@ -58,15 +75,15 @@ def held(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def begin(cfg: DictConfig, search: Search) -> Iterator[None]:
-    """What the search is stands in its folder; its loggers are open for the length of the block."""
+def begin(settings: SearchSettings, search: Search) -> Iterator[None]:
+    """Store the search's configuration and provenance; its loggers are open for the length of the block."""
     folder = search.folder
     try:
-        open_loggers(search.loggers, OmegaConf.to_container(cfg, resolve=True), folder)
+        open_loggers(search.loggers, OmegaConf.to_container(settings.config, resolve=True), folder)
         (folder / RESULT).unlink(missing_ok=True)
-        store(cfg, folder, "search")
+        store(settings.config, folder, "search")
         write_json(folder / SOURCE, dict(search.source.about))
-        store_provenance(folder, str(ScoringProcesses().device(cfg.device)), search.source.space.name)
+        store_provenance(folder, str(ScoringProcesses().device(settings.device)), search.source.space.name)
         yield
     finally:
         finish_loggers(search.loggers)
@@ -81,13 +98,13 @@ def search_on(search: Search) -> None:
     with finishing() as stop:
         search.run(stop)
     if not search.is_over:
-        raise Interrupted(f"interrupted after generation {search.generation}; go on with resume={search.folder}")
+        raise Interrupted(f"interrupted after generation {search.generation}; resume it with resume={search.folder}")
 
 
-def is_finished(cfg: DictConfig, search: Search) -> bool:
+def is_finished(settings: SearchSettings, search: Search) -> bool:
     """Over, and concluded for this selection."""
     result = read_json(search.folder / RESULT)
-    return search.is_over and result is not None and result["select"] == cfg.select
+    return search.is_over and result is not None and result["select"] == settings.select
 
 
 def show_finished(search: Search) -> None:
@@ -95,22 +112,22 @@ def show_finished(search: Search) -> None:
     print(f"{search.folder} is finished: {len(search.archive):,} models ({search.ended}), see {RESULT} there")
 
 
-def conclude(cfg: DictConfig, search: Search) -> None:
+def conclude(settings: SearchSettings, search: Search) -> None:
     """Write the front and all that is drawn of it, and show one table."""
     folder, objectives = search.folder, search.archive.objectives
     archive = pd.DataFrame(list(search.archive.rows.values()), columns=list(COLUMNS))
     costs = objectives.computed or ["macs", "params"]
-    found = archive.iloc[front(search.archive.values())].sort_values([costs[0], "params"])
-    selected = found.iloc[evenly_spaced(found[costs[0]].tolist(), cfg.select)]
-    for name, table in ((FRONT, found), (SELECTED, selected)):
+    front_rows = archive.iloc[front(search.archive.values())].sort_values([costs[0], "params"])
+    selected = front_rows.iloc[evenly_spaced(front_rows[costs[0]].tolist(), settings.select)]
+    for name, table in ((FRONT, front_rows), (SELECTED, selected)):
         replace_file(folder / name, table.to_csv(index=False, lineterminator="\n"))
     if search.true_front is not None:
         true = pd.DataFrame(search.true_front.rows())
         replace_file(folder / TRUE_FRONT, true.to_csv(index=False, lineterminator="\n"))
     generations = pd.read_csv(folder / GENERATIONS)
-    result = _result(cfg, search, generations, len(found)) | {"selected": selected.arch.tolist()}
+    result = _result(settings, search, generations, len(front_rows)) | {"selected": selected.arch.tolist()}
     learnt = objectives.all[objectives.learnt].name
-    figures = {"front": front_figure(archive, found, selected, learnt, costs)}
+    figures = {"front": front_figure(archive, front_rows, selected, learnt, costs)}
     figures["hypervolume"] = hypervolume_figure(generations)
     for name, figure in figures.items():
         path = save(figure, folder / "figures" / f"{name}.png")
@@ -120,20 +137,20 @@ def conclude(cfg: DictConfig, search: Search) -> None:
     show(result, selected, folder)
 
 
-def _result(cfg: DictConfig, search: Search, generations: pd.DataFrame, size: int) -> dict[str, Any]:
+def _result(settings: SearchSettings, search: Search, generations: pd.DataFrame, size: int) -> dict[str, Any]:
     """The figures of the search, as result.json keeps them."""
     provenance = json.loads((search.folder / PROVENANCE).read_text())
     last = generations.iloc[-1]
     true = last.true_hypervolume
     return {
         "command": "search",
-        "searcher": cfg.choices.searcher,
+        "searcher": settings.searcher,
         "search_space": search.source.space.name,
         "evaluator": search.source.about["evaluator"],
-        "seed": cfg.seed,
-        "objectives": list(cfg.objectives),
-        "limit": {name: value for name, value in cfg.limit.items() if value is not None},
-        "select": cfg.select,
+        "seed": settings.seed,
+        "objectives": settings.objectives,
+        "limit": settings.limit,
+        "select": settings.select,
         "generations": search.generation,
         "ended": search.ended,
         "models": len(search.archive),

@@ -28,7 +28,7 @@ class Scores(Protocol):
 
 @dataclass(frozen=True)
 class ScoreProvider:
-    """What a search is about, and who scores its paths."""
+    """The space that is searched, and the scores of its paths."""
 
     space: SearchSpace
     input_spec: InputSpec
@@ -59,7 +59,7 @@ def truth_of(space: SearchSpace, benchmark: Benchmark | None) -> dict[str, float
 
 
 def digest(values: Mapping[str, float]) -> str:
-    """Of a table, in any order."""
+    """Hash of a table, whatever its order."""
     return hashlib.sha256(repr(sorted(values.items())).encode()).hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""How near networks come to the best there are, where a benchmark knows what all of them reach.
+"""The true Pareto front of a benchmark that knows all networks, and the share of it that networks reach.
 
 n networks, K objectives.
 """
@@ -55,7 +55,7 @@ class TrueFront:
         ]
 
     def scale(self) -> dict[str, Any]:
-        """What shares are of, as plain values: the bounds of the minimised objectives, and the whole hypervolume."""
+        """The scale of shares as plain values: the bounds of the minimised objectives, and the whole hypervolume."""
         return {"low": self.low.tolist(), "high": self.high.tolist(), "hypervolume": self.hypervolume}
 
     def _values(self, paths: Sequence[ArchPath]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""How long a run is, and the learning rate along it."""
+"""The length of a run, and its learning rate by step."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Budget:
 
     @property
     def backward_passes(self) -> int:
-        """What the run costs: strict fairness pays m of these a step, SPOS one."""
+        """Cost of the run: strict fairness pays m of these a step, SPOS one."""
         return self.steps * self.passes_per_step
 
 

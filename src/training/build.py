@@ -1,4 +1,4 @@
-"""Builds a training run from its configuration: whatever is wrong is found here, before anything is written."""
+"""Builds a training run from its configuration: whatever is wrong is refused here, before anything is written."""
 
 from __future__ import annotations
 

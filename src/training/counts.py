@@ -1,4 +1,4 @@
-"""How often each choice of each layer was trained.
+"""Update counts of each choice of each layer.
 
 L layers, m choices of a layer, M the largest m.
 """

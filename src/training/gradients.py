@@ -1,4 +1,4 @@
-"""What happens to gradients between the backward passes of an update and its optimizer step."""
+"""Operations on gradients between the backward passes of an update and its optimizer step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run counts while it trains: how often each choice was trained, and running means for the next metrics row.
+"""Meters of a training run: running means for the next metrics row, wall-clock time, throughput.
 
 L layers, m choices of a layer, M the largest m.
 """

@@ -1,4 +1,4 @@
-"""What training minimises: from the outputs of a network and the labels of a mini-batch to a loss.
+"""The training objective: from the outputs of a network and the labels of a mini-batch to a loss.
 
 B images of a mini-batch.
 """

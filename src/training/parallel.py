@@ -22,7 +22,7 @@ LOOK_EVERY = 16
 
 @dataclass
 class UpdateStatistics:
-    """What one update showed, the same on every process after `Sharing.reduce`."""
+    """Losses and hits of one update, the same on every process after `Parallelism.reduce`."""
 
     losses: Tensor
     """(R,) mean loss of each route."""
@@ -120,7 +120,7 @@ class PathParallel(Parallelism):
         return UpdateStatistics(shares[:count], shares[count:].round().long(), bool(stop))
 
     def _combine(self, slots: Tensor) -> None:
-        """Of each process the change of the statistics (S,) and how often it moved each norm (N,)."""
+        """`slots` hold each process's change of the statistics (S,) and its number of updates of each norm (N,)."""
         deltas, moved = slots[:, : len(self.before)], slots[:, len(self.before) :]
         later = moved.flip(0).cumsum(0).flip(0) - moved
         kept = self._kept()

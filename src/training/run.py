@@ -58,7 +58,7 @@ class Run:
         return self.trainer.strategy.root_device
 
     def is_finished(self) -> bool:
-        """Whether it was trained for its whole budget and its result is written."""
+        """True if it was trained for its whole budget and its result is written."""
         return self.module.steps >= self.budget.steps and (self.folder / RESULT).exists()
 
     def restore(self, saved: dict[str, Any] | None) -> None:

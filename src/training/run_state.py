@@ -83,7 +83,7 @@ class RunState(pl.LightningModule):
                 raise RunError(f"loss is not finite at step {step}{where}: {self.remedy}")
 
     def own_state(self) -> dict[str, Any]:
-        """What a subclass adds to a checkpoint: plain values and tensors."""
+        """A subclass's additions to a checkpoint: plain values and tensors."""
         return {}
 
     def load_own_state(self, state: dict[str, Any]) -> None:

@@ -35,7 +35,7 @@ WAYS = ("serial", "window", "compiled")
 
 @dataclass(frozen=True)
 class StepSettings:
-    """How an update turns gradients into a step; the defaults are FairNAS's."""
+    """Settings that turn the gradients of an update into a step; the defaults are FairNAS's."""
 
     way: str = "serial"
     """One route after another (`serial`), or all routes of an update layer by layer (`window`): the same update, up to

@@ -1,4 +1,4 @@
-"""How Lightning sees a run on several devices: processes, devices and clusters are its own; gradients are ours.
+"""Lightning's strategy of a run on several devices: processes, devices and clusters are its own; gradients are ours.
 
 torch's DistributedDataParallel reduces at every backward pass and dies at the second one of a strict-fairness update,
 so nothing is wrapped in it: src/training/parallel.py reduces once an update.

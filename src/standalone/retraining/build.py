@@ -1,4 +1,4 @@
-"""Builds a retraining from its configuration: whatever is wrong is found here, before anything is written."""
+"""Builds a retraining from its configuration: whatever is wrong is refused here, before anything is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What leaves parts of a stand-alone network out while it trains; no key of its state changes."""
+"""Stochastic depth and dropout of a stand-alone network; no key of its state changes."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ class DropPaths:
     """Stochastic depth: each image skips a residual block's body with the block's rate (Huang et al. 2016)."""
 
     def __init__(self, net: nn.Module, rate: float, grows: str, epoch_steps: int, epochs: float) -> None:
-        """Of n blocks, counted from 0, block i has rate * i / n (`depth`, as timm's mobile networks have).
+        """Block i of n, counted from 0, has rate * i / n (`depth`, as timm's mobile networks have).
 
         With `epochs` all have rate * e / epochs in epoch e, counted from 0 (as DARTS's code).
         """
-        found = [module for module in net.modules() if isinstance(module, InvertedResidual)]
-        shares = [i / len(found) if grows == "depth" else 1.0 for i in range(len(found))]
+        blocks = [module for module in net.modules() if isinstance(module, InvertedResidual)]
+        shares = [i / len(blocks) if grows == "depth" else 1.0 for i in range(len(blocks))]
         self.grows_by_epochs, self.epoch_steps, self.epochs = grows == "epochs", epoch_steps, epochs
         self.drops: list[tuple[DropPath, float]] = []
-        for block, share in zip(found, shares, strict=True):
+        for block, share in zip(blocks, shares, strict=True):
             if rate and block.residual:
                 block.drop_path = DropPath(rate * share)
                 self.drops.append((block.drop_path, rate * share))

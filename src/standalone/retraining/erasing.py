@@ -1,4 +1,4 @@
-"""What hides a part of each image of a normalised mini-batch: random erasing by timm, and cutout.
+"""Random erasing (by timm) and cutout of normalised mini-batches.
 
 B images of a mini-batch, C channels, S px a side.
 """
@@ -56,7 +56,7 @@ class Cutout:
 
 
 def make_erasing(erase: float, mode: str, cutout: int | None, image_size: int) -> list[Erasing]:
-    """What the recipe asks for, in the order in which it is done.
+    """The recipe's erasing steps in the order in which they are applied.
 
     Raises:
         UsageError: a cutout that hides an image altogether.
@@ -66,5 +66,5 @@ def make_erasing(erase: float, mode: str, cutout: int | None, image_size: int) -
             f"recipe.cutout={cutout} hides whole images of {image_size} px: use recipe.cutout={image_size // 2} "
             "(CIFAR's 16 of 32 px), or null"
         )
-    found: list[Erasing] = [RandomErase(erase, mode)] if erase else []
-    return [*found, Cutout(cutout)] if cutout else found
+    erasing: list[Erasing] = [RandomErase(erase, mode)] if erase else []
+    return [*erasing, Cutout(cutout)] if cutout else erasing

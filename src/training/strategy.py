@@ -38,7 +38,7 @@ class OneReduction(DDPStrategy):
 
 
 def make_parallelism(kind: str, trainer: pl.Trainer) -> Parallelism:
-    """What the processes of the trainer divide, by the name that `strategy` has in the configuration."""
+    """The division of work among the processes of the trainer, by the name that `strategy` has in the configuration."""
     if trainer.world_size == 1:
         return Parallelism()
     return {"ddp": DataParallel, "path_parallel": PathParallel}[kind](trainer.global_rank, trainer.world_size)

@@ -95,7 +95,7 @@ def test_a_limit_below_all_networks_names_the_range() -> None:
 
 def test_limits_that_exclude_each_other_are_refused_together() -> None:
     opposite = Additive("params", 0.0, tuple(tuple(-c for c in layer) for layer in COST.choices))
-    with pytest.raises(UsageError, match=r"limit.macs=14 and limit.params=-17 leave no network"):
+    with pytest.raises(UsageError, match=r"limit.macs=14 and limit.params=-17 are met by no architecture"):
         FeasiblePaths(SIZES, [Limit(COST, 14.0), Limit(opposite, -17.0)])
 
 

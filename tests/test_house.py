@@ -44,11 +44,9 @@ def test_no_import_runs_up() -> None:
 def test_docstrings_say_what_they_document() -> None:
     odd = []
     for file, tree in modules():
-        for node in ast.walk(tree):
-            text = (
-                (ast.get_docstring(node) or "") if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) else ""
-            )
-            odd += [f"{file}: {text.splitlines()[0]}"] if re.match(r"(What|Of|How)\b", text) else []
+        documented = [n for n in ast.walk(tree) if isinstance(n, ast.Module | ast.ClassDef | ast.FunctionDef)]
+        texts = [ast.get_docstring(node) or "" for node in documented]
+        odd += [f"{file}: {text.splitlines()[0]}" for text in texts if re.match(r"(What|Of|How)\b", text)]
     assert not odd
 
 

@@ -193,3 +193,9 @@ def _plain(estimate: Estimate) -> dict[str, float | None]:
 def _json(value: float) -> float | None:
     """JSON has no nan."""
     return None if math.isnan(value) else value
+
+
+def accuracy_gap(one_shot: ArrayLike, alone: ArrayLike) -> dict[str, float]:
+    """Ranges of both accuracies (n,) and the supernet accuracy gap lambda, their difference (FairNAS section 4.5)."""
+    ranges = [float(np.ptp(np.asarray(values, dtype=float))) for values in (one_shot, alone)]
+    return {"one_shot_range": ranges[0], "alone_range": ranges[1], "gap": abs(ranges[0] - ranges[1])}

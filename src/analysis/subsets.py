@@ -57,8 +57,17 @@ def assess(
     return rankings
 
 
-def predictions(rows: pd.DataFrame, score: str) -> NDArray[np.float64]:
-    """Scores (n,), higher is better: accuracy, loss negated, or for mean_rank the mean of both ranks negated."""
-    if score == "mean_rank":
-        return -(rows["loss"].rank() + (-rows["accuracy"]).rank()).to_numpy(float) / 2
-    return -rows["loss"].to_numpy(float) if score == "loss" else rows[score].to_numpy(float)
+def predictions(table: pd.DataFrame, score: str) -> NDArray[np.float64]:
+    """Scores (n,) of a table's rows, higher is better: accuracy, loss negated, or the mean of both ranks negated.
+
+    All nan where the table lacks a value of the score, as the loss of scores made elsewhere.
+    """
+    if score == "accuracy":
+        return table["accuracy"].to_numpy(float)
+    loss = table["loss"].to_numpy(float)
+    if np.isnan(loss).any():
+        return np.full(len(loss), np.nan)
+    # Best first by both scores, rank 1 the best, so that the negated mean rank is the higher the better
+    if score == "loss":
+        return -loss
+    return -(table["loss"].rank() + (-table["accuracy"]).rank()).to_numpy(float) / 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from collections.abc import Mapping
 
 import pandas as pd
 from rich.console import Console
@@ -13,13 +13,12 @@ from src.analysis.report.figures import histogram, save
 from src.benchmarks.join import spellings
 from src.ranking.comparison import Comparison
 from src.ranking.ranking_table import show
-from src.ranking.score_table import ScoringProcesses
+from src.ranking.score_table import ScoringProcesses, score_row
 from src.ranking.summed_up import sum_up
 from src.runtime.errors import UsageError
 from src.runtime.result import TrainResult, figures_table, write_result
 from src.runtime.run_folder import PROVENANCE, SCORES
-from src.supernet.evaluator import Evaluator, Score, ScoringSettings
-from src.supernet.path import ArchPath
+from src.supernet.evaluator import Evaluator, ScoringSettings
 from src.training.build import SupernetRun, ranked_protocols
 
 
@@ -45,15 +44,6 @@ def conclude(run: SupernetRun) -> None:
     by = run.cfg.ranking.by
     common = sum_up(comparison, tables, by, run.cfg.ranking.seed, with_subsets=False)
 
-    # A histogram of one-shot accuracies per protocol, as a file and as W&B media.
-    figures = []
-    for protocol, table in tables.items():
-        title = f"{run.cfg.choices.sampler} on {run.space.name}, BN {protocol}"
-        path = save(histogram(table.accuracy, title), run.folder / "figures" / f"histogram_{protocol}.png")
-        figures.append(path.as_posix())
-        for logger in run.trainer.loggers:
-            logger.log_image(f"rank/histogram_{protocol}", [str(path)])  # type: ignore[attr-defined]
-
     provenance = json.loads((run.folder / PROVENANCE).read_text())
     result = TrainResult(
         sampler=run.cfg.choices.sampler,
@@ -71,7 +61,7 @@ def conclude(run: SupernetRun) -> None:
         count_spread=run.module.counts.spread(),
         scoring_seconds=round(time.monotonic() - started, 1),
         block_evaluations=blocks,
-        figures=figures,
+        figures=draw_histograms(run, tables),
         **common,
     )
     log(run, result)
@@ -89,12 +79,21 @@ def score(run: SupernetRun, protocol: str, processes: ScoringProcesses) -> int:
     common = {"supernet": run.folder.name, "sampler": run.cfg.choices.sampler, "seed": run.cfg.seed}
     common |= {"split": "val", "images": evaluator.images}
 
-    def row(path: ArchPath, score: Score) -> dict[str, Any]:
-        arch, costs = run.space.format(path), run.space.costs(path, run.dataset.input_spec)
-        return {"arch": arch, **score._asdict(), **costs._asdict(), "truth": truth.get(arch), **common}
-
+    row = score_row(run.space, run.dataset.input_spec, common, truth)
     processes.append_scores(run.folder / SCORES, evaluator, run.paths, row)
     return evaluator.block_evaluations
+
+
+def draw_histograms(run: SupernetRun, tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """A histogram of one-shot accuracies per BN protocol, as a file and as W&B media; returns the files."""
+    files = []
+    for protocol, table in tables.items():
+        title = f"{run.cfg.choices.sampler} on {run.space.name}, BN {protocol}"
+        path = save(histogram(table.accuracy, title), run.folder / "figures" / f"histogram_{protocol}.png")
+        files.append(path.as_posix())
+        for logger in run.trainer.loggers:
+            logger.log_image(f"rank/histogram_{protocol}", [str(path)])  # type: ignore[attr-defined]
+    return files
 
 
 def log(run: SupernetRun, result: TrainResult) -> None:

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from src.analysis.improvement import improvement_curve, tau_of_best
+from src.analysis.ranking import accuracy_gap
 from src.analysis.report.figures import save, scatter
 from src.analysis.report.improvement_figures import improvement_and_tau, improvement_figure
 from src.analysis.report.selection import Selection, thinned
@@ -67,18 +68,18 @@ class Comparison:
         """The scores that the networks can be ordered by."""
         return [name for name in ("accuracy", "loss") if name in scores and scores[name].notna().all()]
 
-    def ceilings(self) -> dict[str, Any]:
+    def ceilings(self, with_subsets: bool = True) -> dict[str, Any]:
         """The noise ceiling of each subset, {value, kind} or None."""
         spelt = spellings(self.space, self.benchmark.accuracies())
         archs = self.facts.arch.map(lambda arch: spelt.get(arch, arch))
-        ceilings = {name: noise_ceiling(self.benchmark, list(archs[mask])) for name, mask in self.subsets.items()}
+        subsets = self.subsets if with_subsets else {"all": self.subsets["all"]}
+        ceilings = {name: noise_ceiling(self.benchmark, list(archs[mask])) for name, mask in subsets.items()}
         return {name: ceiling._asdict() if ceiling else None for name, ceiling in ceilings.items()}
 
     def gap(self, scores: pd.DataFrame) -> dict[str, float]:
         """Ranges of one-shot and stand-alone accuracy over the known networks, and lambda (FairNAS section 4.5)."""
         table = self.facts.merge(scores[["arch", "accuracy"]], on="arch").dropna(subset=["truth"])
-        one_shot, alone = (float(np.ptp(table[name].to_numpy(float))) for name in ("accuracy", "truth"))
-        return {"one_shot_range": one_shot, "alone_range": alone, "gap": abs(one_shot - alone)}
+        return accuracy_gap(table.accuracy, table.truth)
 
     def figures(self, scores: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
         """Improvement curves, tau of the best, and one-shot accuracy against the truth; improvement.csv."""

@@ -23,14 +23,13 @@ from src.ranking.build import FileRanking, RankingSettings, SupernetRanking
 from src.ranking.comparison import Comparison
 from src.ranking.feature_maps import layer_features
 from src.ranking.ranking_table import show
-from src.ranking.score_table import ScoringProcesses
+from src.ranking.score_table import ScoringProcesses, score_row
 from src.ranking.summed_up import sum_up
 from src.runtime.provenance import commit, store_provenance
 from src.runtime.result import RankResult, write_result
 from src.runtime.resume import store
 from src.runtime.run_folder import RESULT, SCORES, claim
-from src.supernet.evaluator import Evaluator, Score
-from src.supernet.path import ArchPath
+from src.supernet.evaluator import Evaluator
 
 
 def rank_run(ranking: SupernetRanking, processes: ScoringProcesses) -> None:
@@ -138,10 +137,7 @@ def score(ranking: SupernetRanking, protocol: str, processes: ScoringProcesses) 
     common = {"supernet": trained.folder.name, "sampler": trained.cfg.choices.sampler, "seed": trained.cfg.seed}
     common |= {"split": ranking.scoring.part, "images": evaluator.images}
 
-    def row(path: ArchPath, score: Score) -> dict[str, Any]:
-        costs = trained.space.costs(path, trained.input_spec)._asdict()
-        return {"arch": trained.space.format(path), **score._asdict(), **costs, **common}
-
+    row = score_row(trained.space, trained.input_spec, common, {})
     processes.append_scores(ranking.folder / SCORES, evaluator, ranking.paths, row)
     return evaluator.block_evaluations
 

@@ -16,6 +16,7 @@ import torch
 from torch import distributed
 
 from src.benchmarks.join import spellings
+from src.datasets.input_spec import InputSpec
 from src.runtime.devices import chosen_device
 from src.runtime.errors import UsageError, unknown
 from src.runtime.progress import progress
@@ -28,6 +29,16 @@ from src.supernet.path import ArchPath, format_path
 PATIENCE = timedelta(days=7)
 """How long a process waits for the others to finish their shares."""
 Row = Callable[[ArchPath, Score], dict[str, Any]]
+
+
+def score_row(space: SearchSpace, input_spec: InputSpec, common: Mapping[str, Any], truth: Mapping[str, float]) -> Row:
+    """Makes a path's row of scores.csv: names, costs and accuracy alone beside its score and the `common` columns."""
+
+    def row(path: ArchPath, score: Score) -> dict[str, Any]:
+        arch, costs = space.format(path), space.costs(path, input_spec)
+        return {"arch": arch, **score._asdict(), **costs._asdict(), "truth": truth.get(arch), **common}
+
+    return row
 
 
 def append_scores(file: Path, evaluator: Evaluator, paths: Sequence[ArchPath], row: Row) -> None:

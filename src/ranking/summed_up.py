@@ -31,11 +31,10 @@ def sum_up(
     summary: dict[str, Any] = {"ranked_by": by, "scores": spreads}
     if comparison is None:
         return summary
-    ceilings = comparison.ceilings()
     return summary | {
         "benchmark": comparison.benchmark.name,
         "match": comparison.match.as_dict(),
         "ranking": {name: comparison.rank(table, by, seed, with_subsets) for name, table in tables.items()},
-        "ceiling": ceilings if with_subsets else {"all": ceilings["all"]},
+        "ceiling": comparison.ceilings(with_subsets),
         "gap": {name: comparison.gap(table) for name, table in tables.items()},
     }

@@ -46,8 +46,7 @@ class RankingResult(Result):
     ranked_by: str
     """The score that orders the paths: loss, accuracy or mean_rank."""
     scores: dict[str, dict[str, float]]
-    """BN protocol, or `as given` for predictions of a file -> paths, images, and mean, std, min and max of both scores
-    as accuracy_mean, ..., loss_max."""
+    """BN protocol (or `as given`) -> paths, images, and mean, std, min, max of both scores: accuracy_mean, ..."""
     benchmark: str | None = None
     match: dict[str, Any] | None = None
     """Architectures that the scores and the benchmark do not have in common, counted."""

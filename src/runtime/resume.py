@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from src.runtime.errors import UsageError
+from src.runtime.migrate import migrate
 from src.runtime.run_folder import CONFIG, COUNTS, METRICS, cut_back, replace_file
 from src.runtime.stored_run import load_config
 
@@ -48,7 +49,8 @@ def settle(
     if not path.exists():
         return cfg
     written = load_config(path, migrated=False)
-    stored = load_config(path)
+    stored = written.copy()
+    migrate(stored)
     if stored.command != command:
         writer = f"src.{stored.command}" if stored.command else "another program"
         right = f"resume it with python -m {writer} resume={folder}" if stored.command else "give another folder"

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -80,40 +81,15 @@ def assemble(cfg: DictConfig, folder: Path) -> SupernetRun:
     budget = plan_budget(dict(cfg.budget), cfg.recipe.epochs, epoch_steps, sampler.passes_per_step)
     sampler.total_steps = budget.steps
 
-    # Devices and processes.
-    devices = cfg.trainer.devices * cfg.trainer.get("num_nodes", 1)
-    names = [cfg.choices[key] for key in ("sampler", "search_space", "dataset")]
-    trainer = make_trainer(
-        OmegaConf.to_container(cfg.trainer, resolve=True),
-        loggers=make_loggers(cfg.logger.wandb, folder, names) if is_first() else [],
-        callbacks=[Checkpoints(folder, budget.steps, cfg.save_every)],
-        strategy=OneReduction() if devices > 1 else "auto",
-    )
+    # The module, with the settings of the checkpoint that the run resumes from.
+    trainer = supernet_trainer(cfg, folder, budget)
     device = trainer.strategy.root_device
-    parallelism = make_parallelism(cfg.strategy, trainer)
-    if cfg.sync_batchnorm and parallelism.images > 1:
-        synchronise(net)
-
-    # The module. A checkpoint remembers what `auto` came to: another way would sum in another order.
     settings = step_settings(cfg, net, dataset, space, device)
     saved = read_checkpoint(folder, cfg.checkpoint, "train")
-    if saved is not None:
-        settings = replace(settings, way=saved[STATE]["way"])
-        if saved[STATE]["is_split"]:
-            split_weights(net)
-    optimizer = make_optimizer(cfg.optimizer, cfg.norm_decay, inter_choice.weight_decay, net)
-    learning_rate = partial(
-        cosine,
-        steps=budget.steps,
-        peak=cfg.optimizer.lr,
-        final=cfg.schedule.final_lr,
-        warmup=round(cfg.schedule.warmup_epochs * budget.epoch_steps),
-    )
-    split_step = inter_choice.split_step(budget.steps, budget.epoch_steps)
-    module = SupernetStep(net, sampler, settings, lambda _: optimizer, learning_rate, split_step, parallelism)
+    module = supernet_module(cfg, net, inter_choice, sampler, settings, saved, budget, trainer)
 
     # Mini-batches, tables, and what the ranking will need.
-    shard = DataShard(trainer.global_rank, trainer.world_size) if parallelism.images > 1 else ALL
+    shard = DataShard(trainer.global_rank, trainer.world_size) if module.parallelism.images > 1 else ALL
     loader = dataset.train_loader(cfg.batch_size, budget.steps, mix(cfg.seed, ORDER), device, shard)
     run = SupernetRun(
         cfg=cfg,
@@ -131,6 +107,49 @@ def assemble(cfg: DictConfig, folder: Path) -> SupernetRun:
     )
     run.restore(saved)
     return run
+
+
+def supernet_trainer(cfg: DictConfig, folder: Path, budget: Budget) -> pl.Trainer:
+    """The Trainer with its checkpoints, its loggers (of the first process) and, on several devices, our strategy."""
+    devices = cfg.trainer.devices * cfg.trainer.get("num_nodes", 1)
+    names = [cfg.choices[key] for key in ("sampler", "search_space", "dataset")]
+    return make_trainer(
+        OmegaConf.to_container(cfg.trainer, resolve=True),
+        loggers=make_loggers(cfg.logger.wandb, folder, names) if is_first() else [],
+        callbacks=[Checkpoints(folder, budget.steps, cfg.save_every)],
+        strategy=OneReduction() if devices > 1 else "auto",
+    )
+
+
+def supernet_module(
+    cfg: DictConfig,
+    net: Supernet,
+    inter_choice: InterChoice,
+    sampler: Sampler,
+    settings: StepSettings,
+    saved: dict[str, Any] | None,
+    budget: Budget,
+    trainer: pl.Trainer,
+) -> SupernetStep:
+    """The training step; `saved` is the checkpoint that the run resumes from."""
+    parallelism = make_parallelism(cfg.strategy, trainer)
+    if cfg.sync_batchnorm and parallelism.images > 1:
+        synchronise(net)
+    # A checkpoint remembers what `auto` came to: another way would sum in another order.
+    if saved is not None:
+        settings = replace(settings, way=saved[STATE]["way"])
+        if saved[STATE]["is_split"]:
+            split_weights(net)
+    optimizer = make_optimizer(cfg.optimizer, cfg.norm_decay, inter_choice.weight_decay, net)
+    learning_rate = partial(
+        cosine,
+        steps=budget.steps,
+        peak=cfg.optimizer.lr,
+        final=cfg.schedule.final_lr,
+        warmup=round(cfg.schedule.warmup_epochs * budget.epoch_steps),
+    )
+    split_step = inter_choice.split_step(budget.steps, budget.epoch_steps)
+    return SupernetStep(net, sampler, settings, lambda _: optimizer, learning_rate, split_step, parallelism)
 
 
 def build_supernet(cfg: DictConfig, dataset: Dataset, space: SearchSpace) -> tuple[Supernet, InterChoice]:

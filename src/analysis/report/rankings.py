@@ -11,6 +11,7 @@ import pandas as pd
 
 from src.analysis.ranking import summary, tau_b
 from src.analysis.report.runs import TrainingRun
+from src.analysis.subsets import predictions
 
 COUNTED = ("params", "macs")
 """Columns of scores.csv that serve as baselines where a run stored no ranking of its own."""
@@ -32,22 +33,6 @@ def protocol_scores(run: TrainingRun, bn: str) -> pd.DataFrame:
 def known_scores(run: TrainingRun, bn: str) -> pd.DataFrame:
     """The rows of scores.csv whose truth is known; none of a run that is not finished."""
     return protocol_scores(run, bn).dropna(subset=["truth", "accuracy"])[: None if run.finished else 0]
-
-
-def predictions(table: pd.DataFrame, score: str) -> np.ndarray:
-    """Scores (n,) of a table's rows, higher is better: accuracy, loss negated, or the mean of both ranks negated.
-
-    All nan where the table lacks a value of the score, as the loss of scores made elsewhere.
-    """
-    if score == "accuracy":
-        return table["accuracy"].to_numpy(float)
-    loss = table["loss"].to_numpy(float)
-    if np.isnan(loss).any():
-        return np.full(len(loss), np.nan)
-    # Best first by both scores, rank 1 the best, so that the negated mean rank is the higher the better
-    if score == "loss":
-        return -loss
-    return -(table["loss"].rank() + (-table["accuracy"]).rank()).to_numpy(float) / 2
 
 
 def other_score(score: str) -> str:

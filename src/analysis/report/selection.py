@@ -14,9 +14,10 @@ import pandas as pd
 
 from src.analysis.improvement import improvement_curve, tau_of_best
 from src.analysis.report.groups import Group
-from src.analysis.report.rankings import LEFT, counts, known_scores, predictions
+from src.analysis.report.rankings import LEFT, counts, known_scores
 from src.analysis.report.runs import TrainingRun
 from src.analysis.report.style import SCORES
+from src.analysis.subsets import predictions
 
 KEPT = ["left", "mean", "low", "high", "improvement", "improvement_low", "improvement_high", "seeds"]
 BEST = ["left", "tau", "tau_low", "tau_high", "seeds"]

@@ -37,7 +37,7 @@ from src.standalone.retraining.result import train_one
 from src.standalone.retraining.run import StandaloneRun
 from src.supernet.batch_norm import norms_of
 from src.supernet.path import ArchPath
-from src.training.budget import plan_budget
+from src.training.budget import Budget, plan_budget
 from src.training.checkpoints import Checkpoints
 from src.training.metrics_writer import LogSchedule, MetricsWriter
 from src.training.objective import MixedCrossEntropy
@@ -66,12 +66,7 @@ def assemble(cfg: DictConfig, folder: Path) -> StandaloneRun:
     epoch_steps = max(dataset.size("train") // cfg.batch_size, 1)
     epochs = round(cfg.recipe.epochs * epoch_steps) / epoch_steps
     budget = plan_budget(dict(cfg.budget), epochs, epoch_steps, 1)
-
-    # The data set may have a policy of its own, and both would be one too many.
-    for key in ("auto_augment", "color_jitter"):
-        if cfg.recipe[key] and cfg.dataset.get(key):
-            raise UsageError(f"recipe.{key} and dataset.{key} are both set: set one of them to null or 0")
-    add_policy(dataset, cfg.recipe.auto_augment, cfg.recipe.color_jitter)
+    add_recipe_policy(cfg, dataset)
 
     # Weights: a resumed run takes those of its checkpoint, whatever it began with.
     saved = read_checkpoint(folder, cfg.checkpoint, "retrain")
@@ -79,29 +74,11 @@ def assemble(cfg: DictConfig, folder: Path) -> StandaloneRun:
         dataset.check_split(Path(cfg.run) / SPLIT)
     net = network(cfg, dataset, space, path, inherits=saved is None and cfg.weights == "inherited")
 
-    # The recipe.
-    recipe = cfg.recipe
-    drop_paths = DropPaths(net, recipe.drop_path, recipe.drop_path_grows, budget.epoch_steps, budget.epochs)
-    if recipe.drop_path and not len(drop_paths):
-        print(f"recipe.drop_path={recipe.drop_path:g} does nothing: this network has no residual blocks to drop")
-    settings: dict[str, Any] = OmegaConf.to_container(recipe, resolve=True)  # type: ignore[assignment]
-    schedule = Schedule.of_recipe(settings, cfg.batch_size, budget, is_cut=any(dict(cfg.budget).values()))
-    optimizer = partial(make_optimizer, settings, schedule.peak)
-    optimizer(net)  # the Trainer makes it again on the training device; here its options are checked
-    module = Retraining(
-        net,
-        optimizer,
-        make_scheduler(schedule),
-        MixedCrossEntropy(recipe.label_smoothing),
-        None if recipe.ema is None else ModelEmaV3(net, recipe.ema, use_warmup=True, warmup_power=EMA_POWER),
-        drop_paths,
-        make_erasing(recipe.erase, recipe.erase_mode, recipe.cutout, dataset.image_size),
-        mix(cfg.seed, ERASING),
-    )
+    module = retraining_module(cfg, net, dataset, budget)
 
     # Trainer, mini-batches, tables.
     trainer = make_trainer(
-        {**OmegaConf.to_container(cfg.trainer, resolve=True), "gradient_clip_val": recipe.clip_norm},  # type: ignore[dict-item]
+        {**OmegaConf.to_container(cfg.trainer, resolve=True), "gradient_clip_val": cfg.recipe.clip_norm},  # type: ignore[dict-item]
         loggers=make_loggers(cfg.logger.wandb, folder, logger_names(cfg)),
         callbacks=[Checkpoints(folder, budget.steps, cfg.save_every)],
     )
@@ -122,6 +99,40 @@ def assemble(cfg: DictConfig, folder: Path) -> StandaloneRun:
     )
     run.restore(saved)
     return run
+
+
+def add_recipe_policy(cfg: DictConfig, dataset: Dataset) -> None:
+    """Add the recipe's changes of colour and shape to the data set's augmentation.
+
+    Raises:
+        UsageError: the data set has such a policy of its own.
+    """
+    for key in ("auto_augment", "color_jitter"):
+        if cfg.recipe[key] and cfg.dataset.get(key):
+            raise UsageError(f"recipe.{key} and dataset.{key} are both set: set one of them to null or 0")
+    add_policy(dataset, cfg.recipe.auto_augment, cfg.recipe.color_jitter)
+
+
+def retraining_module(cfg: DictConfig, net: nn.Module, dataset: Dataset, budget: Budget) -> Retraining:
+    """The network under its recipe: schedule, optimizer, objective, moving average, stochastic depth, erasing."""
+    recipe = cfg.recipe
+    drop_paths = DropPaths(net, recipe.drop_path, recipe.drop_path_grows, budget.epoch_steps, budget.epochs)
+    if recipe.drop_path and not len(drop_paths):
+        print(f"recipe.drop_path={recipe.drop_path:g} does nothing: this network has no residual blocks to drop")
+    settings: dict[str, Any] = OmegaConf.to_container(recipe, resolve=True)  # type: ignore[assignment]
+    schedule = Schedule.of_recipe(settings, cfg.batch_size, budget, is_cut=any(dict(cfg.budget).values()))
+    optimizer = partial(make_optimizer, settings, schedule.peak)
+    optimizer(net)  # the Trainer makes it again on the training device; here its options are checked
+    return Retraining(
+        net,
+        optimizer,
+        make_scheduler(schedule),
+        MixedCrossEntropy(recipe.label_smoothing),
+        None if recipe.ema is None else ModelEmaV3(net, recipe.ema, use_warmup=True, warmup_power=EMA_POWER),
+        drop_paths,
+        make_erasing(recipe.erase, recipe.erase_mode, recipe.cutout, dataset.image_size),
+        mix(cfg.seed, ERASING),
+    )
 
 
 def network(cfg: DictConfig, dataset: Dataset, space: SearchSpace, path: ArchPath, inherits: bool) -> nn.Module:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from src.analysis.ranking import summary
+from src.analysis.ranking import accuracy_gap, summary
 from src.analysis.report.figures import save
 from src.analysis.report.study_figures import ranks_figure, training_figure
 from src.analysis.spaced import evenly_spaced
@@ -25,7 +25,7 @@ from src.runtime.provenance import store_provenance
 from src.runtime.result import RetrainResult, StudyResult, read_result, write_result
 from src.runtime.run_folder import METRICS, PROVENANCE, SCORES, replace_file
 from src.search_spaces.space import SearchSpace
-from src.standalone.retraining.study_table import gap, show
+from src.standalone.retraining.study_table import show
 from src.supernet.path import format_path, parse_path
 
 MODELS, TABLE = "models.csv", "table.csv"
@@ -119,7 +119,7 @@ def compare(
     # The comparison with each truth.
     baselines = {name: table[name] for name in ("params", "macs", *counts)}
     rankings = {
-        part: summary(table.one_shot, table[part], baselines, settings.seed) | gap(table.one_shot, table[part])
+        part: summary(table.one_shot, table[part], baselines, settings.seed) | accuracy_gap(table.one_shot, table[part])
         for part in TRUTHS
     }
     first = finished[0]
@@ -141,7 +141,19 @@ def compare(
         val=rankings["val"],
     )
 
-    # Figures as FairNAS's 8 and 10, as files and as W&B media, with the figures of the ranking.
+    draw_and_log(folder, table, rankings, loggers, config)
+    write_result(folder, result)
+    show(table, result, folder)
+
+
+def draw_and_log(
+    folder: Path,
+    table: pd.DataFrame,
+    rankings: Mapping[str, Mapping[str, Any]],
+    loggers: list[Any],
+    config: Mapping[str, Any],
+) -> None:
+    """Figures as FairNAS's 8 and 10, as files and as W&B media, with the figures of the ranking."""
     curves = [pd.read_csv(folder / "models" / path / METRICS) for path in table.path]
     ranks = ranks_figure(table.one_shot, table.test, rankings["test"]["tau"])
     drawn = {
@@ -156,5 +168,3 @@ def compare(
         metrics["standalone/gap"] = rankings["test"]["gap"]
         logger.log_metrics({key: value for key, value in metrics.items() if value is not None})
     finish_loggers(loggers)
-    write_result(folder, result)
-    show(table, result, folder)

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 from rich.console import Console
 
 from src.analysis.report.style import baseline_label
 from src.runtime.result import StudyResult, estimate_cells, figures_table
-
-
-def gap(one_shot: ArrayLike, alone: ArrayLike) -> dict[str, float]:
-    """Ranges of both accuracies (k,) and FairNAS's supernet accuracy gap lambda, their difference (section 4.5)."""
-    ranges = [float(np.ptp(np.asarray(values, dtype=float))) for values in (one_shot, alone)]
-    return {"one_shot_range": ranges[0], "alone_range": ranges[1], "gap": abs(ranges[0] - ranges[1])}
 
 
 def show(table: pd.DataFrame, result: StudyResult, folder: Path) -> None:

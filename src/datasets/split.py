@@ -54,7 +54,7 @@ def hold_out(
 def hold_out_each(
     labels: Indices, count: int, seed: int, classes: list[str], part: str, leave: int = 1
 ) -> tuple[Indices, Indices]:
-    """As `hold_out`, but exactly `count` images of every class, large or small."""
+    """`hold_out` with exactly `count` images of every class, large or small."""
     check_number(part, count, low=1)
     sizes = np.bincount(labels, minlength=len(classes))
     smallest = int(sizes.argmin())

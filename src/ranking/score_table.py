@@ -81,7 +81,7 @@ class ScoringProcesses:
         return chosen_device(asked)
 
     def append_scores(self, file: Path, evaluator: Evaluator, paths: Sequence[ArchPath], row: Row) -> None:
-        """As `append_scores`; each process writes a file of its own, the first one gathers them at the end.
+        """`append_scores` by several processes: each writes a file of its own, the first gathers them at the end.
 
         What a broken-off start left in such files, with any number of processes, is gathered first.
         """

@@ -22,8 +22,8 @@ class Fixed(Sampler):
         if not paths:
             raise UsageError("sampler=fixed needs sampler.paths=2-0-2 or sampler.paths=[2-0-2,1-1-0]")
         several = isinstance(paths, Sequence) and not isinstance(paths, str) and not isinstance(paths[0], int)
-        given: Any = paths if several else [paths]
-        self.paths = [self._check(parse_path(path)) for path in given]
+        listed: Any = paths if several else [paths]
+        self.paths = [self._check(parse_path(path)) for path in listed]
 
     @property
     def passes_per_step(self) -> int:

@@ -30,8 +30,8 @@ def read_arch(text: object, space: SearchSpace, pick: int | None = None) -> Arch
     is_missing = pick is None and len(listed) > 1  # row 0 of a front is the cheapest network, which few mean
     row = pick or 0
     if is_missing or not 0 <= row < len(listed):
-        given = "pick=<row> is missing" if is_missing else f"pick={pick}"
-        raise UsageError(f"{given}: {file} lists {len(listed)}, counted from 0, so use 0 to {len(listed) - 1}")
+        problem = "pick=<row> is missing" if is_missing else f"pick={pick}"
+        raise UsageError(f"{problem}: {file} lists {len(listed)}, counted from 0, so use 0 to {len(listed) - 1}")
     return listed[row]
 
 

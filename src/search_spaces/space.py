@@ -46,7 +46,7 @@ class SearchSpace(ABC):
 
     @abstractmethod
     def costs(self, path: ArchPath, input_spec: InputSpec | None = None) -> Costs:
-        """Parameters and multiply-adds of the stand-alone network at `given`, or at the reference input."""
+        """Parameters and multiply-adds of the stand-alone network at `input_spec`, or at the reference input."""
 
     @abstractmethod
     def parts(self, input_spec: InputSpec) -> list[Part]:

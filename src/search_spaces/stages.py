@@ -87,17 +87,17 @@ def check_size(
     )
 
 
-def check_sequence(key: str, given: Sequence[int], count: int, options: Sequence[int] | None = None) -> tuple[int, ...]:
+def check_sequence(key: str, value: Sequence[int], count: int, options: Sequence[int] | None = None) -> tuple[int, ...]:
     """A setting with one whole number for each stage, positive or out of `options`.
 
     Raises:
         UsageError: another length, or another number.
     """
-    values = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else ()
+    values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
     fits = all(type(v) is int and (v in options if options else v > 0) for v in values)
     if len(values) != count or not fits:
         kind = f"out of {' and '.join(map(str, options))}" if options else "above 0"
-        shown = bracketed(values) if values else given
+        shown = bracketed(values) if values else value
         raise UsageError(
             f"search_space.{key}={shown}: give {count} whole {'number' if count == 1 else 'numbers'} {kind}"
         )

@@ -48,17 +48,17 @@ class PpoSettings:
                 raise UsageError(f"searcher.ppo.{key}={value}: give a {'whole ' * whole}number {span}")
 
 
-def ppo_settings(given: dict[str, Any] | None) -> PpoSettings:
+def ppo_settings(settings: dict[str, Any] | None) -> PpoSettings:
     """The settings with defaults for what is not given.
 
     Raises:
         UsageError: there is no such setting, or a value is out of range.
     """
     try:
-        return PpoSettings(**(given or {}))
+        return PpoSettings(**(settings or {}))
     except TypeError:
         names = ", ".join(PpoSettings.__dataclass_fields__)
-        raise UsageError(f"searcher.ppo={dict(given or {})}: the keys are {names}") from None
+        raise UsageError(f"searcher.ppo={dict(settings or {})}: the keys are {names}") from None
 
 
 class Policy(nn.Module):

@@ -162,7 +162,7 @@ def check_once(
     paths: Sequence[ArchPath],
     file: Path,
 ) -> dict[str, Any]:
-    """As `check_table`, kept beside the table from the first time on."""
+    """`check_table`, its figures kept beside the table from the first time on."""
     about = read_json(_about(file)) or {}
     if "check" not in about:
         about["check"] = check_table(space, input_spec, table, stopwatch, paths)

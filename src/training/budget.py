@@ -37,10 +37,10 @@ def plan_budget(
     Raises:
         UsageError: more than one kind, or less than one step.
     """
-    given = {kind: value for kind, value in asked.items() if value is not None} or {"epochs": default_epochs}
-    if len(given) > 1:
-        raise UsageError(f"{' and '.join(f'budget.{kind}' for kind in given)} are both set: give one of {_kinds()}")
-    ((kind, value),) = given.items()
+    budgets = {kind: value for kind, value in asked.items() if value is not None} or {"epochs": default_epochs}
+    if len(budgets) > 1:
+        raise UsageError(f"{' and '.join(f'budget.{kind}' for kind in budgets)} are both set: give one of {_kinds()}")
+    ((kind, value),) = budgets.items()
     per_step = {"epochs": 1 / epoch_steps, "steps": 1, "backward_passes": passes_per_step}[kind]
     steps = int(value / per_step + 1e-6)
     if steps < 1:

@@ -26,6 +26,7 @@ from src.runtime.run_folder import (
     SCORES,
     read_json,
 )
+from src.runtime.stored_run import load_config
 
 COSTS = {
     "steps": "step",
@@ -143,8 +144,8 @@ def find_runs(root: Path) -> list[TrainingRun]:
         folder, config = path.parent, read_config(path)
         # A result of another layout still says that the run is finished; its figures then come from the tables
         stored = read_json(folder / RESULT)
-        if "sampler" not in (config.get("choices") or {}) or (stored or {}).get("command", "train") != "train":
-            continue  # another command's folder
+        if config["command"] != "train" or (stored or {}).get("command", "train") != "train":
+            continue
         name = folder.relative_to(root).as_posix() if folder != root else folder.resolve().name
         provenance, result = read_json(folder / PROVENANCE) or {}, read_result(folder, TrainResult)
         runs.append(TrainingRun(folder, name, config, provenance, stored is not None, result))
@@ -154,13 +155,10 @@ def find_runs(root: Path) -> list[TrainingRun]:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """A config.yaml as plain values.
+    """A stored config.yaml as plain values, with today's keys.
 
     Raises:
         UsageError: it cannot be read.
     """
-    try:
-        config = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except Exception as error:  # YAML and interpolation errors have no base of their own
-        raise UsageError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
-    return {str(key): value for key, value in config.items()} if isinstance(config, dict) else {}
+    config: Any = OmegaConf.to_container(load_config(path), resolve=True)
+    return {str(key): value for key, value in config.items()}

@@ -31,6 +31,12 @@ def test_a_measured_table_holds_every_choice_and_is_read_back(tmp_path: Path) ->
     assert table((2,) * 5) == pytest.approx(table.fixed + sum(layer[2] for layer in table.choices))
 
 
+def test_a_burst_of_load_on_the_idle_call_does_not_make_modules_free() -> None:
+    stopwatch = Stopwatch(seconds=SHORT)
+    stopwatch.known[str(nn.Identity()), (3, 8, 8)] = 1000.0
+    assert stopwatch(nn.Conv2d(3, 8, 3), (3, 8, 8)) > 0
+
+
 def test_cells_count_as_often_as_a_network_has_them(tmp_path: Path) -> None:
     class Constant(Stopwatch):
         """One millisecond for every module that has weights."""

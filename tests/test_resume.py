@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -18,6 +20,7 @@ import pytest
 import torch
 
 from src import retrain, search
+from src.ranking import after_training
 from src.runtime.checkpoint import AtomicCheckpointIO
 from src.runtime.launch import launch
 from src.runtime.run_folder import CONFIG, COUNTS, METRICS, RESULT, SCORES, SPLIT, WALL_CLOCK, claim
@@ -26,17 +29,54 @@ from src.train import main
 from src.training.step import SupernetStep
 from tests.test_bad_input import check_one_line
 
-SHORT = ["logger=csv", "benchmark=none", "batch_size=50", "dataset.val=50", "validation.paths=2", "ranking.paths=3"]
-SHORT += ["validation.calibration_images=50", "ranking.calibration_images=50", "journal.rows=10", "save_every=0"]
-STEPS = 40  # two and a half epochs of 16 steps
+SHORT = ["logger=csv", "benchmark=none", "batch_size=50", "dataset.val=797", "validation.paths=2", "ranking.paths=3"]
+SHORT += ["validation.images=50", "validation.calibration_images=50", "journal.rows=10", "journal.validations=4"]
+SHORT += ["ranking.images=50", "ranking.calibration_images=50", "save_every=0"]
+STEPS = 20  # two and a half epochs of 8 steps
 
 
 class Killed(Exception):
     """Stands for a kill: nothing of ours runs after it."""
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _no_histograms() -> Iterator[None]:
+    """Drawing them takes a fifth of such a run."""
+    with mock.patch.object(after_training, "draw_histograms", return_value=[]):
+        yield
+
+
 def train(folder: Path, *arguments: str, steps: int = STEPS) -> int:
     return launch("train", main, [*SHORT, f"budget.steps={steps}", f"hydra.run.dir={folder}", *arguments])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """The uninterrupted run of some arguments, trained once; for reading only."""
+    folder, known = tmp_path_factory.mktemp("whole"), dict[tuple[str, ...], Path]()
+
+    def run(*arguments: str, steps: int = STEPS) -> Path:
+        key = (*arguments, f"steps={steps}")
+        if key not in known:
+            known[key] = folder / str(len(known)) / "run"
+            assert train(known[key], *arguments, steps=steps) == 0
+        return known[key]
+
+    return run
+
+
+@pytest.fixture
+def finished(whole: Callable[..., Path], tmp_path: Path) -> Path:
+    """A run of two steps that may be changed."""
+    return copy_run(whole(steps=2), tmp_path / "run")
+
+
+def copy_run(source: Path, target: Path) -> Path:
+    shutil.copytree(source, target)
+    # the stored configuration names its folder
+    stored = target / CONFIG
+    stored.write_text(stored.read_text().replace(str(source), str(target)))
+    return target
 
 
 def kill_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,35 +119,40 @@ def assert_equal(one: object, other: object, where: str) -> None:
         assert one == other, where
 
 
-@pytest.mark.parametrize(
-    ("sampler", "killed_at"),
-    [("strict_fair", 1), ("strict_fair", 16), ("spos", 17), ("ef_scaled", 25), ("one_shot", 39)],
-)
-def test_a_killed_run_ends_as_if_it_had_not_been(
-    sampler: str, killed_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    choice = [f"sampler={sampler}", "step.unsampled=drifting"]
-    assert train(tmp_path / "whole", *choice) == 0
-    with monkeypatch.context() as patch:
-        kill_at(killed_at, patch)
-        with pytest.raises(Killed):
-            train(tmp_path / "cut", *choice)
-    assert train(tmp_path / "cut", *choice, f"resume={tmp_path}/cut") == 0
-    assert_same_run(tmp_path / "whole", tmp_path / "cut")
-
-
-@pytest.mark.parametrize("killed_at", [15, 20, 21, 30])
-@pytest.mark.parametrize("sampler", ["strict_fair", "one_shot"])
-def test_a_run_killed_around_the_split_ends_as_if_it_had_not_been(
-    sampler: str, killed_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    split = [f"sampler={sampler}", "inter_choice=split"]  # after 20 of 40 steps
-    assert train(tmp_path / "whole", *split) == 0
+def cut_and_resumed(folder: Path, killed_at: int, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Path:
+    """A run that was killed before it took the step after `killed_at`, and resumed."""
     with monkeypatch.context() as patch, pytest.raises(Killed):
         kill_at(killed_at, patch)
-        train(tmp_path / "cut", *split)
-    assert train(tmp_path / "cut", f"resume={tmp_path / 'cut'}") == 0
-    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+        train(folder, *arguments)
+    assert train(folder, *arguments, f"resume={folder}") == 0
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("sampler", "killed_at"),
+    [("strict_fair", 1), ("strict_fair", 8), ("spos", 9), ("ef_scaled", 12), ("one_shot", 19)],
+)
+def test_a_killed_run_ends_as_if_it_had_not_been(
+    sampler: str, killed_at: int, whole: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = [f"sampler={sampler}", "step.unsampled=drifting"]
+    assert_same_run(whole(*arguments), cut_and_resumed(tmp_path / "cut", killed_at, monkeypatch, *arguments))
+
+
+@pytest.mark.parametrize(
+    ("sampler", "killed_at"),
+    [
+        ("strict_fair", 10),
+        ("strict_fair", 11),
+        *(pytest.param("strict_fair", step, marks=pytest.mark.slow) for step in (7, 15)),
+        *(pytest.param("one_shot", step, marks=pytest.mark.slow) for step in (7, 10, 11, 15)),
+    ],
+)
+def test_a_run_killed_around_the_split_ends_as_if_it_had_not_been(
+    sampler: str, killed_at: int, whole: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = [f"sampler={sampler}", "inter_choice=split"]  # after 10 of 20 steps
+    assert_same_run(whole(*split), cut_and_resumed(tmp_path / "cut", killed_at, monkeypatch, *split))
     state = torch.load(checkpoint_path(tmp_path / "cut"), weights_only=True)["state_dict"]
     copies = [key for key in state if ".copies." in key]
     assert any(
@@ -117,96 +162,84 @@ def test_a_run_killed_around_the_split_ends_as_if_it_had_not_been(
     )
 
 
-@pytest.mark.parametrize("option", ["bias_2", "shared_bias", "attention"])
+@pytest.mark.parametrize(
+    "option",
+    ["attention", pytest.param("bias_2", marks=pytest.mark.slow), pytest.param("shared_bias", marks=pytest.mark.slow)],
+)
 def test_a_run_with_tables_goes_on_as_if_it_had_not_been_killed(
-    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    option: str, whole: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = [f"inter_choice={option}", "inter_choice.weight_decay=0.1", "sampler=spos"]
-    assert train(tmp_path / "whole", *settings) == 0
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        kill_at(25, patch)
-        train(tmp_path / "cut", *settings)
-    assert train(tmp_path / "cut", f"resume={tmp_path / 'cut'}") == 0
-    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+    assert_same_run(whole(*settings), cut_and_resumed(tmp_path / "cut", 12, monkeypatch, *settings))
 
 
-def test_rows_written_after_the_checkpoint_are_not_kept_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_written_after_the_checkpoint_are_not_kept_twice(
+    whole: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rare = "save_every=1000"  # the only checkpoint is the one after the first step
-    assert train(tmp_path / "whole", rare) == 0
-    with monkeypatch.context() as patch:
-        kill_at(30, patch)
-        with pytest.raises(Killed):
-            train(tmp_path / "cut", rare)
-    assert pd.read_csv(tmp_path / "cut" / METRICS).step.max() > 20
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_at(15, patch)
+        train(tmp_path / "cut", rare)
+    assert pd.read_csv(tmp_path / "cut" / METRICS).step.max() > 10
     assert train(tmp_path / "cut", rare, f"resume={tmp_path}/cut") == 0
-    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+    assert_same_run(whole(rare), tmp_path / "cut")
 
 
-def test_a_killed_scoring_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert train(tmp_path / "run") == 0
-    whole = (tmp_path / "run" / SCORES).read_text()
-    (tmp_path / "run" / RESULT).unlink()
-    (tmp_path / "run" / SCORES).write_text(whole[: len(whole) // 2])
-    assert train(tmp_path / "run", f"resume={tmp_path}/run") == 0
-    assert (tmp_path / "run" / SCORES).read_text() == whole
+def test_a_killed_scoring_goes_on(finished: Path) -> None:
+    scores = (finished / SCORES).read_text()
+    (finished / RESULT).unlink()
+    (finished / SCORES).write_text(scores[: len(scores) // 2])
+    assert train(finished, f"resume={finished}", steps=2) == 0
+    assert (finished / SCORES).read_text() == scores
 
 
-def test_a_finished_run_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert train(tmp_path / "run") == 0
-    before = (tmp_path / "run" / RESULT).read_text()
-    assert launch("train", main, [f"resume={tmp_path}/run"]) == 0
+def test_a_finished_run_is_left_alone(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (finished / RESULT).read_text()
+    assert launch("train", main, [f"resume={finished}"]) == 0
     assert "is finished" in capsys.readouterr().out
-    assert (tmp_path / "run" / RESULT).read_text() == before
+    assert (finished / RESULT).read_text() == before
 
 
-def test_a_larger_budget_goes_on_with_a_finished_run(tmp_path: Path) -> None:
-    assert train(tmp_path / "run", steps=10) == 0
-    before = pd.read_csv(tmp_path / "run" / SCORES)
-    assert launch("train", main, [f"resume={tmp_path}/run", "budget.steps=20"]) == 0
-    assert pd.read_csv(tmp_path / "run" / METRICS).step.max() == 20
-    scores = pd.read_csv(tmp_path / "run" / SCORES)
+def test_a_larger_budget_goes_on_with_a_finished_run(finished: Path) -> None:
+    before = pd.read_csv(finished / SCORES)
+    assert launch("train", main, [f"resume={finished}", "budget.steps=8"]) == 0
+    assert pd.read_csv(finished / METRICS).step.max() == 8
+    scores = pd.read_csv(finished / SCORES)
     assert scores.groupby("bn").path.count().eq(3).all()
     assert not scores.loss.equals(before.loss)  # those of the smaller budget are gone
-    result = json.loads((tmp_path / "run" / RESULT).read_text())
-    assert result["steps"] == 20
+    result = json.loads((finished / RESULT).read_text())
+    assert result["steps"] == 8
 
 
 @pytest.mark.parametrize("other", ["sampler=spos", "seed=4", "optimizer.lr=0.5", "search_space.stem=4"])
-def test_a_contradicting_key_is_refused_by_name(other: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert train(tmp_path / "run", steps=2) == 0
-    capsys.readouterr()
-    assert launch("train", main, [f"resume={tmp_path}/run", "budget.steps=4", other]) == 2
+def test_a_contradicting_key_is_refused_by_name(other: str, finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert launch("train", main, [f"resume={finished}", "budget.steps=4", other]) == 2
     error = capsys.readouterr().err
     assert len(error.strip().splitlines()) == 1
     assert other.partition("=")[0] in error
 
 
 def test_a_damaged_checkpoint_is_refused_by_name_and_the_previous_one_works(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = tmp_path / "run"
-    assert train(folder, steps=10) == 0
-    assert train(tmp_path / "whole", steps=20) == 0
-    last = checkpoint_path(folder)
+    last = checkpoint_path(finished)
     last.write_bytes(last.read_bytes()[:-1000])
-    again = [f"resume={folder}", "budget.steps=20"]
-    capsys.readouterr()
+    again = [f"resume={finished}", "budget.steps=4"]
     assert launch("train", main, again) == 2
     error = capsys.readouterr().err
     assert len(error.strip().splitlines()) == 1
     assert str(last) in error
     assert "checkpoint=previous" in error
     assert launch("train", main, [*again, "checkpoint=previous"]) == 0
-    assert pd.read_csv(folder / METRICS).step.max() == 20
+    assert pd.read_csv(finished / METRICS).step.max() == 4
 
 
-def test_a_changed_byte_in_a_checkpoint_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert train(tmp_path / "run", steps=3) == 0
-    last = checkpoint_path(tmp_path / "run")
+def test_a_changed_byte_in_a_checkpoint_is_noticed(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    last = checkpoint_path(finished)
     data = bytearray(last.read_bytes())
     data[len(data) // 2] ^= 1
     last.write_bytes(data)
-    assert launch("train", main, [f"resume={tmp_path}/run", "budget.steps=6"]) == 2
+    assert launch("train", main, [f"resume={finished}", "budget.steps=6"]) == 2
     assert "damaged" in capsys.readouterr().err
 
 
@@ -293,23 +326,21 @@ def test_two_processes_in_one_folder_are_refused(tmp_path: Path, capsys: pytest.
     assert train(folder, steps=2) == 0
 
 
-def test_a_changed_data_set_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = tmp_path / "run"
-    assert train(folder, steps=2) == 0
-    with np.load(folder / SPLIT) as stored:
+def test_a_changed_data_set_is_refused(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with np.load(finished / SPLIT) as stored:
         parts = dict(stored)
     parts["val"] = parts["val"][::-1]
-    np.savez(folder / SPLIT, **parts)
-    assert launch("train", main, [f"resume={folder}", "budget.steps=4"]) == 2
+    np.savez(finished / SPLIT, **parts)
+    assert launch("train", main, [f"resume={finished}", "budget.steps=4"]) == 2
     assert "start a new run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("where", ["hydra.run.dir={}/other", "-m"])
-def test_resume_with_another_folder_is_refused(where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert train(tmp_path / "run", steps=2) == 0
-    capsys.readouterr()
+def test_resume_with_another_folder_is_refused(
+    where: str, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     sweep = f"hydra.sweep.dir={tmp_path}/sweep"
-    assert launch("train", main, [*SHORT, f"resume={tmp_path}/run", where.format(tmp_path), sweep]) == 2
+    assert launch("train", main, [*SHORT, f"resume={finished}", where.format(tmp_path), sweep]) == 2
     assert "resume=" in capsys.readouterr().err
 
 
@@ -338,19 +369,39 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
     raise AssertionError(f"no metrics, exit code {process.wait()}: {errors.read_text()[-2000:]}")
 
 
-def test_kill_9_of_the_process(tmp_path: Path) -> None:
-    budget = ["budget.steps=400", "save_every=0.3"]
-    process = start(tmp_path / "cut", "budget.steps=400")
+def test_kill_9_of_the_process(whole: Callable[..., Path], tmp_path: Path) -> None:
+    budget = "budget.steps=80"
+    process = start(tmp_path / "cut", budget)
     process.send_signal(signal.SIGKILL)
     assert process.wait(PATIENCE) == -signal.SIGKILL
     assert not (tmp_path / "cut" / RESULT).exists()
-    assert launch("train", main, [*SHORT, *budget, f"resume={tmp_path}/cut"]) == 0
-    assert launch("train", main, [*SHORT, *budget, f"hydra.run.dir={tmp_path}/whole"]) == 0
-    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+    assert launch("train", main, [*SHORT, budget, "save_every=0.3", f"resume={tmp_path}/cut"]) == 0
+    assert_same_run(whole("save_every=0.3", steps=80), tmp_path / "cut")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_finishes_the_step_saves_and_exits_130(number: signal.Signals, tmp_path: Path) -> None:
+def test_a_signal_finishes_the_step_saves_and_exits_130(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original: Callable[..., None] = SupernetStep.training_step
+
+    def interrupted(self: SupernetStep, *arguments: object) -> None:
+        if self.steps == 5:
+            signal.raise_signal(number)
+        original(self, *arguments)
+
+    monkeypatch.setattr(SupernetStep, "training_step", interrupted)
+    assert train(tmp_path / "run", "save_every=1000") == 130
+    assert f"interrupted after step 6; resume it with resume={tmp_path}/run" in capsys.readouterr().err
+    saved = torch.load(checkpoint_path(tmp_path / "run"), weights_only=True)["fairpath"]
+    assert saved["steps"] == 6
+    assert saved["counts"].eq(6).all()
+    assert not (tmp_path / "run" / RESULT).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_process_that_gets_a_signal_saves_and_exits_130(number: signal.Signals, tmp_path: Path) -> None:
     process = start(tmp_path / "run", "budget.steps=4000", "save_every=1000")
     process.send_signal(number)
     assert process.wait(PATIENCE) == 130

@@ -26,7 +26,6 @@ from src.standalone.extract import extract
 from src.standalone.retraining.metrics import COLUMNS
 from src.train import main as train_main
 from src.training.trained_supernet import load_trained_supernet
-from tests.one_composition import one_composition  # noqa: F401
 from tests.test_bad_input import check_one_line
 
 DIGITS = InputSpec(1, 10, 8)

@@ -17,7 +17,6 @@ from src.standalone.retraining.module import Retraining
 from src.standalone.retraining.ranking_study import StudySettings, choose
 from src.supernet.path import parse_path
 from src.train import main as train_main
-from tests.one_composition import one_composition  # noqa: F401
 from tests.standalone.retraining.test_resume import kill_at
 from tests.test_bad_input import check_one_line
 from tests.test_resume import Killed

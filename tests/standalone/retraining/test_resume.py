@@ -16,7 +16,6 @@ from src.runtime.run_folder import METRICS, RESULT, WALL_CLOCK
 from src.runtime.stored_run import checkpoint_path
 from src.standalone.retraining.module import Retraining
 from tests.datasets.made_images import make_split
-from tests.one_composition import one_composition  # noqa: F401
 from tests.test_resume import Killed, assert_equal
 
 SHORT = ["logger=csv", "batch_size=200", "journal.rows=10", "journal.validations=4", "save_every=0"]

@@ -4,7 +4,7 @@ PY := .venv/bin/python
 STAMP := .venv/.installed
 RUN := runs/train/$(shell date +%Y-%m-%d_%H-%M-%S)
 RUNS ?= runs
-PYTEST := $(PY) -m pytest -n 2
+PYTEST := $(PY) -m pytest -n 2 --dist loadfile
 export OMP_NUM_THREADS ?= 2
 
 .DEFAULT_GOAL := help

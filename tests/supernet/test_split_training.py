@@ -69,6 +69,7 @@ def test_until_the_split_it_is_the_net_without() -> None:
         assert torch.equal(mine, theirs)
 
 
+@pytest.mark.slow
 def test_two_processes_with_one_reduction_a_step_are_one(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

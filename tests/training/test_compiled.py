@@ -14,15 +14,10 @@ from src.supernet.choice import is_permuted, routing_of
 from src.training import compiled as static
 from src.training.compiled import CompiledWindow
 from tests.training.short_training import assert_same, images, make_net, train
-from tests.training.test_window import SPACES
+from tests.training.test_window import FEW, LARGE, MANY, SPACES
 
-LONG = ("mobilenet_a", "nas_bench_201 N=2, linear transformer")
 CASES: dict[str, tuple[SearchSpace, InputSpec, str]] = {
-    **{
-        name: (*SPACES[name], "none")
-        for name in ("mini", "nas_bench_macro", "nas_bench_201", "nas_bench_201 of PA&DA", "mobilenet_b")
-    },
-    **{name: (*SPACES[name], "none") for name in LONG},
+    **{name: (*example, "none") for name, example in (SPACES | LARGE).items()},
     "mini, bias": (*SPACES["mini"], "bias"),
     "mini, attention": (*SPACES["mini"], "attention"),
     "cells, true predecessors": (NasBench201("conv_only", 1), InputSpec(3, 5, 8), "bias_2"),
@@ -38,16 +33,21 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [*(n for n in CASES if n not in LONG), *(pytest.param(n, marks=pytest.mark.slow) for n in LONG)]
+    ("name", "steps"),
+    [
+        *((name, FEW) for name in CASES if name not in LARGE),
+        *(pytest.param(name, MANY, marks=pytest.mark.slow) for name in CASES),
+    ],
 )
-def test_the_compilable_window_is_the_serial_step(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_compilable_window_is_the_serial_step(name: str, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Uncompiled, which is the same graph."""
     monkeypatch.setattr(CompiledWindow, "_compile", lambda self, device: self.net.compilable_window)
     space, input_spec, method = CASES[name]
-    assert_same(train(space, input_spec, method, way="serial"), train(space, input_spec, method, way="compiled"))
+    serial = train(space, input_spec, method, steps, way="serial")
+    assert_same(serial, train(space, input_spec, method, steps, way="compiled"))
 
 
-@pytest.mark.parametrize("name", ["mini", "cells, true predecessors"])
+@pytest.mark.parametrize("name", ["mini", pytest.param("cells, true predecessors", marks=pytest.mark.slow)])
 def test_it_is_compiled_once(name: str) -> None:
     space, input_spec, method = CASES[name]
     serial = train(space, input_spec, method, way="serial", steps=5)

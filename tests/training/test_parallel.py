@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from src.search_spaces.space import SearchSpace
 from src.training.parallel import DataParallel, Parallelism, PathParallel
 from tests.training.short_training import assert_equal_states, state, train
 
-STEPS = 6
+STEPS = 4
 CASES: dict[str, tuple[SearchSpace, InputSpec, str, dict[str, Any]]] = {
     "mini": (Mini(), InputSpec(1, 10, 8), "none", {}),
     "mini, window, split": (Mini(), InputSpec(1, 10, 8), "split", {"way": "window"}),
@@ -48,51 +49,86 @@ def few_paths() -> Sampler:
     return Fixed(Mini().sizes, paths="0-1-2-0-1")
 
 
-def worker(
-    rank: int, size: int, port: int, folder: str, kind: Callable[[int, int], Parallelism], names: list[str]
-) -> None:
+Kind = Callable[[int, int], Parallelism]
+
+
+def worker(rank: int, size: int, port: int, folder: str, kinds: list[Kind], names: list[str]) -> None:
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
-    for number, name in enumerate(names):
-        with mock.patch.object(distributed, "all_reduce", wraps=distributed.all_reduce) as reductions:
-            found = fit(name, kind(rank, size))
-        found["reductions"] = torch.tensor(reductions.call_count)
-        torch.save(found, Path(folder) / f"{number}.{rank}.pt")
-    torch.save(fit("mini", kind(rank, size), few_paths()), Path(folder) / f"fixed.{rank}.pt")
+    for kind in kinds:
+        parallelism, runs = kind(rank, size), Path(folder) / kind.__name__
+        for name in names:
+            with mock.patch.object(distributed, "all_reduce", wraps=distributed.all_reduce) as reductions:
+                trained = fit(name, parallelism)
+            trained["reductions"] = torch.tensor(reductions.call_count)
+            torch.save(trained, runs / f"{name}.{rank}.pt")
+        torch.save(fit("mini", parallelism, few_paths()), runs / f"few paths.{rank}.pt")
     distributed.destroy_process_group()
 
 
-def run_on(size: int, kind: Callable[[int, int], Parallelism], names: list[str], folder: Path) -> None:
+def run_on(size: int, kinds: list[Kind], names: list[str], folder: Path) -> Path:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    multiprocessing.spawn(worker, (size, port, str(folder), kind, names), nprocs=size)
+    for kind in kinds:
+        (folder / kind.__name__).mkdir()
+    multiprocessing.spawn(worker, (size, port, str(folder), kinds, names), nprocs=size)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both kinds of parallelism, all cases, in two processes that are started once."""
+    return run_on(2, [PathParallel, DataParallel], list(CASES), tmp_path_factory.mktemp("two"))
+
+
+@pytest.fixture(scope="module")
+def alone() -> Callable[[str], dict[str, torch.Tensor]]:
+    """A case in one process."""
+    return functools.cache(
+        lambda name: fit("mini", Parallelism(), few_paths()) if name == "few paths" else fit(name, Parallelism())
+    )
 
 
 def check(folder: Path, name: str, size: int, wanted: dict[str, torch.Tensor]) -> list[int]:
-    found = [torch.load(folder / f"{name}.{rank}.pt", weights_only=True) for rank in range(size)]
-    reductions = [int(states.pop("reductions", torch.tensor(0))) for states in found]
-    for states in found:
-        assert_equal_states(states, found[0], 0, 0)  # bit for bit among each other
+    trained = [torch.load(folder / f"{name}.{rank}.pt", weights_only=True) for rank in range(size)]
+    reductions = [int(states.pop("reductions", torch.tensor(0))) for states in trained]
+    for states in trained:
+        assert_equal_states(states, trained[0], 0, 0)  # bit for bit among each other
         assert_equal_states(states, wanted, 1e-7, 1e-9)
     return reductions
 
 
-@pytest.mark.parametrize("size", [2, 3])
-def test_path_parallel_is_one_process_that_runs_all_paths(size: int, tmp_path: Path) -> None:
-    names = list(CASES) if size == 2 else ["mini", "cells, window"]
-    run_on(size, PathParallel, names, tmp_path)
-    for number, name in enumerate(names):
-        assert check(tmp_path, str(number), size, fit(name, Parallelism())) == [STEPS] * size
-    check(tmp_path, "fixed", size, fit("mini", Parallelism(), few_paths()))
+@pytest.mark.parametrize("name", CASES)
+def test_path_parallel_is_one_process_that_runs_all_paths(
+    name: str, two_processes: Path, alone: Callable[[str], dict[str, torch.Tensor]]
+) -> None:
+    assert check(two_processes / "PathParallel", name, 2, alone(name)) == [STEPS] * 2
 
 
-def test_data_parallel_with_synchronised_norms_is_one_process_with_the_whole_batch(tmp_path: Path) -> None:
-    names = list(CASES)
-    run_on(2, DataParallel, names, tmp_path)
-    for number, name in enumerate(names):
-        check(tmp_path, str(number), 2, fit(name, Parallelism()))
-    check(tmp_path, "fixed", 2, fit("mini", Parallelism(), few_paths()))
+@pytest.mark.parametrize("name", CASES)
+def test_data_parallel_with_synchronised_norms_is_one_process_with_the_whole_batch(
+    name: str, two_processes: Path, alone: Callable[[str], dict[str, torch.Tensor]]
+) -> None:
+    check(two_processes / "DataParallel", name, 2, alone(name))
+
+
+@pytest.mark.parametrize("kind", ["PathParallel", "DataParallel"])
+def test_processes_whose_choices_have_no_gradient_make_the_update_of_one(
+    kind: str, two_processes: Path, alone: Callable[[str], dict[str, torch.Tensor]]
+) -> None:
+    check(two_processes / kind, "few paths", 2, alone("few paths"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [PathParallel, DataParallel])
+def test_three_processes_make_the_update_of_one(
+    kind: Kind, tmp_path: Path, alone: Callable[[str], dict[str, torch.Tensor]]
+) -> None:
+    names = ["mini", "cells, window"]
+    folder = run_on(3, [kind], names, tmp_path)
+    for name in [*names, "few paths"]:
+        check(folder / kind.__name__, name, 3, alone(name))
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 7])

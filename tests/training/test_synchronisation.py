@@ -99,7 +99,7 @@ def take_steps_without_values(name: str, method: str = "none", **settings: Any) 
 
 @pytest.mark.usefixtures("_uncompiled")
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", ["mini", "nas_bench_macro", "nas_bench_201", "proxyless, irregular"])
+@pytest.mark.parametrize("name", ["mini", "nas_bench_macro", "nas_bench_201", "proxyless, short, irregular"])
 def test_no_way_reads_what_it_computes(name: str, way: str) -> None:
     step = take_steps_without_values(name, way=way)
     assert step.meters.passes == 3 * step.sampler.passes_per_step
@@ -136,7 +136,9 @@ def test_settings_of_a_step_read_nothing(settings: dict[str, Any]) -> None:
     take_steps_without_values("mini", way="window", **settings)
 
 
-@pytest.mark.parametrize("method", ["none", "bias", "attention", "split"])
+@pytest.mark.parametrize(
+    "method", ["none", *(pytest.param(name, marks=pytest.mark.slow) for name in ("bias", "attention", "split"))]
+)
 @pytest.mark.parametrize(
     "sampler",
     [

@@ -149,7 +149,9 @@ def test_the_other_commands_refuse(
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("arguments", [["sampler=strictfair"], ["batch_size=5000"]])
+@pytest.mark.parametrize(
+    "arguments", [["sampler=strictfair"], pytest.param(["batch_size=5000"], marks=pytest.mark.slow)]
+)
 def test_as_a_process(arguments: list[str], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "src.train", *arguments, "logger=csv", f"hydra.run.dir={tmp_path}/run"]
     done = subprocess.run(

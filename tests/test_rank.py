@@ -122,6 +122,7 @@ def test_scores_of_other_conditions_are_not_mixed(
     assert "images=100, not 99" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_two_processes_score_a_share_each(run: Path, tmp_path: Path) -> None:
     arguments = [f"run={run}", *QUICK, "paths=15", "bn=recalibrate"]
     assert rank(*arguments, f"out={tmp_path / 'one'}") == 0
@@ -135,7 +136,7 @@ def test_two_processes_score_a_share_each(run: Path, tmp_path: Path) -> None:
         subprocess.Popen(command, env={**os.environ, **meeting, "RANK": str(i)}, stdout=subprocess.DEVNULL)
         for i in range(2)
     ]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    assert [process.wait(timeout=600) for process in processes] == [0, 0]
     one, two = (sorted((tmp_path / name / SCORES).read_text().splitlines()) for name in ("one", "two"))
     assert two == one
     assert not list((tmp_path / "two").glob("scores.*.csv"))

@@ -13,6 +13,7 @@ from torch import nn
 
 from src.bench import main
 from src.benches import data, growth
+from src.benches import step as step_bench
 from src.benches.build import GrowthSettings, build
 from src.benches.growth import Point, points
 from src.benches.overhead import bare_loop, lightning_loop
@@ -31,6 +32,26 @@ SPACE, GIVEN = Mini(), InputSpec(1, 10, 8)
 MINI = {"_target_": "src.search_spaces.mini.Mini"}
 
 
+class WayHere:
+    """A way in this process, which has all that takes time to import."""
+
+    def __init__(self, way: str) -> None:
+        self.way = way
+
+    def turn(self, case: Case, steps: int) -> Turn:
+        step = make_step(self.way, case, torch.device("cpu"))
+        return Turn([_timed(step, torch.device("cpu")) for _ in range(steps)], 0.0, 0)
+
+
+@pytest.fixture(params=["here", pytest.param("in processes", marks=pytest.mark.slow)])
+def _ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ways in this process, and in the slow tests in processes as the command runs them."""
+    if request.param == "here":
+        for module in (growth, step_bench):
+            monkeypatch.setattr(module, "ways_in_processes", lambda ways: nullcontext({w: WayHere(w) for w in ways}))
+
+
+@pytest.mark.usefixtures("_ways")
 def test_every_way_takes_its_turns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["bench=step", "case=mini", "batch_size=8", "rounds=2", "steps=1", "threads=1"]
     assert launch("bench", main, [*arguments, f"hydra.run.dir={tmp_path}"]) == 0
@@ -61,24 +82,8 @@ TINY += ["growth.base.choices=2", "growth.base.layers=1", "growth.base.batch_siz
 TINY += ["growth.layers=[]", "growth.choices=[2,3]", "growth.paths=[3,2]"]
 
 
-class WayHere:
-    """A way in this process, which has all that takes time to import."""
-
-    def __init__(self, way: str) -> None:
-        self.way = way
-
-    def turn(self, case: Case, steps: int) -> Turn:
-        step = make_step(self.way, case, torch.device("cpu"))
-        return Turn([_timed(step, torch.device("cpu")) for _ in range(steps)], 0.0, 0)
-
-
-@pytest.mark.parametrize("in_processes", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_growth_with_what_a_step_is_made_of(
-    in_processes: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not in_processes:
-        here = lambda ways: nullcontext({way: WayHere(way) for way in ways})  # noqa: E731
-        monkeypatch.setattr(growth, "ways_in_processes", here)
+@pytest.mark.usefixtures("_ways")
+def test_growth_with_what_a_step_is_made_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert launch("bench", main, [*TINY, f"hydra.run.dir={tmp_path}"]) == 0
     result = json.loads((tmp_path / "result.json").read_text())
     found = [(e["varied"], e["choices"], e["layers"], e["batch_size"], e["paths"]) for e in result["growth"]]

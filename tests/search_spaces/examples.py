@@ -7,6 +7,22 @@ from src.search_spaces.nas_bench_201 import NasBench201
 from src.search_spaces.nas_bench_macro import NasBenchMacro
 from src.search_spaces.space import SearchSpace
 
+DEPTHS = (1, 2, 1, 1, 1, 1)
+"""Layers of the six stages in the short spaces, for what does not depend on depth."""
+
+
+class ShortB(MobileNetB):
+    """7 of the 19 layers."""
+
+    depths = DEPTHS
+
+
+class ShortProxyless(Proxyless):
+    """7 of the 21 layers; those that keep their shape have the identity too, the others a choice less."""
+
+    depths = DEPTHS
+
+
 SPACES: dict[str, tuple[SearchSpace, InputSpec]] = {
     "mini": (Mini(), InputSpec(1, 10, 8)),
     "mini at odd sizes": (Mini(strides=(2, 1, 2, 1, 1)), InputSpec(3, 7, 11)),

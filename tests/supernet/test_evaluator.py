@@ -15,7 +15,6 @@ from torch.nn import functional as F
 from src.datasets.digits import Digits
 from src.samplers.strict_fair import StrictFair
 from src.search_spaces.mini import Mini
-from src.search_spaces.mobilenet import Proxyless
 from src.search_spaces.nas_bench_201 import NasBench201
 from src.search_spaces.nas_bench_macro import NasBenchMacro
 from src.search_spaces.space import SearchSpace
@@ -26,6 +25,7 @@ from src.supernet.inter_choice import Attention, Bias, InterChoice, SharedBias, 
 from src.supernet.prefix_walk import PrefixWalk
 from src.supernet.segment import Segment
 from src.supernet.supernet import Supernet
+from tests.search_spaces.examples import ShortProxyless
 
 CPU = torch.device("cpu")
 PATHS: list[tuple[int, ...]] = [(0, 1, 2, 0, 1), (2, 2, 2, 2, 2), (1, 1, 1, 1, 1)]
@@ -112,7 +112,7 @@ SHARED: dict[str, tuple[SearchSpace, InterChoice]] = {
     "mini, split": (Mini(), Split()),
     "macro": (NasBenchMacro(channels=(8, 8, 12), strides=(1, 2, 1)), InterChoice()),
     "proxyless": (
-        Proxyless(channels=(8, 8, 8, 8, 8, 8), stem_stride=1, strides=(1, 1, 1, 1, 2, 1)),
+        ShortProxyless(channels=(8, 8, 8, 8, 8, 8), stem_stride=1, strides=(1, 1, 1, 1, 2, 1)),
         InterChoice(),
     ),
     "cells": (NasBench201(cells=1), InterChoice()),

@@ -45,6 +45,7 @@ def losses(folder: Path) -> list[float]:
     return pd.read_csv(folder / METRICS)["train/loss"].tolist()
 
 
+@pytest.mark.slow
 def test_path_parallel_is_the_run_of_one_device(tmp_path: Path) -> None:
     printed = train(tmp_path / "two", *TWO, "strategy=path_parallel", "budget.steps=6")
     assert printed.count("run folder:") == 1  # one process speaks for all

@@ -19,24 +19,11 @@ from src.search_spaces.nas_bench_201 import NasBench201
 from src.search_spaces.nas_bench_macro import NasBenchMacro
 from src.search_spaces.space import SearchSpace
 from src.supernet.batch_norm import BatchNorm
+from tests.search_spaces.examples import ShortB, ShortProxyless
 from tests.training.short_training import assert_same, images, make_net, train
 
 NARROW = (8, 8, 8, 8, 8, 8)
 KEPT = (1, 1, 1, 1, 1, 1)
-DEPTHS = (1, 2, 1, 1, 1, 1)
-
-
-class ShortB(MobileNetB):
-    """7 of the 19 layers."""
-
-    depths = DEPTHS
-
-
-class ShortProxyless(Proxyless):
-    """7 of the 21 layers; one of them can be the identity, the others have a choice less."""
-
-    depths = DEPTHS
-
 
 SPACES: dict[str, tuple[SearchSpace, InputSpec]] = {
     "mini": (Mini(), InputSpec(1, 10, 8)),

@@ -66,9 +66,11 @@ def _best(x: Vector, y: Vector, k: int) -> dict[str, float | None]:
     """Precision and best rank of the k largest of x; those tied for the last places are drawn from at random."""
     if constant(y):
         return {"precision": None, "best_rank": None}
+    # k places: all above the last predicted value have one, those equal to it share the rest
     last = np.sort(x)[-k]
     sure, tied = x > last, x == last
     places = k - int(sure.sum())
+    # in expectation over the draws among the tied
     hit = y >= np.sort(y)[-k]
     ranks = stats.rankdata(-y, method="min")
     candidates = np.minimum(ranks[tied], ranks[sure].min(initial=len(y)))

@@ -113,11 +113,13 @@ def log(run: SupernetRun, result: TrainResult) -> None:
 
 def print_tables(run: SupernetRun, result: TrainResult) -> None:
     """Print the run's cost and its paths' scores, then the ranking."""
+    # what it cost
     rows: list[tuple[str, ...]] = [
         ("supernet steps", f"{result.steps:,}", ""),
         ("backward passes", f"{result.backward_passes:,}", ""),
         ("largest difference of update counts", str(result.count_spread), ""),
     ]
+    # what its paths reach with the shared weights
     for protocol, spread in result.scores.items():
         for name, unit, factor in (("accuracy", ", %", 100), ("loss", ", nats", 1)):
             mean, low, high = (factor * spread[f"{name}_{part}"] for part in ("mean", "min", "max"))
@@ -126,6 +128,7 @@ def print_tables(run: SupernetRun, result: TrainResult) -> None:
             rows.append((label, f"{mean:.{digits}f}", f"{low:.{digits}f} to {high:.{digits}f}"))
     title = f"{result.sampler} on {run.space.name} / {run.dataset.name}, seed {result.seed}"
     Console().print(figures_table(title, rows, ("figure", "value", "range")))
+    # what that ranking is worth
     if result.ranking:
         show(
             f"{run.space.name} ranked by {result.ranked_by}, benchmark {result.benchmark}",

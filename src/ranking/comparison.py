@@ -84,12 +84,14 @@ class Comparison:
     def figures(self, scores: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
         """Improvement curves, tau of the best, and one-shot accuracy against the truth; improvement.csv."""
         tables = {name: self._known(table) for name, table in scores.items()}
+        # with ten paths or fewer there is nothing to leave out
         if min(map(len, tables.values())) <= 10:
             return []
         selection = self._selection(tables)
         curves = pd.concat([curve.assign(prediction=name) for name, curve in self._curves(tables).items()])
         folder.mkdir(parents=True, exist_ok=True)
         curves.round(6).to_csv(folder / "improvement.csv", index=False, lineterminator="\n")
+        # a figure of each kind, all protocols in it
         drawn = {
             "improvement": improvement_figure(selection),
             "improvement_to_one": improvement_figure(selection, least=1),
@@ -102,6 +104,7 @@ class Comparison:
         kept, best = {}, {}
         for name, curve in self._curves(tables).items():
             curve = thinned(curve)
+            # one run is its own interval: a curve of several seeds has the same columns
             same = {
                 f"{column}{end}": curve[of]
                 for column, of in (("", "mean"), ("improvement_", "improvement"))
@@ -111,6 +114,7 @@ class Comparison:
             taus = tau_of_best(tables[name].accuracy, tables[name].truth)
             best[name] = taus.assign(tau_low=taus.tau, tau_high=taus.tau, seeds=1)
         facts = self.facts.dropna(subset=["truth"])
+        # the counting baselines, on the same networks
         counted = {name: thinned(improvement_curve(facts[name], facts.truth)) for name in COUNTS}
         return Selection(kept, best, counted, (float(facts.truth.mean()), float(facts.truth.max())))
 

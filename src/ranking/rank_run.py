@@ -83,6 +83,7 @@ def rank_file(ranking: FileRanking) -> None:
     folder, predictions = ranking.folder, ranking.predictions
     with claim(folder):
         store(OmegaConf.create(ranking.settings.config), folder, "rank")
+        # scores.csv has what the benchmark knows beside what was predicted
         facts = ranking.comparison.facts.merge(predictions, on="arch", suffixes=("", "_given"))
         facts.to_csv(folder / SCORES, index=False)
         about = {
@@ -103,6 +104,7 @@ def conclude(
     figures: list[Path],
 ) -> dict[str, Any]:
     """Write result.json and figures, print the table; `tables` holds the scores of each protocol. Returns the gaps."""
+    # Ranked if there is a truth; else the scores' ranges alone
     common = sum_up(comparison, tables, settings.by, settings.seed, settings.subsets)
     if comparison is not None:
         figures = [*figures, *comparison.figures(tables, folder)]
@@ -112,6 +114,7 @@ def conclude(
             print(line)
     else:
         print("no benchmark: scores are stored and not ranked")
+    # result.json is written last: a ranking that has it is finished
     drawn = [path.as_posix() for path in figures]
     result = RankResult(commit=commit(), seed=settings.seed, settings=settings.config, figures=drawn, **facts, **common)
     write_result(folder, result)

@@ -23,11 +23,13 @@ def show(title: str, rankings: Mapping[str, Mapping[str, Any]], ceilings: Mappin
     table.add_column("\nordered by", no_wrap=True)
     for name in ("Kendall's tau\n[95 %]", "\nrho", "\nr", "of top\n10", "best\nrank", "at ten\nleft"):
         table.add_column(name, justify="right", no_wrap=True)
+    # One row for each score under each protocol; the one that orders the paths stands out
     every = [
         (f"[bold]{score} ({by})[/bold]" if score == ranked_by else f"{score} ({by})", subsets)
         for by, scores in rankings.items()
         for score, subsets in scores.items()
     ]
+    # Subsets and counting baselines are those of the networks, the same for every score
     first = every[0][1]
     for subset in first:
         table.add_row(f"[bold]{subset}: {first[subset]['n']:,} networks[/bold]", *[""] * 6)

@@ -137,6 +137,7 @@ def chosen_paths(option: object, space: SearchSpace, seed: int) -> list[ArchPath
     file = Path(str(option))
     if not file.is_file():
         raise UsageError(f"paths={option}: give all, a number, or a file of architectures; there is no such file")
+    # a repeated architecture would weigh twice in tau
     listed = listed_archs(file, space, "paths")
     distinct = list(dict.fromkeys(listed))
     if repeated := len(listed) - len(distinct):
@@ -172,11 +173,13 @@ def read_scores(file: Path, space: SearchSpace, protocol: str) -> TableScores:
     if not file.is_file():
         raise UsageError(f"scores={file}: there is no such file")
     try:
+        # 2-0 would be read as a date or a number, were it not text
         table = pd.read_csv(file, dtype={"arch": str, "path": str})
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeError) as error:
         raise UsageError(f"scores={file} is no table: {str(error).splitlines()[0]}") from None
     if not {"arch", "accuracy"} <= set(table.columns):
         raise UsageError(f"scores={file} needs the columns arch and accuracy: it has {', '.join(table.columns)}")
+    # a table of several protocols: those of one
     if "bn" in table:
         if protocol not in set(table.bn):
             raise unknown("bn", protocol, sorted(set(table.bn)))
@@ -184,9 +187,11 @@ def read_scores(file: Path, space: SearchSpace, protocol: str) -> TableScores:
     names = spellings(space, table.arch)
     if not names:
         raise UsageError(f"scores={file} holds no network of {space.name}: is search_space= the right one?")
+    # networks scored again count with their last score
     rows = table.drop_duplicates("arch", keep="last").set_index("arch")
     columns = {name: _numbers(rows[name], file) for name in ("accuracy", "loss") if name in rows}
     accuracy = {name: columns["accuracy"][arch] for name, arch in names.items()}
+    # per cent and logits look alike to a searcher, and would be wrong in every figure
     if wrong := next((name for name, value in accuracy.items() if not 0 <= value <= 1), None):
         raise UsageError(f"scores={file}: the accuracy of {wrong} is {accuracy[wrong]:g}: give fractions from 0 to 1")
     loss = {name: columns["loss"][arch] for name, arch in names.items()} if "loss" in columns else {}

@@ -19,6 +19,7 @@ def sum_up(
     Without a `comparison` with a benchmark the scores are not ranked.
     """
     spreads: dict[str, dict[str, float]] = {}
+    # ranges of the scores, for tables of several protocols and of either score
     for protocol, table in tables.items():
         spreads[protocol] = {"paths": len(table)}
         if "images" in table:
@@ -28,6 +29,7 @@ def sum_up(
                 values = table[name].astype(float)
                 figures = {"mean": values.mean(), "std": values.std(ddof=0), "min": values.min(), "max": values.max()}
                 spreads[protocol] |= {f"{name}_{part}": float(value) for part, value in figures.items()}
+    # what the rankings are worth, where the truth is known
     summary: dict[str, Any] = {"ranked_by": by, "scores": spreads}
     if comparison is None:
         return summary

@@ -126,10 +126,12 @@ def histogram(scores: ArrayLike, title: str = "") -> Chart:
     """One run's one-shot accuracies, `scores` (n,) in [0, 1]: how many paths reach what, with mean and range."""
     values = 100 * np.asarray(scores, dtype=float)
     edges = bin_edges(values)
+    # a bar a bin, and the mean
     heights = np.histogram(values, edges)[0]
     hover = tuple(f"{low:.1f} to {high:.1f} %: {n:,}" for low, high, n in zip(edges, edges[1:], heights, strict=False))
     bars = Bars(edges=floats(edges), heights=floats(heights), colour=BLUE, hover=hover)
     mean = Rule(across="x", at=float(values.mean()), dash="dash")
+    # mean and range stand above the panel too, for the PNG, which has no hover texts
     summary = f"{len(values):,} paths: mean {values.mean():.1f} %, {values.min():.1f} to {values.max():.1f} %"
     panel = Panel(
         (bars, mean),

@@ -77,6 +77,7 @@ def improvement_and_tau(selection: Selection, least: int = LEFT) -> Chart:
     columns = ("left", "improvement", "improvement_low", "improvement_high")
     above = method_series(selection.kept, columns, "{improvement:.3f}, {seeds} seed(s)", 1, least)
     above += baseline_series(selection.counted, "improvement", 1, least)
+    # tau of the truly best: below 0 the order is worse than chance
     columns = ("left", "tau", "tau_low", "tau_high")
     below: list[Series] = [Rule(across="y")]
     below += method_series(selection.best, columns, "{tau:.3f}, {seeds} seed(s)", 1, least)

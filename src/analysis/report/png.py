@@ -210,6 +210,7 @@ def draw_points(axes: Axes, points: Points, scale: ColourScale | None, zorder: f
         style: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": points.size}
         axes.errorbar(points.x, points.y, points.half, color=points.colour, zorder=zorder, **style)
         return
+    # One colour for all of them, or each value's own on the chart's scale
     ring = points.marker == "ring"
     colours: dict[str, Any]
     if isinstance(points.colour, str):

@@ -166,6 +166,7 @@ def long_table(runs: Iterable[SearchRun], budgets: Sequence[int]) -> pd.DataFram
             "searcher": run.searcher,
             "seed": run.seed,
             "models": run.result["models"],
+            # a search that ended early has the share of its last generation
             **{f"share_at_{models}": run.share_at(min(models, run.result["models"])) for models in budgets},
             "front": run.result["front"],
             "seconds": run.result["wall_seconds"],

@@ -21,14 +21,14 @@ def main(cfg: DictConfig, folder: Path) -> None:
     check_bench(cfg)
 
     from src.benches.build import build, resolved  # late: torch takes seconds to import
-    from src.benches.result import conclude
+    from src.benches.result import write_results
     from src.benches.timing import machine
 
     # each of these modules has `run(settings, device) -> Measured`, with the class of settings that `build` gives it
     bench = import_module(f"src.benches.{cfg.bench}")
     with machine(cfg.device, cfg.threads) as device:
         measured = bench.run(build(cfg, device), device)
-        conclude(folder, cfg.bench, resolved(cfg), device, measured)
+        write_results(folder, cfg.bench, resolved(cfg), device, measured)
 
 
 if __name__ == "__main__":

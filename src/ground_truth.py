@@ -19,11 +19,11 @@ def main(cfg: DictConfig, folder: Path) -> None:
 
     from src.standalone.every_path.build import build  # late: torch takes seconds to import
     from src.standalone.every_path.loop import train_missing
-    from src.standalone.every_path.result import conclude
+    from src.standalone.every_path.result import write_results
 
     settings = build(cfg, folder)
     train_missing(settings, folder)
-    conclude(settings, folder)
+    write_results(settings, folder)
 
 
 if __name__ == "__main__":

@@ -34,10 +34,12 @@ def run(cfg: DictConfig) -> ReportResult:
 
     root, out = Path(cfg.runs), Path(cfg.out or cfg.runs)
     try:
+        # a folder of searches has another report than one of training runs
         if searches.holds_only_searches(root):
             finished = searches.find_searches(root)
             return search_report.write(finished, searches.check_commits(finished, cfg.mix_commits), out)
         runs = find_runs(root)
+        # runs of several commits are compared only if that is asked for
         commits = check_commits(runs, cfg.mix_commits)
         return outputs.write(group_runs(runs), commits, cfg.bn, out)
     except OSError as error:

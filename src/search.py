@@ -20,21 +20,21 @@ def main(cfg: DictConfig, folder: Path) -> None:
     check_overrides(overrides, evaluator_of(cfg))
 
     from src.searching.build import (  # late: torch and Lightning take seconds to import
-        assemble,
+        build_search,
         find_source,
         search_settings,
     )
-    from src.searching.result import begin, conclude, held, is_finished, search_on, show_finished
+    from src.searching.result import begin, is_finished, locked, run_search, show_finished, write_results
 
     source, settings = find_source(cfg), search_settings(cfg)
-    with held(folder):
-        search = assemble(cfg, folder, source)
+    with locked(folder):
+        search = build_search(cfg, folder, source)
         if is_finished(settings, search):
             show_finished(search)
             return
         with begin(settings, search):
-            search_on(search)
-            conclude(settings, search)
+            run_search(search)
+            write_results(settings, search)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
         run_on_devices("src.train", [*overrides, f"hydra.run.dir={folder}"], cfg.trainer.devices)
         return
 
-    from src.ranking.after_training import conclude
+    from src.ranking.after_training import rank_after_training
     from src.training.build import assemble  # late: torch and Lightning take seconds to import
 
     run = assemble(cfg, folder)
@@ -34,7 +34,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
     try:
         run.begin()
         run.train()
-        conclude(run)
+        rank_after_training(run)
     finally:
         run.close()
 

@@ -1,10 +1,12 @@
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
 import pytest
 from hydra._internal.hydra import Hydra
+from matplotlib.figure import Figure
 
 BENCHMARKS = ("nas_bench_201.csv", "nas-bench-macro_cifar10.json")
 
@@ -13,6 +15,27 @@ BENCHMARKS = ("nas_bench_201.csv", "nas-bench-macro_cifar10.json")
 def _one_composition() -> Iterator[None]:
     """Hydra composes twice, first to read `hydra.mode`, which no test sets: half the time of a refused command."""
     with mock.patch.object(Hydra, "get_mode", return_value=None):
+        yield
+
+
+DRAW = Figure.savefig
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _empty_pictures() -> Iterator[None]:
+    """Files that only begin like a PNG: drawing would take half the time of a short run or a report."""
+
+    def write(self: Figure, path: Path, **_: object) -> None:
+        path.write_bytes(b"\x89PNG")
+
+    with mock.patch.object(Figure, "savefig", write):
+        yield
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Within the block pictures are drawn, for tests that look at them."""
+    with mock.patch.object(Figure, "savefig", DRAW):
         yield
 
 

@@ -198,7 +198,7 @@ def test_rows_that_do_not_match_are_counted(tmp_path: Path, capsys: pytest.Captu
         (["run=RUN", "bn=[]"], "bn is empty"),
         (["run=RUN", "bn=5"], "one or several of running"),
         (["run=RUN", "out=README.md"], "cannot be written"),
-        (["run=RUN", "paths=experiments/figures/strict_fairness.png"], "no text file"),
+        (["run=RUN", "paths=experiments/figures/strict_fairness.png"], "not a text file"),
         (["scores=experiments/ground_truth_mini/table.csv", "benchmark=mini", "out=RUN"], "another kind"),
         (["run=RUN", "paths=1"], "paths"),
         (["run=RUN", "paths=nowhere.csv"], "no such file"),

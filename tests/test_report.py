@@ -17,9 +17,11 @@ from rich.console import Console
 
 from src import report
 from src.runtime.errors import UsageError
+from src.runtime.launch import launch
 from src.runtime.result import ReportResult
 from src.runtime.run_folder import METRICS, RESULT
 from tests.analysis.report.made_runs import PATHS, make_run, make_sweep, make_variants, set_scores
+from tests.conftest import drawing
 
 ROOT = Path(__file__).resolve().parents[1]
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -39,7 +41,8 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     running = make_run(root / "spos-3", "spos", 3, finished=False)
     with (running / METRICS).open("a") as file:
         file.write("70,7.0,0.3")
-    return root, report_on(root)
+    with drawing():
+        return root, report_on(root)
 
 
 @pytest.fixture
@@ -236,22 +239,18 @@ def test_page_opens_in_chromium_without_a_console_message(sweep: Path, tmp_path:
     assert console_lines(sweep / "report.html", tmp_path / "profile") == []
 
 
-def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "src.report", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-
-
-def test_command_prints_the_table_and_stores_its_result(tmp_path: Path) -> None:
+def test_command_prints_the_table_and_stores_its_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_run(tmp_path / "sweep" / "a", "spos", 0)
-    done = command(f"runs={tmp_path / 'sweep'}", f"hydra.run.dir={tmp_path / 'report'}")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "SPOS" in done.stdout and "report.html" in done.stdout
+    assert launch("report", report.main, [f"runs={tmp_path / 'sweep'}", f"hydra.run.dir={tmp_path / 'report'}"]) == 0
+    done = capsys.readouterr()
+    assert done.err == ""
+    assert "SPOS" in done.out and "report.html" in done.out
     assert json.loads((tmp_path / "report" / RESULT).read_text())["command"] == "report"
 
 
 def test_command_refuses_in_one_line(tmp_path: Path) -> None:
-    done = command(f"runs={tmp_path}", f"hydra.run.dir={tmp_path / 'report'}")
+    command = [sys.executable, "-m", "src.report", f"runs={tmp_path}", f"hydra.run.dir={tmp_path / 'report'}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and "no training run" in done.stderr
     assert not (tmp_path / "report").exists()

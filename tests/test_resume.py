@@ -369,6 +369,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
     raise AssertionError(f"no metrics, exit code {process.wait()}: {errors.read_text()[-2000:]}")
 
 
+@pytest.mark.slow
 def test_kill_9_of_the_process(whole: Callable[..., Path], tmp_path: Path) -> None:
     budget = "budget.steps=80"
     process = start(tmp_path / "cut", budget)

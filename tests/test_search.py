@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from src.runtime.run_folder import ARCHIVE, FRONT, GENERATIONS, RESULT, SELECTED
 from src.search import main
 from src.search_spaces.mini import Mini
 from src.searchers.objectives import COMPUTED
+from src.searching.latency import ModuleTimer
 from src.supernet.evaluator import Evaluator, ScoringSettings
 from src.train import main as train_main
 from src.training.trained_supernet import load_trained_supernet
@@ -98,7 +100,8 @@ def test_a_search_of_the_whole_space_finds_the_true_front(tmp_path: Path) -> Non
     assert result(tmp_path)["true_hypervolume"] == pytest.approx(1)
 
 
-def test_latency_is_measured_once_and_can_be_brought_along(tmp_path: Path) -> None:
+def test_latency_is_measured_once_and_can_be_brought_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("src.searching.build.ModuleTimer", partial(ModuleTimer, seconds=0.002))
     arguments = [*TRUTH, "budget.models=20", "objectives=[accuracy,latency]", "latency.check=0", "searcher=nsga2"]
     assert search(tmp_path / "one", *arguments) == 0
     latency = tmp_path / "one" / "latency.csv"
@@ -186,7 +189,9 @@ def test_it_says_why_it_ended(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert result(tmp_path / "two")["ended"] == "the budget of generations is spent"
 
 
-@pytest.mark.parametrize("values, line", [("95.0", "fractions from 0 to 1"), ("abc", "no number"), ("", "no number")])
+@pytest.mark.parametrize(
+    "values, line", [("95.0", "fractions from 0 to 1"), ("abc", "not a number"), ("", "not a number")]
+)
 def test_scores_that_are_no_accuracies_are_refused(
     values: str, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

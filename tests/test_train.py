@@ -18,6 +18,7 @@ from src.runtime.run_folder import COUNTS, METRIC_COLUMNS, METRICS, RESULT, SCOR
 from src.train import main
 from src.training.metrics_writer import LogSchedule
 from src.training.trained_supernet import load_trained_supernet
+from tests.conftest import drawing
 
 GOLDEN = Path(__file__).parent / "golden" / "loss_curve.json"
 SHORT = ["validation.paths=2", "ranking.paths=4", "validation.calibration_images=50", "ranking.calibration_images=50"]
@@ -31,7 +32,8 @@ def train(folder: Path, *arguments: str) -> int:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
     arguments = ["budget.steps=20", "journal.rows=20", "journal.validations=2", "benchmark=mini", "step=serial"]
-    assert train(folder, *arguments) == 0
+    with drawing():
+        assert train(folder, *arguments) == 0
     return folder
 
 
@@ -110,7 +112,13 @@ def test_every_sampler_trains(sampler: str, tmp_path: Path) -> None:
     [
         ["search_space=nas_bench_macro", "image_size=16"],
         ["search_space=nas_bench_201", "search_space.cells=1", "image_size=8"],
-        ["search_space=proxyless", "image_size=16", "search_space.stem_stride=1", "search_space.strides=[1,2,2,1,2,1]"],
+        [
+            "search_space=proxyless",
+            "search_space.channels=[8,8,8,8,8,8]",
+            "image_size=16",
+            "search_space.stem_stride=1",
+            "search_space.strides=[1,2,2,1,2,1]",
+        ],
     ],
 )
 def test_every_kind_of_space_trains(space: list[str], tmp_path: Path) -> None:

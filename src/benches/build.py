@@ -111,6 +111,7 @@ BenchSettings = (
 
 def build(cfg: DictConfig, device: torch.device) -> BenchSettings:
     """The settings of the bench that a checked configuration asks for; threads are those of the moment."""
+    # every bench takes its turns alike; the rest is of each bench's own
     turns = {"rounds": cfg.rounds, "steps": cfg.steps, "seed": cfg.seed}
     if cfg.bench == "data":
         return DataSettings(**turns, batch_size=cfg.batch_size)

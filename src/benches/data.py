@@ -95,6 +95,7 @@ def _endless(loader: Iterable[Any]) -> Iterator[Any]:
 
 def _measure(name: str, pair: Pair, settings: DataSettings, device: torch.device) -> dict[str, Any]:
     """Images a second in turns; each begins with a batch that is not counted, and what was read ahead is used up."""
+    # the same number of batches from either reader
     rates: dict[str, list[float]] = {"ours": [], "plain": []}
     readers: dict[str, Callable[[], int]] = {
         "ours": lambda: sum(len(batch.labels) for batch in islice(pair.ours, settings.steps)),
@@ -103,6 +104,7 @@ def _measure(name: str, pair: Pair, settings: DataSettings, device: torch.device
     with progress(f"read from {name}", "round", settings.rounds) as bar:
         for _ in range(settings.rounds):
             for side, read in readers.items():
+                # not counted: workers read ahead between two turns
                 read()
                 start = clock(device)
                 rates[side].append(read() / (clock(device) - start))

@@ -59,12 +59,14 @@ def run(settings: EvaluateSettings, device: torch.device) -> Measured:
     """Measure on random weights, images and labels: none of them changes what there is to compute."""
     space, input_spec = settings.space, settings.input_spec
     generator = torch.Generator().manual_seed(settings.seed)
+    # one path at a time takes long: it is timed on a random part and scaled up
     paths = space.all_paths("paths=all") if settings.paths is None else space.sample_distinct(settings.paths, generator)
     order = torch.randperm(len(paths), generator=generator).tolist()
     chosen = [paths[i] for i in order[: settings.plain_paths]]
     shared, plain = _evaluators(settings, device)
     _warm_up(space, shared, plain)
     before = shared.block_evaluations
+    # both in turns, so that other load on the machine falls on both
     times = _interleaved(shared, plain, paths, chosen, device)
     work = multiply_adds(space, input_spec, paths) if isinstance(space, SequentialSpace) else None
     figures = {
@@ -161,6 +163,7 @@ def _table(figures: dict[str, Any], settings: EvaluateSettings) -> Table:
     table.add_column("", no_wrap=True)
     for name in ("one at a time", "shared prefixes", "ratio"):
         table.add_column(name, justify="right", no_wrap=True)
+    # what there is to compute, then what it takes
     table.add_row("choice blocks run", *_compared(figures["block_evaluations"], ",d"))
     if figures["multiply_adds"]:
         table.add_row("multiply-adds an image", *_compared(figures["multiply_adds"], ",d"))
@@ -169,6 +172,7 @@ def _table(figures: dict[str, Any], settings: EvaluateSettings) -> Table:
     ratios = "{:.2f} to {:.2f}".format(*figures["ratio_quartiles"])
     table.add_row(f"  quartiles of {figures['plain_groups']} groups", f"{low:,.1f} to {high:,.1f}", "", ratios)
     table.add_section()
+    # and that both give the same scores
     for key, difference in figures["largest_difference"].items():
         table.add_row(f"largest difference of {key}", "", f"{difference:g}", "")
     return table

@@ -91,6 +91,7 @@ def _table(entries: list[dict[str, Any]], settings: GrowthSettings) -> Table:
             name.replace("batch_size", "batch"), justify="left" if name == "way" else "right", no_wrap=True
         )
     for number, entry in enumerate(entries):
+        # a part of the table for each thing that is varied
         if number and entry["varied"] != entries[number - 1]["varied"]:
             table.add_section()
         for row in entry["ways"]:

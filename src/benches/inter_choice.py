@@ -62,12 +62,14 @@ def _prepare(settings: InterChoiceSettings, batch: Batch, name: str) -> Candidat
     device, space, input_spec = batch.images.device, settings.space, settings.input_spec
     before = torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
     torch.manual_seed(settings.seed)
+    # the same weights for every method, and its own tables or copies
     net = space.build(*input_spec)
     net = net.to(memory_format=torch.channels_last if settings.channels_last else torch.contiguous_format)
     method = METHODS[name]()
     method.attach(net, torch.zeros(2, input_spec.in_channels, input_spec.image_size, input_spec.image_size))
     if isinstance(method, Split):
         split_weights(net)
+    # momentum is allocated now, as it is from the second step of a run on
     optimizer = partial(settings.optimizer, method.weight_decay)
     step = LoneStep(net.to(device), Uniform(space.sizes, settings.seed), optimizer)
     step.fill_state()

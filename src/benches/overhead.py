@@ -44,6 +44,7 @@ def _measure(settings: OverheadSettings, name: str, device: torch.device) -> dic
     torch.manual_seed(settings.seed)
     net: Supernet = space.build(*input_spec).to(memory_format=torch.channels_last).to(device)
     loader = partial(data.train_loader, batch_size, settings.steps + 1, settings.seed, device)
+    # which loop goes first alternates: the second finds caches filled
     bare, ours = list[float](), list[float]()
     with progress(f"overhead on {space.name}", "round", settings.rounds) as bar:
         for number in range(settings.rounds):

@@ -66,6 +66,7 @@ class PlainLoop:
         self.paths = paths or max(sizes)
         self.optimizer = torch.optim.SGD(net.parameters(), 0.0, momentum=0.9)
         self.random = random.Random(seed)
+        # torch's own loader with workers, as a plain script has it
         loader = DataLoader(
             data,
             batch_size,

@@ -20,7 +20,7 @@ WIDTH = 120
 """Columns that a table may take, where a terminal's width would cut numbers off."""
 
 
-def conclude(folder: Path, bench: str, settings: dict[str, Any], device: torch.device, measured: Measured) -> None:
+def write_results(folder: Path, bench: str, settings: dict[str, Any], device: torch.device, measured: Measured) -> None:
     """Write result.json with the settings of the run, print the table, then `ratio 5.31` as the last line."""
     result = {"command": "bench", "bench": bench, "ratio": measured.ratio, **measured.figures}
     write_json(folder / RESULT, result | circumstances(device) | {"settings": settings})

@@ -75,6 +75,7 @@ def _table(by_case: dict[str, dict[str, Any]], limits: Limits, settings: StepBen
     for name, figures in by_case.items():
         for row in figures["ways"]:
             table.add_row(name if row["way"] == PLAIN else "", row["way"], *_cells(row))
+        # the least that the hardware needs for the arithmetic and the memory traffic
         bound = figures["bound"]
         table.add_row("", f"bound by {bound['bound_by']}", f"{bound['seconds']:.2f}", *[""] * 6)
         table.add_section()

@@ -55,6 +55,7 @@ def _row(way: str, turns: Turns, batch: int, paths: int) -> dict[str, Any]:
     mine = turns[way]
     if None in mine:
         return {"way": way, "fits": False, "ratio": None}
+    # ratios are of turns of one round, so that slow minutes fall on both
     seconds = spread([value for turn in mine if turn for value in turn.seconds])
     ratio = over(turns[PLAIN], mine)
     return {

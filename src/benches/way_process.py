@@ -85,15 +85,19 @@ def _serve(pipe: Connection, way: str) -> None:
             case, steps = pipe.recv()
             device = torch.device(case.device)
             torch.set_num_threads(case.threads)
+            # a case is built once; what is allocated before the first is not its own
             if repr(case) not in made:
                 made[repr(case)] = make_step(way, case, device)
                 before = before or _held(device)
             step = made[repr(case)]
+            # the first step fills caches and compiles
             warm_up = _timed(step, device)
             seconds = [_timed(step, device) for _ in range(steps)]
             pipe.send(Turn(seconds, warm_up, max(_held(device) - before, 0)))
+            # the other processes measure on the same machine
             give_back_freed_memory()
             torch.cuda.empty_cache()
+    # the other end closed, or the machine has no memory for this way: the row says so
     except (EOFError, KeyboardInterrupt, MemoryError):
         return
     except Exception as error:

@@ -58,14 +58,17 @@ def make_step(way: str, case: Case, device: torch.device) -> Callable[[], None]:
     input_spec = space.reference._replace(image_size=case.image_size)
     torch.manual_seed(case.seed)
     allow_tf32(case.tf32)
+    # The same weights and images for every way
     net = space.build(*input_spec).to(device)
     small = input_spec.image_size < 64
     data = noise(input_spec, BATCHES * case.batch_size, 1, case.seed, shift=4 if small else 0, flip=True)
     _refuse_too_large(way, net, space, input_spec, case, device)
+    # The plain loop: float32, contiguous, torch's loader
     if way == PLAIN:
         pixels, labels, _ = data.part("train")
         pictures = Pictures(pixels, labels)
         return PlainLoop(net, space.sizes, pictures, case.batch_size, case.seed, device, case.paths).step
+    # Ours: the memory format, the allocator and the loader of a training run
     if device.type == "cpu":
         keep_freed_memory()
     if case.channels_last:

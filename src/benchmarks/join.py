@@ -93,7 +93,7 @@ def match(archs: Sequence[str], space: SearchSpace, benchmark: Benchmark) -> Mat
     Takes a second for the 15,625 cells of NAS-Bench-201.
 
     Raises:
-        UsageError: a prediction that is no path of the space, or none that the benchmark knows.
+        UsageError: a prediction that is not a path of the space, or none that the benchmark knows.
     """
     predicted = [predicted_name(space, arch) for arch in archs]
     distinct = dict.fromkeys(predicted)
@@ -153,7 +153,7 @@ def read_predictions(path: str, space: SearchSpace) -> pd.DataFrame:
     check_columns(file, frame, ["arch", "accuracy"])
     if frame.empty:
         raise UsageError(f"{path} holds no predictions: there is no row below its header")
-    # accuracy was read as text, so that a line that is no number can be shown as it stands; line 1 is the header
+    # accuracy was read as text, so that a line that is not a number can be shown as it stands; line 1 is the header
     values = pd.to_numeric(frame["accuracy"], errors="coerce").astype(float)
     for row in np.flatnonzero(~np.isfinite(values))[:1]:
         raise UsageError(f"{path}, line {row + 2}: accuracy '{frame['accuracy'][row]}' is not a number")
@@ -165,7 +165,7 @@ def predicted_name(space: SearchSpace, arch: str, where: str = "") -> str:
     """A predicted arch string as the space formats it.
 
     Raises:
-        UsageError: it is no path of the space; the message begins with `where`.
+        UsageError: it is not a path of the space; the message begins with `where`.
     """
     try:
         return space.format(space.parse(arch))

@@ -82,7 +82,7 @@ def read_entries(path: str, data: str) -> dict[str, Entry]:
     """The entries of all networks by arch string.
 
     Raises:
-        UsageError: the folder is no archive of NATS-Bench's topology space, or a damaged one.
+        UsageError: the folder is not an archive of NATS-Bench's topology space, or a damaged one.
     """
     trained, _ = SETS[data][0]
     try:

@@ -69,7 +69,7 @@ def square_reader(files: Files, image_size: int | None, channels: int) -> Square
     """A reader to `image_size` px, or if None to the size of the first file.
 
     Raises:
-        UsageError: the first file is no square and there is no size to bring it to; channels other than 1 or 3.
+        UsageError: the first file is not square and there is no size to bring it to; channels other than 1 or 3.
     """
     if channels not in (1, 3):
         raise UsageError(f"dataset.channels={channels} is not possible: use 3 (RGB) or 1 (grey)")

@@ -153,6 +153,7 @@ def choose_classes(folder: Path, subset: int | str | Sequence[str] | None, seed:
     """Names of the classes to use, None for all: a number draws so many from the folder's."""
     if subset is None:
         return None
+    # a file of names, or names
     if isinstance(subset, str):
         try:
             return Path(subset).read_text().split()
@@ -162,6 +163,7 @@ def choose_classes(folder: Path, subset: int | str | Sequence[str] | None, seed:
             ) from error
     if not isinstance(subset, int):
         return [str(name) for name in subset]
+    # a number: drawn from the folder's own names, the same for the same seed
     names = class_folders(folder)
     if not 2 <= subset <= len(names):
         raise UsageError(f"dataset.classes_subset={subset} is not possible: {folder} has {len(names)} classes")

@@ -8,7 +8,7 @@ from src.runtime.errors import UsageError
 
 
 def check_number(option: str, value: object, low: float = 0, whole: bool = True) -> None:
-    """Refuse what is no number of at least `low`; None passes."""
+    """Refuse what is not a number of at least `low`; None passes."""
     kinds = int if whole else (int, float)
     if value is None:
         return
@@ -23,7 +23,7 @@ def check_switch(option: str, value: object) -> None:
 
 
 def check_image_size(value: object) -> None:
-    """Refuse a target size that is no positive number of pixels; None keeps the images' own."""
+    """Refuse a target size that is not a positive number of pixels; None keeps the images' own."""
     check_number("image_size", value, low=1)
 
 

@@ -46,7 +46,7 @@ class ImagePolicy:
             _, self.transform, _ = transforms_imagenet_train(size, **options, force_color_jitter=True, separate=True)
         except (AssertionError, KeyError, ValueError) as error:  # which timm's parser of policies raises
             raise UsageError(
-                f"recipe.auto_augment={auto_augment} is no policy of timm's: use original, v0 or rand-m9-mstd0.5, say"
+                f"recipe.auto_augment={auto_augment} is not a policy of timm's: use original, v0, rand-m9-mstd0.5"
             ) from error
 
     def __call__(self, pixels: Pixels) -> Pixels:

@@ -36,6 +36,7 @@ def hold_out(
     total = len(labels)
     wanted = round(count * total) if 0 < count < 1 else int(count)
     sizes = np.bincount(labels, minlength=len(classes))
+    # at least an image of each class on either side
     low, high = len(classes), total - leave * len(classes)
     if high < low:
         raise UsageError(f"{part}={count:g} cannot be met: {total} images are too few to divide {low} classes")
@@ -44,6 +45,7 @@ def hold_out(
             f"{part}={count:g} asks for {wanted} of {total} images in {low} classes: "
             f"use {low} to {high}, or a fraction below 1"
         )
+    # shares by class size; a small class may still be left with too few
     quota = _proportional(sizes, wanted)
     for name, size, held in zip(classes, sizes, quota, strict=True):
         if not 0 < held <= size - leave:

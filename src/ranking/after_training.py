@@ -22,7 +22,7 @@ from src.supernet.evaluator import Evaluator, ScoringSettings
 from src.training.build import SupernetRun, ranked_protocols
 
 
-def conclude(run: SupernetRun) -> None:
+def rank_after_training(run: SupernetRun) -> None:
     """Score paths, write scores.csv, figures and result.json, and print the tables; a killed scoring is resumed."""
     started = time.monotonic()
     run.module.to(run.device)

@@ -40,7 +40,7 @@ def rank_run(ranking: SupernetRanking, processes: ScoringProcesses) -> None:
     if ranking.benchmark is not None:
         comparison = Comparison(trained.space, ranking.benchmark, archs, trained.input_spec)
     figures = SimilarityFigures(ranking)
-    with held(folder, processes):
+    with locked(folder, processes):
         # Results of an earlier start are of fewer paths or other settings.
         if processes.rank == 0:
             for old in (folder / RESULT, folder / "improvement.csv", *folder.glob("*.png")):
@@ -65,7 +65,7 @@ def rank_run(ranking: SupernetRanking, processes: ScoringProcesses) -> None:
             "scoring_seconds": round(time.monotonic() - started, 1),
             "block_evaluations": blocks,
         }
-        gaps = conclude(ranking.settings, folder, comparison, tables, facts, figures.save(folder))
+        gaps = write_ranking(ranking.settings, folder, comparison, tables, facts, figures.save(folder))
         for name, gap in gaps.items():
             ranges = f"one-shot range {100 * gap['one_shot_range']:.1f}, alone {100 * gap['alone_range']:.1f}"
             print(f"{name}: {ranges}, gap lambda {100 * gap['gap']:.1f} percentage points")
@@ -91,11 +91,11 @@ def rank_file(ranking: FileRanking) -> None:
             "repeated_rows": ranking.repeated_rows,
             "search_space": ranking.comparison.space.name,
         }
-        conclude(ranking.settings, folder, ranking.comparison, {"as given": predictions}, about, [])
+        write_ranking(ranking.settings, folder, ranking.comparison, {"as given": predictions}, about, [])
         print(f"folder: {folder}")
 
 
-def conclude(
+def write_ranking(
     settings: RankingSettings,
     folder: Path,
     comparison: Comparison | None,
@@ -122,7 +122,7 @@ def conclude(
 
 
 @contextmanager
-def held(folder: Path, processes: ScoringProcesses) -> Iterator[None]:
+def locked(folder: Path, processes: ScoringProcesses) -> Iterator[None]:
     """Lock the folder for these processes; the first one holds the lock, and all begin and end together."""
     lock = claim(folder) if processes.rank == 0 else nullcontext()
     with lock:

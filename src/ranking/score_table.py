@@ -128,7 +128,7 @@ def chosen_paths(option: object, space: SearchSpace, seed: int) -> list[ArchPath
     """The paths that `paths=` names: all, a random sample, or those of a file (CSV with arch or path, or one a line).
 
     Raises:
-        UsageError: too many to list, no such file, or a line that is no path of the space.
+        UsageError: too many to list, no such file, or a line that is not a path of the space.
     """
     if option == "all":
         return space.all_paths("paths=all")
@@ -173,10 +173,10 @@ def read_scores(file: Path, space: SearchSpace, protocol: str) -> TableScores:
     if not file.is_file():
         raise UsageError(f"scores={file}: there is no such file")
     try:
-        # 2-0 would be read as a date or a number, were it not text
+        # as text: the arch string of a space of one layer looks like a number
         table = pd.read_csv(file, dtype={"arch": str, "path": str})
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeError) as error:
-        raise UsageError(f"scores={file} is no table: {str(error).splitlines()[0]}") from None
+        raise UsageError(f"scores={file} is not a table: {str(error).splitlines()[0]}") from None
     if not {"arch", "accuracy"} <= set(table.columns):
         raise UsageError(f"scores={file} needs the columns arch and accuracy: it has {', '.join(table.columns)}")
     # a table of several protocols: those of one
@@ -191,7 +191,7 @@ def read_scores(file: Path, space: SearchSpace, protocol: str) -> TableScores:
     rows = table.drop_duplicates("arch", keep="last").set_index("arch")
     columns = {name: _numbers(rows[name], file) for name in ("accuracy", "loss") if name in rows}
     accuracy = {name: columns["accuracy"][arch] for name, arch in names.items()}
-    # per cent and logits look alike to a searcher, and would be wrong in every figure
+    # per cents would rank alike, and be wrong in every figure
     if wrong := next((name for name, value in accuracy.items() if not 0 <= value <= 1), None):
         raise UsageError(f"scores={file}: the accuracy of {wrong} is {accuracy[wrong]:g}: give fractions from 0 to 1")
     loss = {name: columns["loss"][arch] for name, arch in names.items()} if "loss" in columns else {}
@@ -201,5 +201,5 @@ def read_scores(file: Path, space: SearchSpace, protocol: str) -> TableScores:
 def _numbers(column: pd.Series, file: Path) -> dict[str, float]:
     values = pd.to_numeric(column, errors="coerce")
     if values.isna().any():
-        raise UsageError(f"scores={file}: the {column.name} of {values.index[values.isna()][0]} is no number")
+        raise UsageError(f"scores={file}: the {column.name} of {values.index[values.isna()][0]} is not a number")
     return {str(arch): float(value) for arch, value in values.items()}

@@ -25,12 +25,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.runtime.config_reference import CONF, options_of
 from src.runtime.errors import Interrupted, ProcessFailedError, RunError, UsageError, unknown
+from src.runtime.interrupts import INTERRUPTED, MESSAGE
 from src.runtime.processes import is_first
 
 if TYPE_CHECKING:
     from src.runtime.launch import Task
 
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+FAILED, BAD_INPUT = 1, 2
 INPUT_ERRORS = (UsageError, TypeError, ValueError, ImportError, AttributeError)
 """What a `_target_` of the configuration raises when a value for it is wrong."""
 MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -113,7 +114,7 @@ def errors_as_exit_codes() -> Iterator[None]:
     except ProcessFailedError as error:
         raise Ended(error.code) from None
     except (Interrupted, KeyboardInterrupt) as error:
-        end(INTERRUPTED, str(error) or "interrupted")
+        end(INTERRUPTED, str(error) or MESSAGE)
     except (UsageError, OmegaConfBaseException, HydraException) as error:
         # Hydra wraps what a _target_ raises
         cause = error.__cause__ if isinstance(error, HydraException) else None

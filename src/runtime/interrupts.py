@@ -1,12 +1,21 @@
-"""SIGINT (Ctrl-C) and SIGTERM set a flag that loops poll between steps."""
+"""SIGINT (Ctrl-C) and SIGTERM: a flag that loops poll between steps, KeyboardInterrupt everywhere else."""
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Iterator
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+
+INTERRUPTED = 130
+"""Exit code of a process that a signal ended."""
+MESSAGE = "interrupted"
+IMPORT = "<frozen importlib._bootstrap>"
+"""File name of the frames of an import in progress."""
 
 
 @dataclass
@@ -14,6 +23,41 @@ class Stop:
     """The flag; `asked` is true once a signal has come."""
 
     asked: bool = False
+
+
+@contextmanager
+def interrupting() -> Iterator[None]:
+    """Within the block either signal raises KeyboardInterrupt, or ends the process with 130 while a module is imported.
+
+    In the middle of an import the exception may meet C++ code that aborts; nothing has to be cleaned up there.
+    """
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            if frame.f_code.co_filename == IMPORT:
+                print(MESSAGE, file=sys.stderr, flush=True)
+                os._exit(INTERRUPTED)
+            frame = frame.f_back
+        raise KeyboardInterrupt
+
+    # Python takes signals in the main thread alone
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with handled_by(interrupt):
+        yield
+
+
+@contextmanager
+def handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Both signals go to the handler; those of an enclosing block, or of Python, take over again."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, handler) for number in signals]
+    try:
+        yield
+    finally:
+        for number, earlier in zip(signals, before, strict=True):
+            signal.signal(number, earlier)
 
 
 @contextmanager
@@ -26,11 +70,5 @@ def finishing() -> Iterator[Stop]:
             raise KeyboardInterrupt
         stop.asked = True
 
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, note) for number in signals]
-    try:
+    with handled_by(note):
         yield stop
-    finally:
-        # the handlers of an enclosing block, or of Python, take over again
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)

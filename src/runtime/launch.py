@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from src.runtime.interrupts import INTERRUPTED, MESSAGE, interrupting
 from src.runtime.manual import print_manual
 
 if TYPE_CHECKING:
@@ -36,9 +37,14 @@ def launch(name: str, task: Task, argv: Sequence[str] | None = None) -> int:
     if any(argument in HELP for argument in arguments):
         return print_manual(name, [argument for argument in arguments if argument not in HELP])
 
-    from src.runtime.hydra_job import run_job  # late: the manual needs no Hydra
+    try:
+        with interrupting():
+            from src.runtime.hydra_job import run_job  # late: the manual needs no Hydra
 
-    return run_job(name, task, arguments)
+            return run_job(name, task, arguments)
+    except KeyboardInterrupt:  # before the task: while Hydra is imported or composes
+        print(MESSAGE, file=sys.stderr, flush=True)
+        return INTERRUPTED
 
 
 def command_line() -> CommandLine:

@@ -22,9 +22,11 @@ def store_provenance(folder: Path, device: str, dataset: str) -> dict[str, Any]:
     now = {"commit": commit(), "dirty": is_dirty(), "started": datetime.now(UTC).isoformat(timespec="seconds")}
     path = folder / PROVENANCE
     if path.exists():
+        # a later start keeps what the first one wrote
         stored = json.loads(path.read_text())
         stored["resumed"].append(now)
     else:
+        # the first start: what would be needed to repeat it
         versions = {package: version(package) for package in PACKAGES}
         stored = {
             **now,

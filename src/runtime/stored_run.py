@@ -22,7 +22,7 @@ def load_config(path: Path, migrated: bool = True) -> DictConfig:
     With `migrated` false it has the keys that were written, for comparisons with a command line.
 
     Raises:
-        UsageError: it cannot be read, or is no mapping.
+        UsageError: it cannot be read, or is not a mapping.
     """
     try:
         config = OmegaConf.load(path)

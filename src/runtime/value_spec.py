@@ -155,7 +155,7 @@ def parse_spec(text: str) -> ValueSpec:
             alternatives.append(Several(parse_spec(rest[len(SEVERAL[0]) :]), alone=rest.startswith(SEVERAL[0])))
             break
         part, _, rest = (piece.strip() for piece in rest.partition("|"))
-        # an interval has two dots; a name stands for one; what is no kind of value is the value itself
+        # an interval has two dots; a name stands for one; what is not a kind of value is the value itself
         match = INTERVAL.fullmatch(part)
         if match:
             whole, above, low, below, high = match.groups()

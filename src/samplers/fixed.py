@@ -37,5 +37,5 @@ class Fixed(Sampler):
     def _check(self, path: ArchPath) -> ArchPath:
         if len(path) != len(self.sizes) or not all(0 <= c < m for c, m in zip(path, self.sizes, strict=False)):
             sizes = format_path(self.sizes)
-            raise UsageError(f"sampler.paths: {format_path(path)} is no path of layers with {sizes} choices")
+            raise UsageError(f"sampler.paths: {format_path(path)} is not a path of layers with {sizes} choices")
         return path

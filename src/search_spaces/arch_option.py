@@ -39,14 +39,15 @@ def listed_archs(file: Path, space: SearchSpace, option: str) -> list[ArchPath]:
     """The paths of a CSV with a column arch or path, or of a text with one architecture a line, in the file's order.
 
     Raises:
-        UsageError: no such file, no text, nothing in it, or a line that is no path of the space; `option` named it.
+        UsageError: no such file, no text, nothing in it, or a line that is not a path of the space; `option` named it.
     """
     if not file.is_file():
         raise UsageError(f"{option}={file}: there is no such file")
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeError:
-        raise UsageError(f"{option}={file} is no text file") from None
+        raise UsageError(f"{option}={file} is not a text file") from None
+    # A column by its name, or every line; line numbers in messages count from 1, below the header from 2
     header = next(csv.reader(lines[:1]), [])
     column = next((name for name in ("arch", "path") if name in header), None)
     listed = [row[column] for row in csv.DictReader(lines)] if column else [line.strip() for line in lines]

@@ -30,7 +30,7 @@ def parse_cell(text: str, options: Sequence[str]) -> list[str]:
     """
     ops = re.findall(r"\|([^|~+]+)(?=~\d)", text)
     if len(ops) != len(EDGES) or format_cell(ops) != text:
-        raise UsageError(f"'{text}' is no cell: write |op~0|+|op~0|op~1|+|op~0|op~1|op~2| in quotes")
+        raise UsageError(f"'{text}' is not a cell: write |op~0|+|op~0|op~1|+|op~0|op~1|op~2| in quotes")
     for op in ops:
         if op not in options:
             raise unknown("operation", op, options)

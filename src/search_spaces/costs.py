@@ -82,6 +82,7 @@ def measure(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> tuple[Cos
         assert isinstance(module.weight, torch.Tensor)
         macs += module.weight.numel() * (output[0, 0].numel() if output.dim() == 4 else 1)
 
+    # Count at every convolution and linear layer while one image passes; `meta` tensors have shapes and no values
     with torch.device("meta"):
         module = build().eval()
         hooks = [m.register_forward_hook(count) for m in module.modules() if isinstance(m, nn.Conv2d | nn.Linear)]

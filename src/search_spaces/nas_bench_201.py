@@ -143,6 +143,7 @@ class NasBench201(SearchSpace):
         start = (input_spec.in_channels, input_spec.image_size, input_spec.image_size)
         costs, shape = measure(stem, start)
         parts = [Part(stem, start, costs)]
+        # A choice is used on any of the edges, in N cells of each stage
         for stage, channels in enumerate(CHANNELS):
             if stage > 0:
                 reduction = partial(self._reduction, stage)

@@ -124,7 +124,7 @@ class SearchSpace(ABC):
         return {}
 
     def subsets(self, paths: Sequence[ArchPath]) -> dict[str, list[bool]]:
-        """Parts of the space that rankings are also judged on: for each, which of the distinct `paths` are in it."""
+        """Parts of the space that are ranked on their own too: for each, which of the distinct `paths` are in it."""
         return {}
 
     def parse(self, text: object) -> ArchPath:
@@ -148,7 +148,7 @@ class SearchSpace(ABC):
         return True
 
     def whole(self) -> SearchSpace:
-        """The space that this one is a subset of; itself where it is no subset."""
+        """The space that this one is a subset of; itself where it is not a subset."""
         return self
 
     def format(self, path: ArchPath) -> str:
@@ -201,6 +201,7 @@ class SequentialSpace(SearchSpace):
     def parts(self, input_spec: InputSpec) -> list[Part]:
         """The stem, every choice of every layer, the tail."""
         self.check_input(input_spec)
+        # each part gets the shape that the part before it puts out
         shape: tuple[int, ...] = (input_spec.in_channels, input_spec.image_size, input_spec.image_size)
         parts = []
 

@@ -120,6 +120,7 @@ class Controller(Mutation):
 
         Layers that came from elsewhere are the policy's state, not its action: they do not count.
         """
+        # Before the update: log-probabilities, and advantages normalised over the layers that count
         chosen, did = torch.tensor(paths), torch.from_numpy(drawn)
         reward = torch.from_numpy(rewards).float()
         with torch.no_grad():
@@ -129,6 +130,7 @@ class Controller(Mutation):
             if len(used) < 2:
                 return
             advantages = (advantages - used.mean()) / (used.std() + 1e-8)
+        # Clipped updates on shuffled minibatches
         for _ in range(self.settings.epochs):
             order = torch.randperm(len(chosen), generator=self.generator)
             for rows in order.split(self.settings.minibatch):

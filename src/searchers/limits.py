@@ -142,11 +142,13 @@ class _Room:
             np.array(costs if choice is None else [costs[choice]])
             for costs, choice in zip(limit.cost.choices, kept, strict=True)
         ]
+        # What the limit leaves above the cheapest network, divided into equal steps
         least = sum(float(costs.min()) for costs in options)
         self.slack = limit.slack(least)
         step = max(self.slack, 0) / STEPS
         self.steps = [_in_steps(costs - costs.min(), step) for costs in options]
         """(m,) for each layer: what a choice takes beyond the cheapest, in steps."""
+        # Backwards over the layers: in how many ways those from here on stay within each number of steps
         self.ways: list[NDArray[np.float64]] = [np.ones(STEPS + 1)]
         for taken in reversed(self.steps):
             after = self.ways[0]

@@ -35,6 +35,7 @@ class MnasNetRl(Searcher):
         if isinstance(exponent, bool) or not isinstance(exponent, int | float) or exponent > 0:
             raise UsageError(f"searcher.exponent={exponent}: give a number of 0 or less")
         self.exponent = float(exponent)
+        # Without a cost among the objectives the reward is the score alone
         self.cost = next((i for i, o in enumerate(self.objectives.all) if not o.is_learnt), None)
         bounds = self.objectives.all[self.cost] if self.cost is not None else None
         self.target = target or ((bounds.low + bounds.high) / 2 if bounds else 1.0)

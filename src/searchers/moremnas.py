@@ -41,6 +41,7 @@ class MoreMnas(Nsga2):
     ) -> None:
         """`controller` is p_M, the share of the reinforced branch that is the controller's; the rest is roulette."""
         super().__init__(problem, population, mutation_ratio, layer_probability)
+        # Where the children of a generation come from
         shares = {"random": random, "reinforced": reinforced, "prior": prior}
         for key, value in (shares | {"controller": controller}).items():
             probability(key, value)

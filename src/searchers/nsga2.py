@@ -39,7 +39,7 @@ class Nsga2(Searcher):
         return Uniform(self.sizes)
 
     def ask(self) -> list[ArchPath]:
-        """Random paths first, then children, and random paths where the children are none new."""
+        """Random paths first, then children, and random paths where no child is new."""
         if not self.paths:
             return self.random(self.population)
         children = self.new(self.population, self._child)

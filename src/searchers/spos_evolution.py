@@ -33,6 +33,7 @@ class SposEvolution(Searcher):
         None: half of the population each.
         """
         super().__init__(problem, population)
+        # Half of the children by crossover, half by mutation, unless asked otherwise
         crossover = population // 2 if crossover is None else crossover
         mutation = population - population // 2 if mutation is None else mutation
         for key, value in (("parents", parents), ("crossover", crossover), ("mutation", mutation)):

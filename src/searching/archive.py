@@ -61,12 +61,13 @@ class Archive:
             return np.zeros((0, len(self.objectives.all)))
         return self.objectives.minimised({name: [row[name] for row in rows] for name in self.objectives.names})
 
-    def take_back(self, generation: int, models: int) -> None:
-        """Read what was written up to a generation, and drop what was written after it.
+    def resume(self, generation: int, models: int) -> None:
+        """Read the rows written up to a generation, and drop those written after it.
 
         Raises:
             UsageError: that is not the number of networks scored by then; nothing is dropped.
         """
+        # Refuse before anything is dropped
         written = self._generations()
         known = sum(number <= generation for number in written)
         if known != models or (generation == 0 and any(number > 1 for number in written)):
@@ -74,6 +75,7 @@ class Archive:
                 f"{self.file} holds {known} of the {models} networks that the checkpoint knows, {len(written)} in all: "
                 "it was changed or damaged, so start a new search"
             )
+        # Drop, then read
         cut_back(self.file, generation)
         self.rows = {}
         if self.file.exists():

@@ -26,10 +26,10 @@ from src.searchers.objectives import COMPUTED, make_objectives
 from src.searchers.searcher import Searcher, SearchProblem
 from src.searching.archive import Archive
 from src.searching.config_checks import evaluator_of
-from src.searching.latency import Stopwatch, check_once, measure_table, read_table
+from src.searching.latency import ModuleTimer, check_once, measure_table, read_table
 from src.searching.loop import Search, SearchBudget
 from src.searching.result import SearchSettings
-from src.searching.sources import ScoreProvider, SupernetScores, check_source, digest, truth_of
+from src.searching.score_source import ScoreSource, SupernetScores, check_source, digest, truth_of
 from src.searching.true_front import TrueFront
 from src.supernet.bn_protocols import check_protocol
 from src.supernet.evaluator import Evaluator, ScoringSettings
@@ -39,28 +39,32 @@ LATENCY = "latency.csv"
 """The table of a run folder, if the search measured one."""
 
 
-def assemble(cfg: DictConfig, folder: Path, source: ScoreProvider) -> Search:
-    """Everything a search needs, with the state of its checkpoint if it has one; the folder is this process's own.
+def build_search(cfg: DictConfig, folder: Path, source: ScoreSource) -> Search:
+    """A search with the state of its checkpoint if it has one; its folder is locked by this process.
 
     Raises:
         UsageError: anything that is wrong with an objective, a limit, the searcher, or what the folder holds.
     """
+    # Costs that are objectives or limited; a search goes on with the latencies that it began with
     names, most = list(cfg.objectives), {name: v for name in COMPUTED if (v := cfg.limit[name]) is not None}
     costs = _costs(source, {*names, *most}, cfg, folder)
     if "latency" in costs:
         about = {**source.about, "latency": digest(costs["latency"].by_choice())}
         source = replace(source, about=about)
     check_source(folder, source.about)
+    # The problem: objectives, the paths within the limits, and who proposes them
     objectives = make_objectives(names, costs, most, source.input_spec.num_classes)
     feasible = FeasiblePaths(source.space.sizes, [Limit(costs[name], value) for name, value in most.items()])
     searcher = _searcher(cfg.searcher, SearchProblem(feasible, objectives, cfg.seed))
+    # The true front, where every network of the space is known
     true_front = None
     if len(source.truth) == source.space.count <= LISTED_PATHS:
         true_front = TrueFront(source.space, source.truth, feasible, objectives)
+    # Where the search stands
     budget = SearchBudget(cfg.budget.models, cfg.budget.generations)
     loggers = make_loggers(cfg.logger.wandb, folder, [cfg.choices.searcher, source.space.name, "search"])
     search = Search(folder, source, searcher, Archive(folder, objectives), budget, true_front, loggers)
-    search.take_back(cfg.checkpoint)
+    search.resume(cfg.checkpoint)
     return search
 
 
@@ -84,8 +88,8 @@ def _searcher(settings: DictConfig, problem: SearchProblem) -> Searcher:
         raise UsageError(f"searcher: {error}: see the keys in conf/searcher") from None
 
 
-def find_source(cfg: DictConfig) -> ScoreProvider:
-    """Who scores, of which space.
+def find_source(cfg: DictConfig) -> ScoreSource:
+    """The source of scores that `evaluator` names, and the space it scores.
 
     Raises:
         UsageError: anything that is wrong with the run or the tables.
@@ -94,6 +98,7 @@ def find_source(cfg: DictConfig) -> ScoreProvider:
     evaluator = evaluator_of(cfg)
     if evaluator == "supernet":
         return _supernet(cfg)
+    # Tables: a benchmark's truth, or scores made elsewhere; the space has to be named
     if "search_space" not in cfg:
         raise UsageError(f"evaluator={evaluator}: say of which space: search_space=nas_bench_macro, ...")
     space: SearchSpace = instantiate(cfg.search_space)
@@ -109,11 +114,12 @@ def find_source(cfg: DictConfig) -> ScoreProvider:
         scores = read_scores(Path(cfg.scores), space, cfg.bn)
     if "loss" in cfg.objectives and not scores.loss:
         raise UsageError(f"objective loss: {scores.name} holds accuracies alone: use accuracy")
+    # A resumed search is refused if the score that it optimises is not the one it began with
     about = {"evaluator": evaluator, "table": digest(scores.loss if "loss" in cfg.objectives else scores.accuracy)}
-    return ScoreProvider(space, space.reference, scores, truth, about)
+    return ScoreSource(space, space.reference, scores, truth, about)
 
 
-def _supernet(cfg: DictConfig) -> ScoreProvider:
+def _supernet(cfg: DictConfig) -> ScoreSource:
     read_config(Path(cfg.run), "train")
     trained = load_trained_supernet(cfg.run, ScoringProcesses().device(cfg.device), cfg.supernet_checkpoint)
     check_protocol(trained.net, cfg.bn)
@@ -122,16 +128,17 @@ def _supernet(cfg: DictConfig) -> ScoreProvider:
     evaluator = Evaluator(trained.net, trained.dataset, device, cfg.bn, ScoringSettings(*sizes))
     truth = truth_of(trained.space, _benchmark(cfg, trained.cfg, trained.dataset, trained.space))
     about = {"evaluator": "supernet", "steps": trained.steps, "weights": trained.digest, "images": evaluator.images}
-    return ScoreProvider(trained.space, trained.input_spec, SupernetScores(evaluator), truth, about)
+    return ScoreSource(trained.space, trained.input_spec, SupernetScores(evaluator), truth, about)
 
 
 def _benchmark(cfg: DictConfig, run: DictConfig, dataset: Any, space: SearchSpace) -> Benchmark | None:
-    """The one asked for, or the run's own."""
+    """The benchmark that is named, or the one of the run."""
     return benchmark_from(cfg.benchmark, space) if cfg.benchmark.get("path") else known_benchmark(run, dataset, space)
 
 
-def _costs(source: ScoreProvider, wanted: set[str], cfg: DictConfig, folder: Path) -> dict[str, Additive]:
+def _costs(source: ScoreSource, wanted: set[str], cfg: DictConfig, folder: Path) -> dict[str, Additive]:
     """The tables of parameters and multiply-adds, and of latency if it is wanted."""
+    # exact sums over the choices, so that limits can be met without trial and error
     table = source.space.cost_table(source.input_spec)
     costs = {
         name: Additive(
@@ -147,14 +154,14 @@ def _costs(source: ScoreProvider, wanted: set[str], cfg: DictConfig, folder: Pat
 
 
 def _latency(space: SearchSpace, input_spec: InputSpec, settings: DictConfig, folder: Path, seed: int) -> Additive:
-    """The table brought along, or this run's own, measured once; how near it is to whole networks is printed."""
+    """The table of `latency.table`, or one measured once for this run; prints its error against whole networks."""
     if settings.table is not None:
         return read_table(space, Path(settings.table), input_spec)
-    stopwatch = Stopwatch(settings.backend, settings.threads, settings.batch_size)
+    timer = ModuleTimer(settings.backend, settings.threads, settings.batch_size)
     file = folder / LATENCY
-    table = read_table(space, file, input_spec) if file.exists() else measure_table(space, input_spec, stopwatch, file)
+    table = read_table(space, file, input_spec) if file.exists() else measure_table(space, input_spec, timer, file)
     if settings.check:
-        _say_how_near(check_once(space, input_spec, table, stopwatch, _sample(space, settings.check, seed), file))
+        _print_errors(check_once(space, input_spec, table, timer, _sample(space, settings.check, seed), file))
     return table
 
 
@@ -163,7 +170,7 @@ def _sample(space: SearchSpace, count: int, seed: int) -> Sequence[tuple[int, ..
     return [feasible.sample(rng) for _ in range(count)]
 
 
-def _say_how_near(errors: dict[str, Any]) -> None:
+def _print_errors(errors: dict[str, Any]) -> None:
     mean, size, most = (100 * errors[key] for key in ("mean_error", "mean_absolute_error", "largest_error"))
     print(
         f"latency table against {errors['networks']} whole networks timed here: error {mean:+.1f} % on average, "

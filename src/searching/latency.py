@@ -42,7 +42,7 @@ RETRIES = 3
 
 
 @dataclass
-class Stopwatch:
+class ModuleTimer:
     """Times modules in evaluation mode on the CPU; equal modules on equal inputs once."""
 
     backend: str = "torch"
@@ -70,9 +70,9 @@ class Stopwatch:
         if again or key not in self.known:
             images = torch.randn(self.batch_size, *shape)
             run = self._prepared(module.eval(), images)
-            timer = Timer("run()", globals={"run": run}, num_threads=self.threads)
+            repeated = Timer("run()", globals={"run": run}, num_threads=self.threads)
             with torch.inference_mode():
-                least = 1000 * min(timer.blocked_autorange(min_run_time=self.seconds).times)
+                least = 1000 * min(repeated.blocked_autorange(min_run_time=self.seconds).times)
             self.known[key] = min(least, self.known.get(key, least))
         return self.known[key]
 
@@ -87,7 +87,7 @@ def onnx_call(module: nn.Module, images: torch.Tensor, threads: int) -> Callable
     import onnxruntime
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter, about itself
+        warnings.simplefilter("ignore")  # the exporter warns about its own internals
         program = torch.onnx.export(module, (images,), dynamo=True, verbose=False)
     assert program is not None
     options = onnxruntime.SessionOptions()
@@ -97,16 +97,18 @@ def onnx_call(module: nn.Module, images: torch.Tensor, threads: int) -> Callable
     return lambda: session.run(None, inputs)
 
 
-def measure_table(space: SearchSpace, input_spec: InputSpec, stopwatch: Stopwatch, file: Path) -> Additive:
+def measure_table(space: SearchSpace, input_spec: InputSpec, timer: ModuleTimer, file: Path) -> Additive:
     """Time every choice, the fixed part too, and store the table."""
+    # Sum what every module takes at the places it is used at
     parts = space.parts(input_spec)
     rows: dict[tuple[int | str, int], float] = {}
     with progress("time choices", "module", len(parts)) as bar:
         for part in parts:
-            taken = stopwatch(part.build(), part.shape) * part.repeats
+            taken = timer(part.build(), part.shape) * part.repeats
             for key in _places(part):
                 rows[key] = rows.get(key, 0.0) + taken
             bar.update()
+    # The table as it is stored, the fixed part first
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -114,13 +116,14 @@ def measure_table(space: SearchSpace, input_spec: InputSpec, stopwatch: Stopwatc
         name = FIXED if layer == FIXED else space.op_names(int(layer))[choice]
         writer.writerow([layer, choice, name, f"{value:.6f}"])
     file.parent.mkdir(parents=True, exist_ok=True)
+    # The conditions first: a table without them would be taken for any input
     about: dict[str, Any] = {
         "space": space.name,
         "input": input_spec._asdict(),
         "device": "cpu",
-        "backend": stopwatch.backend,
+        "backend": timer.backend,
     }
-    about |= {"threads": stopwatch.threads, "batch_size": stopwatch.batch_size}
+    about |= {"threads": timer.threads, "batch_size": timer.batch_size}
     write_json(_about(file), about)
     replace_file(file, text.getvalue())
     return read_table(space, file, input_spec)
@@ -139,8 +142,8 @@ def read_table(space: SearchSpace, file: Path, input_spec: InputSpec) -> Additiv
     """A stored table.
 
     Raises:
-        UsageError: no such file, another form, choices that the space does not have or lacks, times that are none, or
-            a note beside it that it was measured for another input.
+        UsageError: no such file, another form, choices that the space does not have or lacks, times that are not
+            finite and positive, or a note beside it that it was measured for another input.
     """
     if not file.is_file():
         raise UsageError(f"latency.table={file}: there is no such file")
@@ -148,7 +151,8 @@ def read_table(space: SearchSpace, file: Path, input_spec: InputSpec) -> Additiv
         lines = list(csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines()))
         times = {(row["layer"], int(row["choice"])): float(row["milliseconds"]) for row in lines}
     except (KeyError, TypeError, ValueError):
-        raise UsageError(f"latency.table={file} is no latency table: its columns are {', '.join(COLUMNS)}") from None
+        raise UsageError(f"latency.table={file} is not a latency table: its columns are {', '.join(COLUMNS)}") from None
+    # Every choice of every layer has a time, and the fixed part
     wanted = {(str(layer), choice) for layer, size in enumerate(space.sizes) for choice in range(size)}
     if times.keys() != wanted | {(FIXED, 0)}:
         raise UsageError(
@@ -157,6 +161,7 @@ def read_table(space: SearchSpace, file: Path, input_spec: InputSpec) -> Additiv
         )
     if wrong := next((key for key, value in times.items() if not (math.isfinite(value) and value >= 0)), None):
         raise UsageError(f"latency.table={file}: layer {wrong[0]}, choice {wrong[1]} has {times[wrong]} milliseconds")
+    # A table from elsewhere may lack the conditions of its measurement; if it has them, they must be ours
     measured = (read_json(_about(file)) or {}).get("input", input_spec._asdict())
     if measured != input_spec._asdict():
         raise UsageError(
@@ -170,30 +175,30 @@ def check_once(
     space: SearchSpace,
     input_spec: InputSpec,
     table: Additive,
-    stopwatch: Stopwatch,
+    timer: ModuleTimer,
     paths: Sequence[ArchPath],
     file: Path,
 ) -> dict[str, Any]:
     """`check_table`, its figures kept beside the table from the first time on."""
     about = read_json(_about(file)) or {}
     if "check" not in about:
-        about["check"] = check_table(space, input_spec, table, stopwatch, paths)
+        about["check"] = check_table(space, input_spec, table, timer, paths)
         write_json(_about(file), about)
     return dict(about["check"])
 
 
 def check_table(
-    space: SearchSpace, input_spec: InputSpec, table: Additive, stopwatch: Stopwatch, paths: Sequence[ArchPath]
+    space: SearchSpace, input_spec: InputSpec, table: Additive, timer: ModuleTimer, paths: Sequence[ArchPath]
 ) -> dict[str, Any]:
     """The table against whole networks timed here: relative errors, and Kendall's tau between the two."""
     shape = (input_spec.in_channels, input_spec.image_size, input_spec.image_size)
-    told = [table(path) for path in paths]
-    timed = [stopwatch(space.build_path(path, *input_spec), shape) for path in paths]
-    errors = [(a - b) / b for a, b in zip(told, timed, strict=True)]
+    summed = [table(path) for path in paths]
+    timed = [timer(space.build_path(path, *input_spec), shape) for path in paths]
+    errors = [(a - b) / b for a, b in zip(summed, timed, strict=True)]
     return {
         "networks": len(paths),
         "mean_error": statistics.mean(errors),
         "mean_absolute_error": statistics.mean(map(abs, errors)),
         "largest_error": max(map(abs, errors)),
-        "tau": kendall(told, timed).value,
+        "tau": kendall(summed, timed).value,
     }

@@ -1,4 +1,4 @@
-"""The search itself: ask, score what is new, tell, save; a generation is lost at most."""
+"""The search loop: ask, score what is new, tell, save; a kill loses at most one generation."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from src.runtime.progress import progress
 from src.runtime.run_folder import GENERATIONS, append_rows, cut_back
 from src.runtime.stored_run import checkpoint_path, read_checkpoint
 from src.searchers.searcher import Searcher
-from src.searching.archive import GENERATION_COLUMNS, Archive, Row
-from src.searching.sources import ScoreProvider
+from src.searching.archive import GENERATION_COLUMNS, Archive
+from src.searching.score_source import ScoreSource
 from src.searching.true_front import TrueFront
 from src.supernet.path import ArchPath
 
 
 @dataclass(frozen=True)
 class SearchBudget:
-    """A search ends with the first of them; duplicates cost nothing."""
+    """A search ends with the first that is spent; duplicates cost nothing."""
 
     models: int
     """Distinct networks to be scored."""
@@ -35,10 +35,10 @@ class SearchBudget:
 
 @dataclass
 class Search:
-    """The parts of a search and where it stands."""
+    """The parts of a search, and its state."""
 
     folder: Path
-    source: ScoreProvider
+    source: ScoreSource
     searcher: Searcher
     archive: Archive
     budget: SearchBudget
@@ -48,10 +48,10 @@ class Search:
     stalled: int = 0
     """Generations since the last new network."""
     seconds: float = 0.0
-    """Spent, earlier starts included."""
+    """Wall-clock seconds spent, earlier starts included."""
 
     @property
-    def is_over(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether the budget is spent, or the searcher proposes nothing new any more."""
         generations = self.budget.generations
         return (
@@ -61,8 +61,8 @@ class Search:
         )
 
     @property
-    def ended(self) -> str:
-        """Why it is over, in words."""
+    def end_reason(self) -> str:
+        """The reason why the search ends, for people."""
         if len(self.archive) >= self.budget.models:
             return "the budget of networks is spent"
         if self.budget.generations is not None and self.generation >= self.budget.generations:
@@ -70,46 +70,48 @@ class Search:
         return "nothing new is proposed any more"
 
     def run(self, stop: Stop) -> None:
-        """Go on until it is over, or until `stop` asks for an end after the generation at hand."""
+        """Search until the budget is spent, or until `stop` asks for an end after the current generation."""
         with progress("search", "model", self.budget.models, len(self.archive)) as bar:
-            while not self.is_over and not stop.asked:
-                self._step(bar.update)
+            while not self.is_finished and not stop.asked:
+                self.run_generation(bar.update)
 
-    def _step(self, tick: Callable[[], object]) -> None:
+    def run_generation(self, advance: Callable[[], object]) -> None:
+        """Ask, score, tell and save once; `advance` moves the progress bar by a network."""
         started = time.monotonic()
-        told = self._affordable(self.searcher.ask())
-        new = [path for path in dict.fromkeys(told) if path not in self.archive]
+        # Ask: the proposals, as many as the budget has room for
+        proposed = self.within_budget(self.searcher.ask())
+        new = [path for path in dict.fromkeys(proposed) if path not in self.archive]
         self.generation += 1
         self.stalled = 0 if new else self.stalled + 1
-        self.archive.add(self.generation, self._scored(new, tick))
-        if told:
-            self.searcher.tell(told, self.archive.values(told))
+        # Score: networks that are new; the others cost nothing
+        scores = {}
+        for path, accuracy, loss in self.source.scores(new):
+            scores[path] = {"accuracy": accuracy, "loss": loss}
+            advance()
+        self.archive.add(self.generation, [(path, self.costs(path) | scores[path]) for path in new])
+        # Tell: every proposal, known ones too; a searcher without proposals has nothing left to ask
+        if proposed:
+            self.searcher.tell(proposed, self.archive.values(proposed))
         else:
-            self.stalled = self.budget.patience  # it has nothing left to ask
+            self.stalled = self.budget.patience
+        # Save: tables first, the checkpoint last, so that rows without a checkpoint are cut back on resumption
         self.seconds += time.monotonic() - started
-        self._log(len(new))
+        self.log(len(new))
         self.save()
 
-    def _affordable(self, asked: Sequence[ArchPath]) -> list[ArchPath]:
-        """The first of the asked paths, as many as the budget has room for."""
-        room, new, told = self.budget.models - len(self.archive), set[ArchPath](), list[ArchPath]()
-        for path in asked:
+    def within_budget(self, proposed: Sequence[ArchPath]) -> list[ArchPath]:
+        """The first of the proposed paths, up to the one that would be a network too many."""
+        room, new, kept = self.budget.models - len(self.archive), set[ArchPath](), list[ArchPath]()
+        for path in proposed:
             if path not in self.archive:
                 new.add(path)
             if len(new) > room:
                 break
-            told.append(path)
-        return told
+            kept.append(path)
+        return kept
 
-    def _scored(self, paths: Sequence[ArchPath], tick: Callable[[], object]) -> list[tuple[ArchPath, Row]]:
-        """(path, row) in the order asked for."""
-        scores = {}
-        for path, accuracy, loss in self.source.scores(paths):
-            scores[path] = {"accuracy": accuracy, "loss": loss}
-            tick()
-        return [(path, self._costs(path) | scores[path]) for path in paths]
-
-    def _costs(self, path: ArchPath) -> dict[str, Any]:
+    def costs(self, path: ArchPath) -> dict[str, Any]:
+        """Columns of archive.csv that need no score: arch string, costs, and the truth where it is known."""
         space, arch = self.source.space, self.source.space.format(path)
         latency = self.searcher.objectives.costs.get("latency")
         costs = {
@@ -119,13 +121,15 @@ class Search:
         }
         return costs | {"latency": latency(path) if latency else None}
 
-    def _log(self, new: int) -> None:
-        """A row of generations.csv, and the same to the loggers."""
+    def log(self, new: int) -> None:
+        """Append a row to generations.csv, and log the same figures; `new` networks were scored."""
+        # The front by the scores, and its hypervolume within the objectives' bounds
         objectives, values = self.archive.objectives, self.archive.values()
         rows = front(values)
         learnt = objectives.all[objectives.learnt]
         row: dict[str, Any] = {"generation": self.generation, "models": len(self.archive), "new": new}
         row |= {"front": len(rows), "hypervolume": hypervolume(objectives.scaled(values[rows]))}
+        # The same networks by their truth: what the front is really worth
         if self.true_front is not None:
             paths = list(self.archive.rows)
             row["true_hypervolume"] = self.true_front.share([paths[i] for i in rows])
@@ -135,7 +139,7 @@ class Search:
             logger.log_metrics({f"search/{k}": v for k, v in row.items() if k != "generation"}, step=self.generation)
 
     def save(self) -> None:
-        """All that a continuation needs beside archive.csv; the search before this generation stays beside it."""
+        """Checkpoint what archive.csv does not hold; the checkpoint of the generation before is kept beside it."""
         state = {
             "command": "search",
             "generation": self.generation,
@@ -146,11 +150,11 @@ class Search:
         }
         AtomicCheckpointIO().save_checkpoint(state, checkpoint_path(self.folder))
 
-    def take_back(self, which: str) -> None:
-        """Go on from a checkpoint, if there is one; what was written after it is dropped.
+    def resume(self, which: str) -> None:
+        """Load checkpoint `which`, if there is one, and drop rows that were written after it.
 
         Raises:
-            UsageError: the checkpoint is of something else, or the archive is not the one that belongs to it.
+            UsageError: the checkpoint is not of a search, or the archive does not belong to it.
         """
         state = read_checkpoint(self.folder, which) or {"generation": 0, "models": 0, "stalled": 0, "seconds": 0.0}
         if not {"generation", "models"} <= state.keys():
@@ -160,5 +164,5 @@ class Search:
         self.generation, self.stalled, self.seconds = state["generation"], state["stalled"], state["seconds"]
         if self.generation:
             self.searcher.load_state_dict(state["searcher"])
-        self.archive.take_back(self.generation, state["models"])
+        self.archive.resume(self.generation, state["models"])
         cut_back(self.folder / GENERATIONS, self.generation)

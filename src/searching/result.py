@@ -59,8 +59,8 @@ class SearchSettings:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """The folder is this process's own for the length of the block; a refusal leaves none that it made itself.
+def locked(folder: Path) -> Iterator[None]:
+    """Lock the folder for the length of the block; a refusal removes the folder again if the lock was all in it.
 
     Raises:
         UsageError: another process has it.
@@ -89,31 +89,32 @@ def begin(settings: SearchSettings, search: Search) -> Iterator[None]:
         finish_loggers(search.loggers)
 
 
-def search_on(search: Search) -> None:
-    """Up to the budget; a signal ends the search after the generation it arrives in.
+def run_search(search: Search) -> None:
+    """Search up to the budget; a signal ends the search after the generation it arrives in.
 
     Raises:
         Interrupted: a signal arrived.
     """
     with finishing() as stop:
         search.run(stop)
-    if not search.is_over:
+    if not search.is_finished:
         raise Interrupted(f"interrupted after generation {search.generation}; resume it with resume={search.folder}")
 
 
 def is_finished(settings: SearchSettings, search: Search) -> bool:
-    """Over, and concluded for this selection."""
+    """True if the budget is spent and result.json is written for this number of selected networks."""
     result = read_json(search.folder / RESULT)
-    return search.is_over and result is not None and result["select"] == settings.select
+    return search.is_finished and result is not None and result["select"] == settings.select
 
 
 def show_finished(search: Search) -> None:
-    """Say that there is nothing left to do."""
-    print(f"{search.folder} is finished: {len(search.archive):,} models ({search.ended}), see {RESULT} there")
+    """Print that nothing is left to do."""
+    print(f"{search.folder} is finished: {len(search.archive):,} models ({search.end_reason}), see {RESULT} there")
 
 
-def conclude(settings: SearchSettings, search: Search) -> None:
-    """Write the front and all that is drawn of it, and show one table."""
+def write_results(settings: SearchSettings, search: Search) -> None:
+    """Write the front, the networks selected from it, figures and result.json, and print one table."""
+    # The front, cheapest network first, and a few of it at equal distance over the first cost
     folder, objectives = search.folder, search.archive.objectives
     archive = pd.DataFrame(list(search.archive.rows.values()), columns=list(COLUMNS))
     costs = objectives.computed or ["macs", "params"]
@@ -121,11 +122,13 @@ def conclude(settings: SearchSettings, search: Search) -> None:
     selected = front_rows.iloc[evenly_spaced(front_rows[costs[0]].tolist(), settings.select)]
     for name, table in ((FRONT, front_rows), (SELECTED, selected)):
         replace_file(folder / name, table.to_csv(index=False, lineterminator="\n"))
+    # The true front, where the truth of every network is known
     if search.true_front is not None:
         true = pd.DataFrame(search.true_front.rows())
         replace_file(folder / TRUE_FRONT, true.to_csv(index=False, lineterminator="\n"))
     generations = pd.read_csv(folder / GENERATIONS)
     result = _result(settings, search, generations, len(front_rows)) | {"selected": selected.arch.tolist()}
+    # Figures, and result.json last: a search that has it is finished
     learnt = objectives.all[objectives.learnt].name
     figures = {"front": front_figure(archive, front_rows, selected, learnt, costs)}
     figures["hypervolume"] = hypervolume_figure(generations)
@@ -152,7 +155,7 @@ def _result(settings: SearchSettings, search: Search, generations: pd.DataFrame,
         "limit": settings.limit,
         "select": settings.select,
         "generations": search.generation,
-        "ended": search.ended,
+        "ended": search.end_reason,
         "models": len(search.archive),
         "front": size,
         "hypervolume": float(last.hypervolume),
@@ -164,11 +167,12 @@ def _result(settings: SearchSettings, search: Search, generations: pd.DataFrame,
 
 
 def show(result: dict[str, Any], selected: pd.DataFrame, folder: Path) -> None:
-    """The selected networks, and what the search came to."""
+    """Print the selected networks, the hypervolume and why the search ended."""
     title = (
         f"{result['searcher']} on {result['search_space']}: {result['models']:,} models, {result['front']} on the front"
     )
     table = Table(title=title)
+    # columns that hold anything; the arch folds, so that numbers stay whole in a narrow terminal
     shown = [
         name
         for name in ("arch", "accuracy", "loss", "macs", "params", "latency", "truth")

@@ -55,11 +55,13 @@ def load_trained_supernet(run: str, device: torch.device, checkpoint: str = "las
     saved = read_checkpoint(folder, checkpoint, "train")
     if saved is None:
         raise UsageError(f"run={run} has no checkpoint yet: train it with python -m src.train resume={run}")
+    # the conditions of the training: precision, images, space
     allow_tf32(cfg.tf32)
     dataset: Dataset = instantiate(cfg.dataset)
     dataset.check_split(folder / SPLIT)
     space: SearchSpace = instantiate(cfg.search_space)
     net, _ = build_supernet(cfg, dataset, space)
+    # copies of the weights exist from the split on
     if saved[STATE]["is_split"]:
         split_weights(net)
     state: dict[str, Any] = saved["state_dict"]

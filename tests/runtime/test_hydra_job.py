@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,24 @@ def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
 
     with pytest.raises(FileNotFoundError):
         launch("describe", task, [f"hydra.run.dir={tmp_path}/run"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("where", ["composition", "task"])
+def test_a_signal_outside_of_training_is_one_line_and_exit_code_130(
+    where: str,
+    number: signal.Signals,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupt(*_: object, **settings: object) -> None:
+        signal.raise_signal(number)
+        raise AssertionError("the signal was ignored")
+
+    if where == "composition":
+        monkeypatch.setattr("hydra._internal.hydra.Hydra.compose_config", interrupt)
+    before = signal.getsignal(signal.SIGTERM)
+    assert launch("describe", interrupt, [f"hydra.run.dir={tmp_path}/run"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -72,7 +72,7 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         ("2-0-1-1-3", "0 to 2"),
         ("mine", "2-0-2"),
         (str(other), "other.csv, line 2"),
-        (str(binary), "no text file"),
+        (str(binary), "not a text file"),
         (str(empty), "names no architecture"),
     ]:
         with pytest.raises(UsageError, match=names):

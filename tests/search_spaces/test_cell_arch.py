@@ -41,7 +41,7 @@ def test_arch_strings() -> None:
     ],
 )
 def test_other_forms_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=r"is no cell: write \|op~0\|"):
+    with pytest.raises(UsageError, match=r"is not a cell: write \|op~0\|"):
         parse_cell(text, OPS)
 
 

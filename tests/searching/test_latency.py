@@ -10,7 +10,7 @@ from src.runtime.errors import UsageError
 from src.search_spaces.mini import Mini
 from src.search_spaces.nas_bench_201 import NasBench201
 from src.searchers.limits import Additive
-from src.searching.latency import COLUMNS, Stopwatch, check_once, check_table, measure_table, onnx_call, read_table
+from src.searching.latency import COLUMNS, ModuleTimer, check_once, check_table, measure_table, onnx_call, read_table
 
 SHORT = 1e-4
 FULL = "layer,choice,operation,milliseconds\nfixed,0,fixed,1\n0,0,x,0.5\n" + "".join(
@@ -20,7 +20,7 @@ FULL = "layer,choice,operation,milliseconds\nfixed,0,fixed,1\n0,0,x,0.5\n" + "".
 
 def test_a_measured_table_holds_every_choice_and_is_read_back(tmp_path: Path) -> None:
     space = Mini()
-    table = measure_table(space, space.reference, Stopwatch(seconds=SHORT), tmp_path / "latency.csv")
+    table = measure_table(space, space.reference, ModuleTimer(seconds=SHORT), tmp_path / "latency.csv")
     assert [len(layer) for layer in table.choices] == [3] * 5
     assert table.fixed > 0
     assert all(value > 0 for layer in table.choices for value in layer)
@@ -32,13 +32,13 @@ def test_a_measured_table_holds_every_choice_and_is_read_back(tmp_path: Path) ->
 
 
 def test_a_burst_of_load_on_the_idle_call_does_not_make_modules_free() -> None:
-    stopwatch = Stopwatch(seconds=SHORT)
-    stopwatch.known[str(nn.Identity()), (3, 8, 8)] = 1000.0
-    assert stopwatch(nn.Conv2d(3, 8, 3), (3, 8, 8)) > 0
+    timer = ModuleTimer(seconds=SHORT)
+    timer.known[str(nn.Identity()), (3, 8, 8)] = 1000.0
+    assert timer(nn.Conv2d(3, 8, 3), (3, 8, 8)) > 0
 
 
 def test_cells_count_as_often_as_a_network_has_them(tmp_path: Path) -> None:
-    class Constant(Stopwatch):
+    class Constant(ModuleTimer):
         """One millisecond for every module that has weights."""
 
         def __call__(self, module: nn.Module, shape: tuple[int, ...]) -> float:
@@ -51,22 +51,22 @@ def test_cells_count_as_often_as_a_network_has_them(tmp_path: Path) -> None:
 
 
 def test_equal_modules_are_timed_once() -> None:
-    stopwatch = Stopwatch(seconds=SHORT)
-    times = [stopwatch(nn.Conv2d(2, 2, 3), (2, 6, 6)) for _ in range(2)]
+    timer = ModuleTimer(seconds=SHORT)
+    times = [timer(nn.Conv2d(2, 2, 3), (2, 6, 6)) for _ in range(2)]
     assert times[0] == times[1]
-    assert len(stopwatch.known) == 2  # the convolution, and a call of nothing
-    assert stopwatch(nn.Identity(), (2, 6, 6)) == 0
+    assert len(timer.known) == 2  # the convolution, and a call of nothing
+    assert timer(nn.Identity(), (2, 6, 6)) == 0
 
 
 def test_larger_work_takes_longer() -> None:
-    stopwatch = Stopwatch(seconds=0.01)
-    assert stopwatch(nn.Conv2d(64, 64, 3), (64, 32, 32)) > 3 * stopwatch(nn.Conv2d(4, 4, 3), (4, 8, 8))
+    timer = ModuleTimer(seconds=0.01)
+    assert timer(nn.Conv2d(64, 64, 3), (64, 32, 32)) > 3 * timer(nn.Conv2d(4, 4, 3), (4, 8, 8))
 
 
 def test_the_check_tells_how_far_sums_are_from_whole_networks() -> None:
     space = Mini()
 
-    class Twice(Stopwatch):
+    class Twice(ModuleTimer):
         """Whole networks take twice what the table says, which counts the choices' numbers."""
 
         def __call__(self, module: nn.Module, shape: tuple[int, ...]) -> float:
@@ -92,8 +92,8 @@ def test_onnxruntime_computes_what_torch_does() -> None:
     "text, line",
     [
         (None, "no such file"),
-        ("a,b\n1,2\n", "no latency table"),
-        ("layer,choice,operation,milliseconds\nfixed,0,fixed,much\n", "no latency table"),
+        ("a,b\n1,2\n", "not a latency table"),
+        ("layer,choice,operation,milliseconds\nfixed,0,fixed,much\n", "not a latency table"),
         ("layer,choice,operation,milliseconds\nfixed,0,fixed,1\n0,0,x,1\n", "is of another space: mini has 5 layers"),
         (FULL.replace("0.5", "nan"), "has nan milliseconds"),
         (FULL.replace("0.5", "-5"), "has -5.0 milliseconds"),
@@ -110,9 +110,9 @@ def test_bad_tables_are_refused(text: str | None, line: str, tmp_path: Path) -> 
 def test_the_check_is_made_once(tmp_path: Path) -> None:
     space = Mini()
     file = tmp_path / "latency.csv"
-    table = measure_table(space, space.reference, Stopwatch(seconds=SHORT), file)
+    table = measure_table(space, space.reference, ModuleTimer(seconds=SHORT), file)
     found = [
-        check_once(space, space.reference, table, Stopwatch(seconds=SHORT), [(0,) * 5, (2,) * 5], file) for _ in "ab"
+        check_once(space, space.reference, table, ModuleTimer(seconds=SHORT), [(0,) * 5, (2,) * 5], file) for _ in "ab"
     ]
     assert found[0] == found[1]
     assert json.loads(file.with_suffix(".json").read_text())["check"]["networks"] == 2

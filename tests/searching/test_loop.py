@@ -16,7 +16,7 @@ from src.runtime.interrupts import Stop
 from src.runtime.run_folder import ARCHIVE, GENERATIONS, append_rows
 from src.searching.archive import COLUMNS, Archive
 from src.searching.loop import Search, SearchBudget
-from src.searching.sources import ScoreProvider
+from src.searching.score_source import ScoreSource
 from src.supernet.path import ArchPath
 from tests.searchers import toy
 from tests.searching.toy_space import ToySpace
@@ -48,11 +48,11 @@ def make_search(
 ) -> Search:
     folder.mkdir(exist_ok=True)
     problem = toy.problem(most=most)
-    source = ScoreProvider(ToySpace(), InputSpec(1, 10, 8), scorer, {}, {})
+    source = ScoreSource(ToySpace(), InputSpec(1, 10, 8), scorer, {}, {})
     search = Search(
         folder, source, toy.make(name, problem, population=16), Archive(folder, problem.objectives), budget, None
     )
-    search.take_back("last")
+    search.resume("last")
     return search
 
 
@@ -122,7 +122,7 @@ def test_a_signal_ends_it_after_a_generation(tmp_path: Path) -> None:
 
     search = make_search("nsga2", tmp_path, Signalling())
     search.run(stop)
-    assert (search.generation, len(search.archive), search.is_over) == (1, 16, False)
+    assert (search.generation, len(search.archive), search.is_finished) == (1, 16, False)
     assert make_search("nsga2", tmp_path, Scorer()).generation == 1
 
 

@@ -148,7 +148,7 @@ def test_shared_prefixes_give_the_bits_of_one_path_at_a_time(
     monkeypatch.setattr("src.supernet.evaluator.ADAPT_FORWARDS", 5)  # goes round the 2 calibration batches
     space, inter_choice = SHARED[name]
     net = trained(space, inter_choice, digits)
-    paths = [*space.sample_distinct(12, torch.Generator().manual_seed(1))] * 2  # each twice
+    paths = [*space.sample_distinct(6, torch.Generator().manual_seed(1))] * 2  # each twice
     settings: Any = {"images": 110, "calibration_images": 70, "batch_size": 40}
     alone = Evaluator(net, digits, CPU, protocol, ScoringSettings(**settings))
     plain = {path: alone.score(path) for path in paths}
@@ -156,10 +156,10 @@ def test_shared_prefixes_give_the_bits_of_one_path_at_a_time(
     for activation_bytes in (2**30, 1):  # all batches at once, and each in a group of its own
         shared = Evaluator(net, digits, CPU, protocol, ScoringSettings(activation_bytes=activation_bytes, **settings))
         scores = list(shared.scores(paths))
-        assert len(scores) == 12
+        assert len(scores) == 6
         assert dict(scores) == plain
         assert shared.block_evaluations == len({path[:end] for path in paths for end in range(1, len(path) + 1)})
-    assert len(set(plain.values())) > 6
+    assert len(set(plain.values())) > 3
     assert net.training
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
 

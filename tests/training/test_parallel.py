@@ -23,7 +23,7 @@ from src.search_spaces.space import SearchSpace
 from src.training.parallel import DataParallel, Parallelism, PathParallel
 from tests.training.short_training import assert_equal_states, state, train
 
-STEPS = 4
+STEPS = 3
 CASES: dict[str, tuple[SearchSpace, InputSpec, str, dict[str, Any]]] = {
     "mini": (Mini(), InputSpec(1, 10, 8), "none", {}),
     "mini, window, split": (Mini(), InputSpec(1, 10, 8), "split", {"way": "window"}),
@@ -49,37 +49,40 @@ def few_paths() -> Sampler:
     return Fixed(Mini().sizes, paths="0-1-2-0-1")
 
 
+DIVIDED = ["mini, mean, bias", "cells, window"]
+"""Cases whose images are divided in the quick tests; the slow ones divide those of all."""
+
 Kind = Callable[[int, int], Parallelism]
 
 
-def worker(rank: int, size: int, port: int, folder: str, kinds: list[Kind], names: list[str]) -> None:
+def worker(rank: int, size: int, port: int, folder: str, runs: list[tuple[Kind, list[str]]]) -> None:
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
-    for kind in kinds:
-        parallelism, runs = kind(rank, size), Path(folder) / kind.__name__
+    for kind, names in runs:
+        parallelism, out = kind(rank, size), Path(folder) / kind.__name__
         for name in names:
             with mock.patch.object(distributed, "all_reduce", wraps=distributed.all_reduce) as reductions:
                 trained = fit(name, parallelism)
             trained["reductions"] = torch.tensor(reductions.call_count)
-            torch.save(trained, runs / f"{name}.{rank}.pt")
-        torch.save(fit("mini", parallelism, few_paths()), runs / f"few paths.{rank}.pt")
+            torch.save(trained, out / f"{name}.{rank}.pt")
+        torch.save(fit("mini", parallelism, few_paths()), out / f"few paths.{rank}.pt")
     distributed.destroy_process_group()
 
 
-def run_on(size: int, kinds: list[Kind], names: list[str], folder: Path) -> Path:
+def run_on(size: int, runs: list[tuple[Kind, list[str]]], folder: Path) -> Path:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    for kind in kinds:
+    for kind, _ in runs:
         (folder / kind.__name__).mkdir()
-    multiprocessing.spawn(worker, (size, port, str(folder), kinds, names), nprocs=size)
+    multiprocessing.spawn(worker, (size, port, str(folder), runs), nprocs=size)
     return folder
 
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Both kinds of parallelism, all cases, in two processes that are started once."""
-    return run_on(2, [PathParallel, DataParallel], list(CASES), tmp_path_factory.mktemp("two"))
+    """Both kinds of parallelism in two processes that are started once."""
+    return run_on(2, [(PathParallel, list(CASES)), (DataParallel, DIVIDED)], tmp_path_factory.mktemp("two"))
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +109,7 @@ def test_path_parallel_is_one_process_that_runs_all_paths(
     assert check(two_processes / "PathParallel", name, 2, alone(name)) == [STEPS] * 2
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", DIVIDED)
 def test_data_parallel_with_synchronised_norms_is_one_process_with_the_whole_batch(
     name: str, two_processes: Path, alone: Callable[[str], dict[str, torch.Tensor]]
 ) -> None:
@@ -125,9 +128,8 @@ def test_processes_whose_choices_have_no_gradient_make_the_update_of_one(
 def test_three_processes_make_the_update_of_one(
     kind: Kind, tmp_path: Path, alone: Callable[[str], dict[str, torch.Tensor]]
 ) -> None:
-    names = ["mini", "cells, window"]
-    folder = run_on(3, [kind], names, tmp_path)
-    for name in [*names, "few paths"]:
+    folder = run_on(3, [(kind, list(CASES))], tmp_path)
+    for name in [*CASES, "few paths"]:
         check(folder / kind.__name__, name, 3, alone(name))
 
 

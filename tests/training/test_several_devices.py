@@ -36,7 +36,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 def train(folder: Path, *arguments: str) -> str:
     process = start(folder, *arguments)
-    out, err = process.communicate(timeout=240)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     return out
 
@@ -62,11 +62,11 @@ def test_a_ddp_run_that_was_asked_to_stop_goes_on_to_the_same_end(tmp_path: Path
     arguments = [*TWO, "sync_batchnorm=true", "budget.steps=60"]
     process = start(tmp_path / "stopped", *arguments)
     metrics = tmp_path / "stopped" / METRICS
-    end = time.monotonic() + 120
-    while (not metrics.exists() or metrics.read_text().count("\n") < 5) and time.monotonic() < end:
+    # however long it imports on a loaded machine: its own end ends the wait
+    while process.poll() is None and (not metrics.exists() or metrics.read_text().count("\n") < 5):
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=240)
+    _, err = process.communicate(timeout=600)
     if process.returncode != 0:  # else it was faster than the signal
         assert process.returncode == 130, err
         (line,) = [line for line in err.splitlines() if "interrupted" in line]

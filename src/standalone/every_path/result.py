@@ -19,7 +19,7 @@ from src.standalone.every_path.loop import RUNS
 TABLE = "table.csv"
 
 
-def conclude(settings: GroundTruthSettings, folder: Path) -> None:
+def write_results(settings: GroundTruthSettings, folder: Path) -> None:
     """Write table.csv, one row per network with its mean and single runs, and result.json; print the figures."""
     space, dataset, recipe = build_subject(settings.spec)
     runs = pd.read_csv(folder / RUNS, dtype={"arch": str})

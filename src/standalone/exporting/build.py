@@ -42,11 +42,13 @@ def build_network(cfg: DictConfig) -> Network:
     Raises:
         UsageError: too little or too much is named, or something of another kind.
     """
+    # fresh weights: a network of a space, for timing alone
     if cfg.run is None:
         space: SearchSpace = instantiate(cfg.search_space)
         sizes = {key: cfg[key] for key in InputSpec._fields if cfg[key] is not None}
         path = read_arch(cfg.arch, space, cfg.pick)
         network = fresh_network(space, path, space.reference._replace(**sizes), cfg.seed)
+    # weights cut out of a supernet
     elif is_supernet(Path(cfg.run)):
         if cfg.arch is None:
             raise UsageError(

@@ -52,6 +52,7 @@ def check_export(cfg: DictConfig) -> None:
 def check_source(cfg: DictConfig) -> None:
     """Refuse an export of no network, or with keys that its run decides."""
     if cfg.run is not None:
+        # input and space are the run's
         fresh = {key: cfg[key] for key in ("num_classes", "image_size", "in_channels")}
         if cfg.get("search_space") is not None:
             fresh["search_space"] = cfg.choices.search_space
@@ -61,6 +62,7 @@ def check_source(cfg: DictConfig) -> None:
                     f"{key}={value} is for networks without a run: leave it out, run={cfg.run} has its own"
                 )
         return
+    # without a run the command line has to name the network
     if cfg.get("search_space") is None:
         raise UsageError("name what to export: run=<run folder>, or search_space=<name> arch=<architecture>")
     if cfg.arch is None:

@@ -15,6 +15,7 @@ def show(result: ExportResult, out: Path) -> None:
     """Print one table, then where the weights come from and where the files are."""
     rows = [("parameters", f"{result.params:,}"), ("multiply-adds", f"{result.macs:,}")]
     rows += [(f"{file}, kB", f"{size / 1000:,.1f}") for file, size in result.files.items()]
+    # the exported programs against torch, beside the size of what is compared
     for kind, differences in result.differences.items():
         rows.append((f"largest logit on {kind} images", f"{differences['largest logit']:.2g}"))
         for name in result.write_seconds:

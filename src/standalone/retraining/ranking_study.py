@@ -78,6 +78,7 @@ def choose(settings: StudySettings, folder: Path, space: SearchSpace, input_spec
     """
     if (folder / MODELS).exists():
         return pd.read_csv(folder / MODELS, dtype={"path": str, "arch": str})
+    # scores of a file, or those that the run stored when it ended
     file = Path(settings.scores or Path(settings.run) / SCORES)
     if settings.scores is None and not file.is_file():
         raise UsageError(
@@ -90,6 +91,7 @@ def choose(settings: StudySettings, folder: Path, space: SearchSpace, input_spec
         )
     archs = list(scores)
     rows = []
+    # at equal distances of one-shot accuracy, as FairNAS's Figure 8 has them
     for i in evenly_spaced(list(scores.values()), settings.count):
         path = space.parse(archs[i])
         costs = space.costs(path, input_spec)._asdict()
@@ -160,6 +162,7 @@ def draw_and_log(
         "ranks": save(ranks, folder / "figures" / "ranks.png"),
         "training": save(training_figure(curves, table.one_shot), folder / "figures" / "training.png"),
     }
+    # the models had loggers of their own; the study is a run beside them
     open_loggers(loggers, config, folder)
     for logger in loggers:
         for name, path in drawn.items():

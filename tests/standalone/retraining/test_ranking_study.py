@@ -17,6 +17,7 @@ from src.standalone.retraining.module import Retraining
 from src.standalone.retraining.ranking_study import StudySettings, choose
 from src.supernet.path import parse_path
 from src.train import main as train_main
+from tests.conftest import drawing
 from tests.standalone.retraining.test_resume import kill_at
 from tests.test_bad_input import check_one_line
 from tests.test_resume import Killed
@@ -40,7 +41,8 @@ def study(folder: Path, run: Path, *arguments: str) -> int:
 @pytest.fixture(scope="module")
 def folder(supernet: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study") / "run"
-    assert study(folder, supernet) == 0
+    with drawing():
+        assert study(folder, supernet) == 0
     return folder
 
 

@@ -20,14 +20,14 @@ from src.supernet.path import ArchPath
 
 
 class Scores(Protocol):
-    """Paths to what they reach: accuracy in [0, 1], and loss in nats, nan where it is not known."""
+    """Scores paths: accuracy in [0, 1], and loss in nats, nan where it is not known."""
 
     def __call__(self, paths: Sequence[ArchPath]) -> Iterable[tuple[ArchPath, float, float]]:
         """(path, accuracy, loss) of each of the distinct paths, in any order."""
 
 
 @dataclass(frozen=True)
-class ScoreProvider:
+class ScoreSource:
     """The space that is searched, and the scores of its paths."""
 
     space: SearchSpace
@@ -37,7 +37,7 @@ class ScoreProvider:
     truth: Mapping[str, float]
     """Accuracies alone, by the space's arch strings; empty where no benchmark is known."""
     about: Mapping[str, Any]
-    """Facts for the record, by which a search that goes on knows its source again."""
+    """Identifies the scores: stored as source.json, and compared when the search is resumed."""
 
 
 class SupernetScores:
@@ -64,7 +64,7 @@ def digest(values: Mapping[str, float]) -> str:
 
 
 def check_source(folder: Path, about: Mapping[str, Any]) -> None:
-    """Refuse to go on with scores, weights or latencies that are not those a search was begun with.
+    """Refuse to resume with scores, weights or latencies other than those the search was begun with.
 
     Raises:
         UsageError: it names what differs.

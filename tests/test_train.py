@@ -210,7 +210,8 @@ def test_tf32_reaches_torch_in_training_and_in_later_stages(tmp_path: Path) -> N
 def test_wandb_offline_needs_no_account(tmp_path: Path) -> None:
     """One folder per run, closed at its end, so that a sweep does not fall into one run."""
     sweep = ["-m", "seed=0,1", "budget.steps=2", f"hydra.sweep.dir={tmp_path}/sweep", "logger=wandb"]
-    assert train(tmp_path, *sweep) == 0
+    with drawing():
+        assert train(tmp_path, *sweep) == 0
     stored = [path.parent.parent.parent.name for path in (tmp_path / "sweep").glob("*/wandb/offline-run-*/*.wandb")]
     assert sorted(stored) == ["0_strict_fair_mini_seed0", "1_strict_fair_mini_seed1"]
     ids = {path.read_text() for path in (tmp_path / "sweep").glob("*/wandb_id")}

@@ -45,10 +45,12 @@ class Cifar(MemoryDataset):
         check_image_options(image_size, split_seed, shift, flip)
         check_switch("dataset.download", download)
         train, test = (read_cifar(name, root, download, train=is_train) for is_train in (True, False))
+        # Positions of the parts: val is held out of the training files, test is its own file
         labels = np.asarray(train.targets, np.int64)
         positions = train_and_val(labels, val, train_images, split_seed, train.classes)
         indices = positions | {"test": np.arange(len(test.targets))}
         sources = dict.fromkeys(positions, train) | {"test": test}
+        # Images in memory, in the order of the positions
         parts = {}
         for part, where in indices.items():
             images = resized(sources[part].data[where], image_size or 32)

@@ -75,6 +75,7 @@ def square_reader(files: Files, image_size: int | None, channels: int) -> Square
         raise UsageError(f"dataset.channels={channels} is not possible: use 3 (RGB) or 1 (grey)")
     if image_size is not None:
         return SquareReader(channels, image_size, resize=True)
+    # the first file decides for all: reading thousands of headers would take minutes
     first = read_image(files.path(0), channels)
     if first.width != first.height:
         raise UsageError(
@@ -103,9 +104,11 @@ def opaque(image: Image.Image) -> Image.Image:
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
             raise ValueError("its pixels exceed 16 bits")
+        # rounded to the nearest of the 256 levels
         return Image.fromarray(((values + 128) // 257).astype(np.uint8))
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers of unknown range; store 8 or 16 bits")
+    # what is transparent lies on white, as viewers show it
     if not image.has_transparency_data:
         return image
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))

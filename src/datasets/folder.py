@@ -89,7 +89,9 @@ def class_folders(root: Path, wanted: list[str] | None = None) -> list[str]:
     """Names of the folders in `root`, hidden ones aside, sorted; `wanted` picks from them."""
     if not root.is_dir():
         raise UsageError(f"there is no folder {root}: dataset.root=<folder> must hold {LAYOUT}")
+    # sorted, so that class numbers are the same on every file system
     names = sorted(entry.name for entry in scan(root) if entry.is_dir() and not entry.name.startswith("."))
+    # a long list of names is cut short in the refusal
     if wanted is not None:
         for name in wanted:
             if name not in names:

@@ -142,6 +142,7 @@ def imagenet_files(
     classes = choose_classes(Path(root, "train"), subset, seed)
     train, tested = list_images(Path(root, "train"), classes), list_images(Path(root, "val"), classes)
     check_same_classes(train, tested)
+    # val out of train/: the labels of ImageNet's own test set are not public
     kept, held = hold_out_each(train.labels, val_each, seed, train.classes, "dataset.val_per_class")
     if train_each is not None:
         option = "dataset.train_per_class"

@@ -88,6 +88,7 @@ class WorkerDataset(Dataset):
         """Batches of a part, normalised, not augmented; from memory where there is room for the images asked for."""
         count = self.count(part, images)
         others = sum(kept.numel() for name, kept in self._kept.items() if name != part)
+        # decoded once and kept, or decoded ahead of the network each time
         if others + count * self.in_channels * self.image_size**2 <= self.memory_limit:
             chunks = iter(self.decoded(part, count).split(batch_size))
         else:

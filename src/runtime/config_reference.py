@@ -184,9 +184,11 @@ def read_defaults(lines: list[str]) -> Iterator[tuple[str, str, str | None]]:
     start = next((i for i, line in enumerate(lines) if line.startswith("defaults:")), None)
     if start is None:
         return
+    # in brackets on the same line
     inline = lines[start].removeprefix("defaults:").strip(" []")
     for name in filter(None, inline.split(", ")):
         yield "", name, None
+    # one a line, up to the first key below
     for line in lines[start + 1 :]:
         match = DEFAULT.fullmatch(split_comment(line)[0].strip())
         if not match:

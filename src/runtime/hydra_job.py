@@ -146,12 +146,16 @@ def explain_refusals(job: Job, arguments: list[str]) -> Iterator[None]:
 
 def explain(name: str, arguments: Sequence[str], error: Exception) -> UsageError | None:
     """A clearer line for Hydra's most frequent complaints; None for the others."""
+    # a config group of another command
     if match := re.search(r"In '([^'/]+)/([^']+)': Could not override '([^']+)'", str(error)):
         return UsageError(f"{match[1]}={match[2]} is for another command: src.{name} has no {match[3]}")
+    # a key that does not exist, under the options that were chosen
     if match := re.search(r"Could not override '([^']+)'", str(error)):
         return unknown_key(name, arguments, match[1].split("@")[0])
+    # a launcher of a package that is not installed
     if match := re.search(r"Could not find 'hydra/launcher/([^'/]+)'", str(error)):
         return UsageError(f"hydra/launcher={match[1]} is unknown or not installed: {LAUNCHERS}")
+    # an option of a group that does not exist
     if match := re.search(r"Could not find '([^']+)/([^'/]+)'", str(error)):
         options = options_of(match[1])
         return unknown(match[1], match[2], options) if options else None

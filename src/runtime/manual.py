@@ -56,6 +56,7 @@ def manual(command: str, overrides: Sequence[str] = ()) -> str:
     primary = read_file(CONF / f"{command}.yaml")
     chosen, values = choices(command, primary, overrides)
     entries = compose(command, primary, chosen, values)
+    # from what it is for to every key
     usage = f"usage: python -m src.{command} [group=option ...] [key=value ...] [-m] [--help]"
     parts = [usage, primary.header]
     if chosen:

@@ -108,10 +108,12 @@ def refuse_differences(
 ) -> None:
     """Compare the leaves of two configurations below the keys `names`, or wherever the stored one has something."""
     for key in sorted(now.keys() | before.keys()):
+        # asked for by name, or by a sweep, whose jobs compare all that the stored run had
         top, is_known = key.split(".")[0], any(above in before for above in enclosing(key))
         asked = any(name in names for name in enclosing(key)) or (compare_all and is_known)
         if not asked or top in free or top in (*UNSTORED, "command") or now.get(key) == before.get(key):
             continue
+        # the first difference is named
         was = f"with {key}={before.get(key)}" if is_known else f"without {key}"
         raise UsageError(
             f"{folder} was started {was}, not {now.get(key)}: leave it out to resume with the stored value, or start a "

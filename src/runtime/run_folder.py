@@ -84,6 +84,7 @@ def claim(folder: Path) -> IO[str]:
     except OSError as error:
         raise UsageError(f"{folder} cannot be written to: {error.strerror}") from None
     try:
+        # the kernel gives the lock back however the process ends: no stale locks
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         file.close()

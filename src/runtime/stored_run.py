@@ -46,6 +46,7 @@ def read_config(folder: Path, *commands: str) -> DictConfig:
         raise UsageError(f"run={folder}: there is no such run folder")
     if not (folder / CONFIG).is_file():
         raise UsageError(f"run={folder} is not a run folder: it has no {CONFIG}; give one of {writers}")
+    # a folder says itself which command wrote it
     config = load_config(folder / CONFIG)
     if config.command not in commands:
         writer = f"src.{config.command}" if config.command else "another program"

@@ -42,6 +42,7 @@ class OneShot(Sampler):
             raise UsageError(f"sampler.r={r}: use a drop-out strength in [0, 1)")
         if combine not in COMBINE:
             raise unknown("sampler.combine", combine, COMBINE)
+        # batch norm in training needs two values a channel
         if ghost_batch is not None and ghost_batch < 2:
             raise UsageError(f"sampler.ghost_batch={ghost_batch}: use 2 or more images, or null for none")
         self.r, self.combine, self.ghost_batch = r, combine, ghost_batch

@@ -42,6 +42,7 @@ def expression(ops: Sequence[str]) -> Expression:
     nodes: list[Expression] = [(("input", ()),)]
     for node in range(1, NODES):
         terms: list[tuple[str, Expression]] = []
+        # a skip passes its node's terms on, zeros and edges from dead nodes add nothing
         for edge, source in incoming(node):
             if ops[edge] == "skip_connect":
                 terms += nodes[source]
@@ -63,9 +64,11 @@ def first_paths(options: tuple[str, ...]) -> dict[Expression, ArchPath]:
 def live_edges(ops: Sequence[str]) -> list[bool]:
     """For each edge, whether something of the input passes it and comes to the output."""
     fed, used = {0}, {NODES - 1}
+    # forwards: nodes that the input reaches
     for op, (source, target) in zip(ops, EDGES, strict=True):
         if op != "none" and source in fed:
             fed.add(target)
+    # backwards: nodes that reach the output
     for op, (source, target) in reversed([*zip(ops, EDGES, strict=True)]):
         if op != "none" and target in used:
             used.add(source)

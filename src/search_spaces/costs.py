@@ -66,6 +66,7 @@ def tabulate(parts: Iterable[Part], sizes: Sequence[int]) -> CostTable:
     choices = [[Costs(0, 0)] * size for size in sizes]
     for part in parts:
         costs = part.costs.times(part.repeats)
+        # stem, reductions and tail are in every network
         if not part.layers:
             fixed = fixed.plus(costs)
         for layer in part.layers:

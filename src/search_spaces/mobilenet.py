@@ -42,6 +42,7 @@ class MobileNet(SequentialSpace):
         channels = check_sequence("channels", channels, len(self.depths))
         strides = check_sequence("strides", strides, len(self.depths), (1, 2))
         self.stem_stride, self.strides = stem_stride, strides
+        # the stem puts out 16 channels; where a layer keeps its shape there may be an identity more
         self.shapes = layer_shapes(16, channels, self.depths, strides)
         self.sizes = tuple(len(self.op_names(layer)) for layer in range(len(self.shapes)))
 

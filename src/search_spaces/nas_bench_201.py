@@ -86,6 +86,7 @@ class NasBench201(SearchSpace):
     def op(self, choice: int, channels: int) -> nn.Module:
         """A fresh operation of a stand-alone network: (B, C, H, W) to the same shape."""
         name = self.ops[choice]
+        # names and order of operations as in the benchmark
         if name.startswith("nor_conv"):
             kernel = 1 if name == "nor_conv_1x1" else 3
             return relu_conv_bn(channels, channels, kernel, 1, self.affine, self.running_stats, self.conv_bias)

@@ -94,6 +94,7 @@ def check_sequence(key: str, value: Sequence[int], count: int, options: Sequence
         UsageError: another length, or another number.
     """
     values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
+    # a bool is an int to isinstance, hence type()
     fits = all(type(v) is int and (v in options if options else v > 0) for v in values)
     if len(values) != count or not fits:
         kind = f"out of {' and '.join(map(str, options))}" if options else "above 0"

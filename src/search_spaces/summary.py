@@ -110,6 +110,7 @@ def _supernet_table(result: dict[str, Any]) -> Table:
 
 def _path_table(result: dict[str, Any]) -> Table:
     table = Table(title="stand-alone networks")
+    # spaces whose arch string is the path need no second column
     has_arch = any(row["arch"] != row["path"] for row in result["paths"])
     for name in ["path", *["arch"] * has_arch]:
         table.add_column(name, overflow="fold")

@@ -92,6 +92,7 @@ class Controller(Mutation):
 
     def __init__(self, sizes: Sequence[int], settings: PpoSettings, seed: int) -> None:
         self.sizes, self.settings = tuple(sizes), settings
+        # its own initial weights, whatever was drawn elsewhere in the process
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.policy = Policy(sizes, settings.hidden)
@@ -138,6 +139,7 @@ class Controller(Mutation):
 
     def _advantages(self, values: Tensor, reward: Tensor) -> tuple[Tensor, Tensor]:
         """(returns, advantages), both (n, L): GAE at discount 1 with the reward after the last layer."""
+        # the value of a layer's state is what the next one promises, and in the end the reward
         following = torch.cat([values[:, 1:], reward[:, None]], 1)
         errors = following - values
         advantages, ahead = torch.zeros_like(values), torch.zeros(len(values))
@@ -150,6 +152,7 @@ class Controller(Mutation):
         if not did.any():
             return
         now, values, entropy = self._of(paths)
+        # PPO's clipped surrogate (Schulman et al. 2017, equations 7 and 9)
         ratio = (now - before).exp()
         clipped = ratio.clamp(1 - self.settings.clip, 1 + self.settings.clip)
         gain = torch.minimum(ratio * advantages, clipped * advantages)

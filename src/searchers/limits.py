@@ -115,6 +115,7 @@ class FeasiblePaths:
         rooms = [_Room(limit, kept) for limit in self.limits]
         if any(room.slack < 0 for room in rooms):
             return None
+        # costs were rounded to steps and several limits taken one by one: check, and draw again
         for _ in range(TRIES if None in kept else 1):
             path = _draw(kept, rooms, rng)
             if path is not None and self.allows(path):
@@ -126,6 +127,7 @@ class FeasiblePaths:
         if self.allows(path):
             return path
         kept: list[int | None] = list(path)
+        # free one layer after another until the rest can be met
         for layer in rng.permutation(len(path)):
             kept[layer] = None
             candidate = self.complete(kept, rng)
@@ -162,6 +164,7 @@ class _Room:
 
 def _draw(kept: Kept, rooms: Sequence[_Room], rng: np.random.Generator) -> ArchPath | None:
     """One path layer by layer, each choice with probability proportional to the ways it leaves."""
+    # layer by layer, each choice as likely as the number of ways to go on after it
     left = [STEPS] * len(rooms)
     path = []
     for layer, choice in enumerate(kept):

@@ -57,6 +57,7 @@ class MoreMnas(Nsga2):
 
     def mutation(self) -> Mutation:
         """The branch of the next child. Without a computable objective the controller has roulette's share too."""
+        # random, controller, roulette or prior
         branch = int(self.rng.choice(4, p=self.shares))
         costs = self.objectives.computed
         if branch == 0:
@@ -77,6 +78,7 @@ class MoreMnas(Nsga2):
         self._made = None
         child = super()._child()
         if self._made is not None and child not in self.seen:
+            # a layer that the limits changed was not the controller's action
             made, layers = self._made
             drawn = np.zeros(len(child), dtype=bool)
             drawn[[layer for layer in layers if made[layer] == child[layer]]] = True

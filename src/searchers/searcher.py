@@ -70,6 +70,7 @@ class Searcher(ABC):
     def new(self, count: int, draw: Callable[[], ArchPath]) -> list[ArchPath]:
         """Up to `count` different paths that were never told, as `draw` gives them."""
         drawn: dict[ArchPath, None] = {}
+        # a bound on the draws: a small or exhausted space has fewer
         for _ in range(TRIES * count):
             if len(drawn) == count:
                 break
@@ -84,6 +85,7 @@ class Searcher(ABC):
         if len(drawn) == count or math.prod(self.sizes) > LOOKED_UP:
             return drawn
         known = self.seen.union(drawn)
+        # few are left, and guessing would hardly meet them: list them
         every = itertools.product(*map(range, self.sizes))
         left = [path for path in every if path not in known and self.feasible.allows(path)]
         order = self.rng.permutation(len(left))[: count - len(drawn)]

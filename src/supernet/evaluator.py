@@ -85,6 +85,7 @@ class Evaluator:
         self.images = dataset.count(part, settings.images)
         """Number of images a path is scored on."""
         self.batches = Batches(dataset, part, batch_size, device, self.images)
+        # the other protocols read no training images
         needs_calibration = protocol in ("adapt", "recalibrate")
         calibration_images = settings.calibration_images if needs_calibration else 0
         self.calibration = Batches(dataset, "train", batch_size, device, calibration_images)

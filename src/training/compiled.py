@@ -33,8 +33,10 @@ class CompiledWindow:
     def __call__(self, images: Tensor, paths: Sequence[ArchPath]) -> list[Tensor]:
         """Logits (B, classes) of m paths that run every choice once, on images (B, C, H, W)."""
         routing = routing_of(paths, images.device, next(self.net.parameters()).dtype)
+        # compiled at the first call; from the second on another shape is an error, not a recompilation
         run, stance = self.graph or self._compile(images.device), STANCES[self.graph is not None]
         shared = self.net.stacked_modules()
+        # outputs of the last replay may be overwritten from here on
         torch.compiler.cudagraph_mark_step_begin()
         with (
             repeated([self.net.stem], len(paths)),

@@ -42,10 +42,12 @@ def parameter_groups(
         groups = [{"params": list(net.parameters()), "weight_decay": weight_decay}]
     else:
         groups = timm.optim.param_groups_weight_decay(net, weight_decay)
+    # copies last
     copies = {id(parameter) for parameter in copied_parameters(net)}
     groups = [group | {"params": sorted(group["params"], key=lambda p: id(p) in copies)} for group in groups]
     if table_decay is None or not tables(net):
         return groups
+    # tables in a group of their own
     apart = {id(table) for table in tables(net)}
     groups = [group | {"params": [p for p in group["params"] if id(p) not in apart]} for group in groups]
     return [*groups, {"params": tables(net), "weight_decay": table_decay}]

@@ -64,14 +64,17 @@ class DataParallel(Parallelism):
 
     def reduce(self, net: nn.Module, statistics: UpdateStatistics, count: int) -> UpdateStatistics:
         """Average; hits are added up."""
+        # one flat all-reduce for gradients, batch-norm statistics, losses, hits and the wish to stop
         gradients = [parameter.grad for parameter in net.parameters() if parameter.grad is not None]
         shared = [*gradients, *_statistics(net)]
         flat = _flat([*shared, statistics.losses, statistics.hits, _flags(statistics.stop)], net)
         distributed.all_reduce(flat)
+        # back to where they came from, as means
         *parts, losses, hits, stop = flat.split([*(t.numel() for t in shared), count, count, 1])
         for tensor, part in zip(shared, parts, strict=True):
             tensor.copy_(part.view(tensor.shape) / self.size)
         self.updates += 1
+        # reading the flag waits for a GPU, so it is read now and then alone
         look = flat.device.type == "cpu" or self.updates % LOOK_EVERY == 0
         return UpdateStatistics(losses / self.size, hits.round().long(), look and bool(stop.item()))
 

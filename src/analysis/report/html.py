@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ LEGEND_MARK, LEGEND_ROW = 8, 64
 """Letters that an entry's line sample takes up in a legend, and letters in a row of it, half a page wide."""
 PIXELS = 100
 """Height of an inch of the PNG on the page."""
+LETTER, LINE, HALF_PAGE = 7.5, 18, 380
+"""Pixels: width of a letter of an axis title, height of a line of it, width of a panel of half a page."""
 
 
 def draw(chart: Chart) -> go.Figure:
@@ -41,7 +44,7 @@ def draw(chart: Chart) -> go.Figure:
         columns,
         shared_xaxes="all" if chart.share_x else False,
         shared_yaxes=("all" if columns == 1 else True) if chart.share_y else False,
-        vertical_spacing=(0.08 if chart.share_x else 0.3) / rows,
+        vertical_spacing=vertical_spacing(chart),
         horizontal_spacing=(0.1 if chart.share_y else 0.25) / columns,
         column_widths=list(chart.widths) or None,
         # A gap gets no axes at all: an empty panel would be drawn with its frame
@@ -59,8 +62,30 @@ def draw(chart: Chart) -> go.Figure:
                 add_series(figure, series, {"row": i, "col": j}, chart.together, id(series) in listed)
             is_lowest = i == rows or chart.panels[i][j - 1] is None
             set_axes(figure, panel, {"row": i, "col": j}, labelled=is_lowest or not chart.share_x)
+    wrap_titles(figure, chart)
     add_layout(figure, chart)
     return figure
+
+
+def vertical_spacing(chart: Chart) -> float:
+    """Share of the height between two rows of panels: room for tick labels, or for the titles of panels."""
+    rows = len(chart.panels)
+    least = (0.08 if chart.share_x else 0.3) / rows
+    titled = any(panel.title for panel in chart.all_panels)
+    return max(least, 1.5 * LINE / (PIXELS * chart.size[1])) if titled and rows > 1 else least
+
+
+def wrap_titles(figure: go.Figure, chart: Chart) -> None:
+    """Break titles of axes that are longer than their axis; Plotly would cut them off at the edge of the chart."""
+    height = PIXELS * chart.size[1] / len(chart.panels)
+    if len(chart.panels[0]) == 1:
+        figure.for_each_xaxis(lambda axis: axis.update(title_text=wrapped(axis.title.text, HALF_PAGE)))
+    figure.for_each_yaxis(lambda axis: axis.update(title_text=wrapped(axis.title.text, height)))
+
+
+def wrapped(title: str | None, pixels: float) -> str:
+    """The title in lines of at most so many pixels."""
+    return "<br>".join(textwrap.wrap(title or "", max(int(pixels / LETTER), 12), break_on_hyphens=False))
 
 
 def add_layout(figure: go.Figure, chart: Chart) -> None:
@@ -69,15 +94,16 @@ def add_layout(figure: go.Figure, chart: Chart) -> None:
     # Plotly has no legend outside the panels: guess its rows, and make room for them above
     legend_rows = -(-sum(len(name) + LEGEND_MARK for name in names) // LEGEND_ROW)
     titled = any(panel.title for panel in chart.all_panels)
+    extra_lines = max(((axis.title.text or "").count("<br>") for axis in figure.select_xaxes()), default=0)
     figure.update_layout(
         template="none",
-        height=round(PIXELS * chart.size[1]) + 24 * legend_rows,
+        height=round(PIXELS * chart.size[1]) + 24 * legend_rows + LINE * extra_lines,
         # Room for what Plotly draws outside the panels: common labels, the second scale, the legend, titles
         margin={
             "l": 70 if chart.y_label else 60,
             "r": 60 if any(panel.second for panel in chart.all_panels) else 15,
             "t": 20 + 24 * legend_rows + (20 if titled else 0),
-            "b": 65 if chart.x_label else 50,
+            "b": (65 if chart.x_label else 50) + LINE * extra_lines,
         },
         paper_bgcolor="white",
         plot_bgcolor="white",

@@ -142,3 +142,16 @@ def test_a_short_row_is_filled_up() -> None:
     chart = CHARTS["lemma"]
     (panel,) = chart.all_panels
     assert rows_of([panel] * 3, 2) == ((panel, panel), (panel, None))
+
+
+def test_titles_of_axes_fit_the_page(charts: dict[str, Chart]) -> None:
+    """Plotly cuts off what is longer than the chart."""
+    for name, chart in charts.items():
+        figure = html.draw(chart)
+        height = html.PIXELS * chart.size[1] / len(chart.panels)
+        wide = [axis.title.text or "" for axis in figure.select_xaxes()] if len(chart.panels[0]) == 1 else []
+        for text, pixels in [
+            *((text, html.HALF_PAGE) for text in wide),
+            *((axis.title.text or "", height) for axis in figure.select_yaxes()),
+        ]:
+            assert max(map(len, text.split("<br>"))) * html.LETTER <= pixels, (name, text)

@@ -42,6 +42,7 @@ def make_images(root: Path) -> None:
             Image.fromarray(pixels).convert("L" if i % 4 == 0 else "RGB").save(root / label / f"{i}.png")
 
 
+@pytest.mark.slow
 def test_own_images_become_a_network_in_onnx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     make_images(tmp_path / "my_images")

@@ -130,7 +130,13 @@ def cut_and_resumed(folder: Path, killed_at: int, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize(
     ("sampler", "killed_at"),
-    [("strict_fair", 1), ("strict_fair", 8), ("spos", 9), ("ef_scaled", 12), ("one_shot", 19)],
+    [
+        ("strict_fair", 8),
+        ("spos", 9),
+        ("ef_scaled", 12),
+        pytest.param("strict_fair", 1, marks=pytest.mark.slow),
+        pytest.param("one_shot", 19, marks=pytest.mark.slow),
+    ],
 )
 def test_a_killed_run_ends_as_if_it_had_not_been(
     sampler: str, killed_at: int, whole: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -112,13 +112,16 @@ def test_every_sampler_trains(sampler: str, tmp_path: Path) -> None:
     [
         ["search_space=nas_bench_macro", "image_size=16"],
         ["search_space=nas_bench_201", "search_space.cells=1", "image_size=8"],
-        [
-            "search_space=proxyless",
-            "search_space.channels=[8,8,8,8,8,8]",
-            "image_size=16",
-            "search_space.stem_stride=1",
-            "search_space.strides=[1,2,2,1,2,1]",
-        ],
+        pytest.param(
+            [
+                "search_space=proxyless",
+                "search_space.channels=[8,8,8,8,8,8]",
+                "image_size=16",
+                "search_space.stem_stride=1",
+                "search_space.strides=[1,2,2,1,2,1]",
+            ],
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_every_kind_of_space_trains(space: list[str], tmp_path: Path) -> None:

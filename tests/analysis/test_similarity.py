@@ -146,7 +146,7 @@ def test_the_first_choice_is_named_beside_the_others() -> None:
         channel_matrices_to_first(channel_similarity_to_first(some_features(m=1)), ["pool"])
 
 
-@pytest.mark.parametrize(("m", "channels"), [(2, 1), (4, 7), (6, 24)])
+@pytest.mark.parametrize(("m", "channels"), [(2, 1), (4, 7), pytest.param(6, 24, marks=pytest.mark.slow)])
 def test_layers_of_any_size_are_drawn(m: int, channels: int, tmp_path: Path) -> None:
     features, names = some_features(m=m, channels=channels), [f"op_{choice}" for choice in range(m)]
     by_channel, mean = choice_similarity(features)

@@ -10,6 +10,7 @@ import torch
 from src.datasets.folder import list_images
 from src.datasets.image_folder import image_folder
 
+pytestmark = pytest.mark.slow  # unpacking takes seconds
 SOME = ["airplane", "truck"]
 UNPACKED = Path(__file__).parents[2] / ".data" / "cifar10_jpeg"
 

@@ -140,8 +140,19 @@ def trained(space: SearchSpace, inter_choice: InterChoice, digits: Digits) -> Su
     return net
 
 
-@pytest.mark.parametrize("protocol", ["running", "batch", "adapt", "recalibrate"])
-@pytest.mark.parametrize("name", SHARED)
+@pytest.mark.parametrize(
+    ("name", "protocol"),
+    [
+        *itertools.product(SHARED, ["running", "recalibrate"]),
+        *itertools.product(["mini", "cells"], ["batch", "adapt"]),
+        *(
+            pytest.param(name, protocol, marks=pytest.mark.slow)
+            for name in SHARED
+            for protocol in ("batch", "adapt")
+            if name not in ("mini", "cells")
+        ),
+    ],
+)
 def test_shared_prefixes_give_the_bits_of_one_path_at_a_time(
     name: str, protocol: str, digits: Digits, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,7 @@ from src.search_spaces.space import SearchSpace
 from src.training.parallel import DataParallel, Parallelism, PathParallel
 from tests.training.short_training import assert_equal_states, state, train
 
-STEPS = 3
+STEPS = 6
 CASES: dict[str, tuple[SearchSpace, InputSpec, str, dict[str, Any]]] = {
     "mini": (Mini(), InputSpec(1, 10, 8), "none", {}),
     "mini, window, split": (Mini(), InputSpec(1, 10, 8), "split", {"way": "window"}),
@@ -48,9 +48,6 @@ def few_paths() -> Sampler:
     """Two paths: most choices have no gradient, and process 0 has others than process 1."""
     return Fixed(Mini().sizes, paths="0-1-2-0-1")
 
-
-DIVIDED = ["mini, mean, bias", "cells, window"]
-"""Cases whose images are divided in the quick tests; the slow ones divide those of all."""
 
 Kind = Callable[[int, int], Parallelism]
 
@@ -82,7 +79,7 @@ def run_on(size: int, runs: list[tuple[Kind, list[str]]], folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both kinds of parallelism in two processes that are started once."""
-    return run_on(2, [(PathParallel, list(CASES)), (DataParallel, DIVIDED)], tmp_path_factory.mktemp("two"))
+    return run_on(2, [(kind, list(CASES)) for kind in (PathParallel, DataParallel)], tmp_path_factory.mktemp("two"))
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +99,7 @@ def check(folder: Path, name: str, size: int, wanted: dict[str, torch.Tensor]) -
     return reductions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_path_parallel_is_one_process_that_runs_all_paths(
     name: str, two_processes: Path, alone: Callable[[str], dict[str, torch.Tensor]]
@@ -109,13 +107,15 @@ def test_path_parallel_is_one_process_that_runs_all_paths(
     assert check(two_processes / "PathParallel", name, 2, alone(name)) == [STEPS] * 2
 
 
-@pytest.mark.parametrize("name", DIVIDED)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
 def test_data_parallel_with_synchronised_norms_is_one_process_with_the_whole_batch(
     name: str, two_processes: Path, alone: Callable[[str], dict[str, torch.Tensor]]
 ) -> None:
     check(two_processes / "DataParallel", name, 2, alone(name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["PathParallel", "DataParallel"])
 def test_processes_whose_choices_have_no_gradient_make_the_update_of_one(
     kind: str, two_processes: Path, alone: Callable[[str], dict[str, torch.Tensor]]
@@ -128,8 +128,8 @@ def test_processes_whose_choices_have_no_gradient_make_the_update_of_one(
 def test_three_processes_make_the_update_of_one(
     kind: Kind, tmp_path: Path, alone: Callable[[str], dict[str, torch.Tensor]]
 ) -> None:
-    folder = run_on(3, [(kind, list(CASES))], tmp_path)
-    for name in [*CASES, "few paths"]:
+    folder = run_on(3, [(kind, ["mini", "cells, window"])], tmp_path)
+    for name in ["mini", "cells, window", "few paths"]:
         check(folder / kind.__name__, name, 3, alone(name))
 
 

@@ -98,8 +98,16 @@ def take_steps_without_values(name: str, method: str = "none", **settings: Any) 
 
 
 @pytest.mark.usefixtures("_uncompiled")
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", ["mini", "nas_bench_macro", "nas_bench_201", "proxyless, short, irregular"])
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        *itertools.product(["mini", "nas_bench_201"], WAYS),
+        ("proxyless, short, irregular", "compiled"),
+        ("nas_bench_macro", "window"),
+        *(pytest.param("proxyless, short, irregular", way, marks=pytest.mark.slow) for way in ("serial", "window")),
+        *(pytest.param("nas_bench_macro", way, marks=pytest.mark.slow) for way in ("serial", "compiled")),
+    ],
+)
 def test_no_way_reads_what_it_computes(name: str, way: str) -> None:
     step = take_steps_without_values(name, way=way)
     assert step.meters.passes == 3 * step.sampler.passes_per_step
@@ -114,8 +122,9 @@ def test_no_way_reads_what_it_computes(name: str, way: str) -> None:
 @pytest.mark.parametrize(
     ("method", "way"),
     [
-        *itertools.product(["bias", "bias_2", "shared_bias", "attention"], WAYS),
+        *itertools.product(["bias_2", "attention"], WAYS),
         *itertools.product(["split"], ["serial", "window"]),
+        *(pytest.param(name, way, marks=pytest.mark.slow) for name in ("bias", "shared_bias") for way in WAYS),
     ],
 )
 def test_inter_choice_weights_read_nothing(method: str, way: str) -> None:

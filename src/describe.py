@@ -8,7 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from src.runtime.launch import launch
-from src.runtime.run_folder import RESULT, write_json
+from src.runtime.result import write_result
 from src.runtime.validate import check_keys
 
 
@@ -21,7 +21,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
     from src.search_spaces.summary import run, tables  # late: torch takes seconds to import
 
     result = run(cfg)
-    write_json(folder / RESULT, {"command": "describe"} | result)
+    write_result(folder, result)
     Console().print(*tables(result), sep="\n", soft_wrap=True)
 
 

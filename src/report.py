@@ -19,7 +19,7 @@ from src.runtime.validate import check_keys
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from src.runtime.result import ReportResult
+    from src.runtime.result_schemas import ReportResult
 
 
 def run(cfg: DictConfig) -> ReportResult:

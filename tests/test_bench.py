@@ -41,10 +41,10 @@ def bench(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> 
 @pytest.mark.parametrize("protocol", ["running", "batch", "adapt", "recalibrate"])
 def test_all_of_mini(protocol: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result, printed = bench(tmp_path, capsys, *EVALUATE, f"bn={protocol}")
-    assert result["paths"] == 243
-    assert result["block_evaluations"] == {"plain": 1215, "shared": 363}
-    assert result["largest_difference"] == {"accuracy": 0.0, "loss": 0.0}
-    assert result["plain_groups"] == 10
+    assert result["figures"]["paths"] == 243
+    assert result["figures"]["block_evaluations"] == {"plain": 1215, "shared": 363}
+    assert result["figures"]["largest_difference"] == {"accuracy": 0.0, "loss": 0.0}
+    assert result["figures"]["plain_groups"] == 10
     assert result["settings"]["bn"] == protocol
     assert "363" in printed
 
@@ -52,10 +52,10 @@ def test_all_of_mini(protocol: str, tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_some_paths_of_a_space_of_cells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     space = ["search_space=nas_bench_201", "search_space.cells=1", "image_size=8", "paths=3", "plain_paths=2"]
     result, _ = bench(tmp_path, capsys, *space, "images=4", "batch_size=4", "threads=1")
-    assert result["block_evaluations"]["plain"] == 18
-    assert 8 <= result["block_evaluations"]["shared"] <= 18
-    assert result["multiply_adds"] is None
-    assert result["largest_difference"] == {"accuracy": 0.0, "loss": 0.0}
+    assert result["figures"]["block_evaluations"]["plain"] == 18
+    assert 8 <= result["figures"]["block_evaluations"]["shared"] <= 18
+    assert result["figures"]["multiply_adds"] is None
+    assert result["figures"]["largest_difference"] == {"accuracy": 0.0, "loss": 0.0}
     assert result["threads"] == 1
 
 
@@ -84,7 +84,7 @@ def test_seven_methods(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     result, printed = bench(
         tmp_path, capsys, "bench=inter_choice", *MINI, "batch_size=8", "rounds=1", "steps=1", "threads=1"
     )
-    rows = {row["method"]: row for row in result["methods"]}
+    rows = {row["method"]: row for row in result["figures"]["methods"]}
     net = Mini().build(1, 10, 8)
     plain = sum(parameter.numel() for parameter in net.parameters())
     copied = sum(parameter.numel() for layer in list(net.layers)[1:] for parameter in layer.parameters())

@@ -12,7 +12,8 @@ import pytest
 
 from src.ground_truth import main
 from src.runtime.launch import launch
-from src.runtime.result import GroundTruthResult, read_result
+from src.runtime.result import read_result
+from src.runtime.result_schemas import GroundTruthResult
 
 TINY = ["search_space.channels=[4]", "search_space.strides=[1]", "search_space.stem=4"]
 TINY += ["seeds=2", "workers=1", "recipe_alone.epochs=1"]

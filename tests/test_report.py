@@ -18,7 +18,7 @@ from rich.console import Console
 from src import report
 from src.runtime.errors import UsageError
 from src.runtime.launch import launch
-from src.runtime.result import ReportResult
+from src.runtime.result_schemas import ReportResult
 from src.runtime.run_folder import METRICS, RESULT
 from tests.analysis.report.made_runs import PATHS, make_run, make_sweep, make_variants, set_scores
 from tests.conftest import drawing

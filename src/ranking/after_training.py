@@ -16,7 +16,8 @@ from src.ranking.ranking_table import show
 from src.ranking.score_table import ScoringProcesses, score_row
 from src.ranking.summed_up import sum_up
 from src.runtime.errors import UsageError
-from src.runtime.result import TrainResult, figures_table, write_result
+from src.runtime.result import figures_table, write_result
+from src.runtime.result_schemas import TrainResult
 from src.runtime.run_folder import PROVENANCE, SCORES
 from src.supernet.evaluator import Evaluator, ScoringSettings
 from src.training.build import SupernetRun, ranked_protocols

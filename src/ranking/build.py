@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from hydra.utils import instantiate
@@ -24,7 +24,9 @@ from src.search_spaces.space import SearchSpace
 from src.supernet.bn_protocols import check_protocol
 from src.supernet.evaluator import ScoringSettings
 from src.supernet.path import ArchPath
-from src.training.trained_supernet import TrainedSupernet, load_trained_supernet
+
+if TYPE_CHECKING:
+    from src.training.trained_supernet import TrainedSupernet
 
 FIXED = ("images", "calibration_images", "batch_size", "split")
 """Conditions that all scores of one folder have in common."""
@@ -79,6 +81,8 @@ def build_supernet_ranking(cfg: DictConfig, overrides: Sequence[str], processes:
         UsageError: anything that is wrong with the run, the benchmark, the paths, a protocol or the folder.
     """
     refuse_another_space(cfg, read_config(Path(cfg.run), "train"), overrides)
+    from src.training.trained_supernet import load_trained_supernet  # late: a file needs no Lightning, 3 s to import
+
     trained = load_trained_supernet(cfg.run, processes.device(cfg.device), cfg.checkpoint)
     for protocol in cfg.bn:
         check_protocol(trained.net, protocol)

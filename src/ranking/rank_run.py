@@ -26,7 +26,8 @@ from src.ranking.ranking_table import show
 from src.ranking.score_table import ScoringProcesses, score_row
 from src.ranking.summed_up import sum_up
 from src.runtime.provenance import commit, store_provenance
-from src.runtime.result import RankResult, write_result
+from src.runtime.result import write_result
+from src.runtime.result_schemas import RankResult
 from src.runtime.resume import store
 from src.runtime.run_folder import RESULT, SCORES, claim
 from src.supernet.evaluator import Evaluator

@@ -14,7 +14,7 @@ from src.runtime.run_folder import LEARNT
 def sum_up(
     comparison: Comparison | None, tables: Mapping[str, pd.DataFrame], by: str, seed: int, with_subsets: bool
 ) -> dict[str, Any]:
-    """Fields of runtime.result.RankingResult: `tables` holds the scores of each BN protocol, `by` orders the paths.
+    """Fields of a RankingResult: `tables` holds the scores of each BN protocol, `by` orders the paths.
 
     Without a `comparison` with a benchmark the scores are not ranked.
     """

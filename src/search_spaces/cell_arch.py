@@ -16,13 +16,17 @@ Expression: TypeAlias = tuple[tuple[str, "Expression"], ...]
 """What a node sums up, sorted: (operation, what its source sums up); empty for a node of zeros."""
 
 
+TEMPLATE = "+".join("".join(f"|{{}}~{source}" for _, source in incoming(node)) + "|" for node in range(1, NODES))
+"""For each node after the first, an operation and a source per edge."""
+
+
 def format_cell(ops: Sequence[str]) -> str:
-    """`|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`: for each node after the first, an operation and a source per edge."""
-    nodes = ("".join(f"|{ops[edge]}~{source}" for edge, source in incoming(node)) + "|" for node in range(1, NODES))
-    return "+".join(nodes)
+    """`|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`."""
+    return TEMPLATE.format(*ops)
 
 
-def parse_cell(text: str, options: Sequence[str]) -> list[str]:
+@lru_cache(maxsize=2**15)  # tables of all 15,625 cells are read again and again
+def parse_cell(text: str, options: tuple[str, ...]) -> tuple[str, ...]:
     """The operation of each edge.
 
     Raises:
@@ -34,7 +38,7 @@ def parse_cell(text: str, options: Sequence[str]) -> list[str]:
     for op in ops:
         if op not in options:
             raise unknown("operation", op, options)
-    return ops
+    return tuple(ops)
 
 
 def expression(ops: Sequence[str]) -> Expression:

@@ -75,7 +75,7 @@ def tabulate(parts: Iterable[Part], sizes: Sequence[int]) -> CostTable:
 
 
 def measure(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> tuple[Costs, tuple[int, ...]]:
-    """Costs of a module on one input of `shape` (C, H, W), and its output shape; no memory is used for weights."""
+    """Costs of a module on one input of `shape` (C, H, W), and its output shape."""
     macs = 0
 
     def count(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
@@ -83,12 +83,16 @@ def measure(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> tuple[Cos
         assert isinstance(module.weight, torch.Tensor)
         macs += module.weight.numel() * (output[0, 0].numel() if output.dim() == 4 else 1)
 
-    # Count at every convolution and linear layer while one image passes; `meta` tensors have shapes and no values
+    # Weights without values, and without a draw from any generator; zeros, since a CPU is slow at denormal numbers
     with torch.device("meta"):
         module = build().eval()
+    module.to_empty(device="cpu")
+    with torch.no_grad():
+        for tensor in (*module.parameters(), *module.buffers()):
+            tensor.zero_()
+        # Count at every convolution and linear layer while one image passes
         hooks = [m.register_forward_hook(count) for m in module.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-        with torch.no_grad():
-            output = module(torch.empty(1, *shape))
+        output = module(torch.zeros(1, *shape))
     for hook in hooks:
         hook.remove()
     return Costs(sum(p.numel() for p in module.parameters()), macs), tuple(output.shape[1:])

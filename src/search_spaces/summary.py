@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from hydra.utils import instantiate
@@ -16,27 +17,48 @@ from rich.table import Table
 from torch import nn
 
 from src.datasets.input_spec import InputSpec
+from src.runtime.provenance import commit
+from src.runtime.result import Result
 from src.search_spaces.space import SearchSpace
 from src.supernet.path import format_path
 
 
-def run(cfg: DictConfig) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class DescribeResult(Result):
+    """Contents of a search space, and the costs of some of its paths."""
+
+    command: ClassVar[str] = "describe"
+    search_space: str
+    input: dict[str, int]
+    """in_channels, num_classes, image_size."""
+    layers: list[list[str]]
+    """Names of the choices of each layer."""
+    architectures: dict[str, Any]
+    """Their `count`, and its `form` as a product of powers."""
+    supernet: dict[str, Any]
+    """`params`, and those of each of its `parts`."""
+    paths: list[dict[str, Any]]
+    """path, arch, params and macs of each path asked for."""
+
+
+def run(cfg: DictConfig) -> DescribeResult:
     """Describe cfg.search_space at the given input; what is null follows the space's reference input."""
     space: SearchSpace = instantiate(cfg.search_space)
     asked = {key: cfg[key] for key in InputSpec._fields if cfg[key] is not None}
     return describe(space, space.reference._replace(**asked), _listed(cfg.path))
 
 
-def describe(space: SearchSpace, input_spec: InputSpec, paths: Sequence[object]) -> dict[str, Any]:
-    """Plain values for result.json; each path is whatever `space.parse` reads."""
-    return {
-        "search_space": space.name,
-        "input": input_spec._asdict(),
-        "layers": [space.op_names(layer) for layer in range(len(space.sizes))],
-        "architectures": {"count": space.count, "form": size_form(space.sizes)},
-        "supernet": _supernet(space, input_spec),
-        "paths": [_path(space, input_spec, path) for path in paths],
-    }
+def describe(space: SearchSpace, input_spec: InputSpec, paths: Sequence[object]) -> DescribeResult:
+    """The space at one input; each path is whatever `space.parse` reads."""
+    return DescribeResult(
+        commit=commit(),
+        search_space=space.name,
+        input=input_spec._asdict(),
+        layers=[space.op_names(layer) for layer in range(len(space.sizes))],
+        architectures={"count": space.count, "form": size_form(space.sizes)},
+        supernet=_supernet(space, input_spec),
+        paths=[_path(space, input_spec, path) for path in paths],
+    )
 
 
 def size_form(sizes: Sequence[int]) -> str:
@@ -53,10 +75,10 @@ def parts(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             yield name, child
 
 
-def tables(result: dict[str, Any]) -> list[Table]:
+def tables(result: DescribeResult) -> list[Table]:
     """The result for a terminal: choices, supernet parameters, and the paths if there are any."""
     tables = [_choice_table(result), _supernet_table(result)]
-    return [*tables, _path_table(result)] if result["paths"] else tables
+    return [*tables, _path_table(result)] if result.paths else tables
 
 
 def _listed(path: object) -> list[object]:
@@ -87,18 +109,18 @@ def _path(space: SearchSpace, input_spec: InputSpec, text: object) -> dict[str, 
     return {"path": format_path(path), "arch": space.format(path), "params": params, "macs": macs}
 
 
-def _choice_table(result: dict[str, Any]) -> Table:
-    architectures = result["architectures"]
-    table = Table(title=f"{result['search_space']}: {architectures['form']} = {architectures['count']:,} architectures")
+def _choice_table(result: DescribeResult) -> Table:
+    architectures = result.architectures
+    table = Table(title=f"{result.search_space}: {architectures['form']} = {architectures['count']:,} architectures")
     table.add_column("layer", justify="right")
     table.add_column("choices", overflow="fold")
-    for layer, names in enumerate(result["layers"]):
+    for layer, names in enumerate(result.layers):
         table.add_row(str(layer), ", ".join(f"{i} {name}" for i, name in enumerate(names)))
     return table
 
 
-def _supernet_table(result: dict[str, Any]) -> Table:
-    input_spec, supernet = result["input"], result["supernet"]
+def _supernet_table(result: DescribeResult) -> Table:
+    input_spec, supernet = result.input, result.supernet
     pixels = f"{input_spec['in_channels']}x{input_spec['image_size']}x{input_spec['image_size']}"
     table = Table(title=f"supernet for {pixels} images of {input_spec['num_classes']} classes", show_footer=True)
     table.add_column("part", "sum")
@@ -108,15 +130,15 @@ def _supernet_table(result: dict[str, Any]) -> Table:
     return table
 
 
-def _path_table(result: dict[str, Any]) -> Table:
+def _path_table(result: DescribeResult) -> Table:
     table = Table(title="stand-alone networks")
     # spaces whose arch string is the path need no second column
-    has_arch = any(row["arch"] != row["path"] for row in result["paths"])
+    has_arch = any(row["arch"] != row["path"] for row in result.paths)
     for name in ["path", *["arch"] * has_arch]:
         table.add_column(name, overflow="fold")
     for name in ["parameters", "multiply-adds"]:
         table.add_column(name, justify="right", no_wrap=True)
-    for row in result["paths"]:
+    for row in result.paths:
         names = [row["path"], *[row["arch"]] * has_arch]
         table.add_row(*names, f"{row['params']:,}", f"{row['macs']:,}")
     return table

@@ -23,6 +23,8 @@ from src.runtime.errors import Interrupted, UsageError
 from src.runtime.interrupts import finishing
 from src.runtime.loggers import finish_loggers, open_loggers
 from src.runtime.provenance import store_provenance
+from src.runtime.result import read_result, write_result
+from src.runtime.result_schemas import SearchResult
 from src.runtime.resume import store
 from src.runtime.run_folder import (
     FRONT,
@@ -34,7 +36,6 @@ from src.runtime.run_folder import (
     SOURCE,
     TRUE_FRONT,
     claim,
-    read_json,
     replace_file,
     write_json,
 )
@@ -103,8 +104,8 @@ def run_search(search: Search) -> None:
 
 def is_finished(settings: SearchSettings, search: Search) -> bool:
     """True if the budget is spent and result.json is written for this number of selected networks."""
-    result = read_json(search.folder / RESULT)
-    return search.is_finished and result is not None and result["select"] == settings.select
+    result = read_result(search.folder, SearchResult)
+    return search.is_finished and result is not None and result.select == settings.select
 
 
 def show_finished(search: Search) -> None:
@@ -127,7 +128,7 @@ def write_results(settings: SearchSettings, search: Search) -> None:
         true = pd.DataFrame(search.true_front.rows())
         replace_file(folder / TRUE_FRONT, true.to_csv(index=False, lineterminator="\n"))
     generations = pd.read_csv(folder / GENERATIONS)
-    result = _result(settings, search, generations, len(front_rows)) | {"selected": selected.arch.tolist()}
+    result = search_result(settings, search, generations.iloc[-1], len(front_rows), selected.arch.tolist())
     # Figures, and result.json last: a search that has it is finished
     learnt = objectives.all[objectives.learnt].name
     figures = {"front": front_figure(archive, front_rows, selected, learnt, costs)}
@@ -136,41 +137,39 @@ def write_results(settings: SearchSettings, search: Search) -> None:
         path = save(figure, folder / "figures" / f"{name}.png")
         for logger in search.loggers:
             logger.log_image(f"search/{name}", [str(path)])
-    write_json(folder / RESULT, result)
+    write_result(folder, result)
     show(result, selected, folder)
 
 
-def _result(settings: SearchSettings, search: Search, generations: pd.DataFrame, size: int) -> dict[str, Any]:
-    """The figures of the search, as result.json keeps them."""
+def search_result(
+    settings: SearchSettings, search: Search, last: pd.Series[Any], front_size: int, selected: list[str]
+) -> SearchResult:
+    """The figures of a search whose `last` generation is a row of generations.csv."""
     provenance = json.loads((search.folder / PROVENANCE).read_text())
-    last = generations.iloc[-1]
-    true = last.true_hypervolume
-    return {
-        "command": "search",
-        "searcher": settings.searcher,
-        "search_space": search.source.space.name,
-        "evaluator": search.source.about["evaluator"],
-        "seed": settings.seed,
-        "objectives": settings.objectives,
-        "limit": settings.limit,
-        "select": settings.select,
-        "generations": search.generation,
-        "ended": search.end_reason,
-        "models": len(search.archive),
-        "front": size,
-        "hypervolume": float(last.hypervolume),
-        "true_hypervolume": None if pd.isna(true) else float(true),
-        "true_front": search.true_front.scale() if search.true_front is not None else None,
-        "wall_seconds": round(search.seconds, 2),
-        "commit": provenance["commit"],
-    }
-
-
-def show(result: dict[str, Any], selected: pd.DataFrame, folder: Path) -> None:
-    """Print the selected networks, the hypervolume and why the search ended."""
-    title = (
-        f"{result['searcher']} on {result['search_space']}: {result['models']:,} models, {result['front']} on the front"
+    return SearchResult(
+        commit=provenance["commit"],
+        seed=settings.seed,
+        wall_seconds=round(search.seconds, 2),
+        searcher=settings.searcher,
+        search_space=search.source.space.name,
+        evaluator=search.source.about["evaluator"],
+        objectives=settings.objectives,
+        limit=settings.limit,
+        select=settings.select,
+        selected=selected,
+        generations=search.generation,
+        ended=search.end_reason,
+        models=len(search.archive),
+        front=front_size,
+        hypervolume=float(last.hypervolume),
+        true_hypervolume=None if pd.isna(last.true_hypervolume) else float(last.true_hypervolume),
+        true_front=search.true_front.scale() if search.true_front is not None else None,
     )
+
+
+def show(result: SearchResult, selected: pd.DataFrame, folder: Path) -> None:
+    """Print the selected networks, the hypervolume and why the search ended."""
+    title = f"{result.searcher} on {result.search_space}: {result.models:,} models, {result.front} on the front"
     table = Table(title=title)
     # columns that hold anything; the arch folds, so that numbers stay whole in a narrow terminal
     shown = [
@@ -184,12 +183,12 @@ def show(result: dict[str, Any], selected: pd.DataFrame, folder: Path) -> None:
     for row in selected[shown].to_dict("records"):
         table.add_row(*_cells(row))
     Console().print(table)
-    share = result["true_hypervolume"]
+    share = result.true_hypervolume
     print(
-        f"hypervolume {result['hypervolume']:.4f}"
+        f"hypervolume {result.hypervolume:.4f}"
         + ("" if share is None else f", {100 * share:.1f} % of the true front's")
     )
-    print(f"ended: {result['ended']}")
+    print(f"ended: {result.ended}")
     print(f"front: {folder / FRONT}; selected: {folder / SELECTED}")
 
 

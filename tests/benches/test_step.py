@@ -56,7 +56,7 @@ def test_every_way_takes_its_turns(tmp_path: Path, capsys: pytest.CaptureFixture
     arguments = ["bench=step", "case=mini", "batch_size=8", "rounds=2", "steps=1", "threads=1"]
     assert launch("bench", main, [*arguments, f"hydra.run.dir={tmp_path}"]) == 0
     result = json.loads((tmp_path / "result.json").read_text())
-    case = result["cases"]["mini"]
+    case = result["figures"]["cases"]["mini"]
     assert [row["way"] for row in case["ways"]] == ["plain", "serial", "window"]
     assert case["paths"] == 3
     for row in case["ways"]:
@@ -86,7 +86,7 @@ TINY += ["growth.layers=[]", "growth.choices=[2,3]", "growth.paths=[3,2]"]
 def test_growth_with_what_a_step_is_made_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert launch("bench", main, [*TINY, f"hydra.run.dir={tmp_path}"]) == 0
     result = json.loads((tmp_path / "result.json").read_text())
-    found = [(e["varied"], e["choices"], e["layers"], e["batch_size"], e["paths"]) for e in result["growth"]]
+    found = [(e["varied"], e["choices"], e["layers"], e["batch_size"], e["paths"]) for e in result["figures"]["growth"]]
     assert found[:2] == [("choices", 2, 1, 4, 2), ("choices", 3, 1, 4, 3)]
     assert found[2:] == [
         ("batch_size", 2, 1, 4, 2),
@@ -94,7 +94,7 @@ def test_growth_with_what_a_step_is_made_of(tmp_path: Path, capsys: pytest.Captu
         ("paths", 2, 1, 4, 3),
         ("paths", 2, 1, 4, 2),
     ]
-    ways = [{row["way"]: row for row in entry["ways"]} for entry in result["growth"]]
+    ways = [{row["way"]: row for row in entry["ways"]} for entry in result["figures"]["growth"]]
     assert all(list(rows) == ["plain", "serial", "window"] for rows in ways)
     assert ways[0] == ways[2]  # the same point is measured once
     for first, other in ((0, 1), (2, 3), (4, 5)):
@@ -154,7 +154,7 @@ def test_our_ways_compute_in_the_precision_asked_for(precision: str, wanted: tor
 def test_the_compiled_way_takes_its_turns(tmp_path: Path) -> None:
     arguments = ["bench=step", "case=mini", "ways=[compiled]", "batch_size=8", "rounds=1", "steps=1", "threads=1"]
     assert launch("bench", main, [*arguments, f"hydra.run.dir={tmp_path}"]) == 0
-    plain, compiled = json.loads((tmp_path / "result.json").read_text())["cases"]["mini"]["ways"]
+    plain, compiled = json.loads((tmp_path / "result.json").read_text())["figures"]["cases"]["mini"]["ways"]
     assert compiled["first_step_seconds"] > 5 * compiled["seconds"]["median"]  # it compiled, and then did not
     assert plain["ratio"]["median"] == 1
 
@@ -188,7 +188,7 @@ def test_overhead_of_two_loops_that_compute_the_same(tmp_path: Path, capsys: pyt
     arguments = ["bench=overhead", "case=mini", "batch_size=8", "rounds=2", "steps=3", "threads=1"]
     assert launch("bench", main, [*arguments, f"hydra.run.dir={tmp_path}"]) == 0
     result = json.loads((tmp_path / "result.json").read_text())
-    figures = result["cases"]["mini"]
+    figures = result["figures"]["cases"]["mini"]
     assert figures["bare_seconds"]["median"] > 0
     assert result["ratio"] == pytest.approx(1 / (1 + figures["overhead"]["median"]))
     assert "mini" in capsys.readouterr().out
@@ -200,8 +200,8 @@ def test_both_readers_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     arguments = ["bench=data", "batch_size=4", "rounds=1", "steps=1", "threads=1"]
     assert launch("bench", main, [*arguments, f"hydra.run.dir={tmp_path}"]) == 0
     result = json.loads((tmp_path / "result.json").read_text())
-    assert set(result["data"]) == {"memory", "files"}
-    assert result["ratio"] == min(figures["ratio"]["median"] for figures in result["data"].values())
+    assert set(result["figures"]["data"]) == {"memory", "files"}
+    assert result["ratio"] == min(figures["ratio"]["median"] for figures in result["figures"]["data"].values())
 
 
 def test_the_bare_loop_and_lightning_take_the_same_steps() -> None:

@@ -27,7 +27,7 @@ def test_arch_strings() -> None:
     ops = ["nor_conv_3x3", "none", "skip_connect", "avg_pool_3x3", "nor_conv_1x1", "none"]
     text = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|nor_conv_1x1~1|none~2|"
     assert format_cell(ops) == text
-    assert parse_cell(text, OPS) == ops
+    assert parse_cell(text, OPS) == tuple(ops)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ TABLE_4 = [
 
 
 def test_supernet_b_layer_by_layer() -> None:
-    found = describe(MobileNetB(), InputSpec(3, 100, 224), [])["supernet"]
+    found = describe(MobileNetB(), InputSpec(3, 100, 224), []).supernet
     assert found["params"] == 14_839_700
     assert [part["params"] for part in found["parts"]] == TABLE_4
     assert [part["part"] for part in found["parts"]] == ["stem", *(f"layer {i}" for i in range(19)), "tail"]

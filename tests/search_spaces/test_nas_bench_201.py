@@ -21,7 +21,7 @@ TABLE_3 = [464, 16_896, 16_896, 14_464, 67_584, 67_584, 57_600, 270_336, 270_336
 
 def supernet_params(**settings: object) -> dict[str, object]:
     space = NasBench201(**settings)  # type: ignore[arg-type]
-    return describe(space, space.reference, [])["supernet"]
+    return describe(space, space.reference, []).supernet
 
 
 def test_supernet_layer_by_layer() -> None:

@@ -1,5 +1,5 @@
 import json
-from typing import Any
+from dataclasses import asdict
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -7,15 +7,15 @@ from rich.console import Console
 
 from src.runtime.config_reference import CONF
 from src.runtime.errors import UsageError
-from src.search_spaces.summary import run, size_form, tables
+from src.search_spaces.summary import DescribeResult, run, size_form, tables
 
 
-def described(*overrides: str) -> dict[str, Any]:
+def described(*overrides: str) -> DescribeResult:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return run(compose("describe", list(overrides)))
 
 
-def shown(result: dict[str, Any]) -> str:
+def shown(result: DescribeResult) -> str:
     console = Console(width=160, record=True, quiet=False)
     with console.capture() as captured:
         for table in tables(result):
@@ -25,11 +25,11 @@ def shown(result: dict[str, Any]) -> str:
 
 def test_the_default_is_mini_at_its_reference() -> None:
     result = described()
-    assert result["search_space"] == "mini"
-    assert result["input"] == {"in_channels": 1, "num_classes": 10, "image_size": 8}
-    assert result["architectures"] == {"count": 243, "form": "3^5"}
-    assert result["paths"] == []
-    assert json.loads(json.dumps(result)) == result
+    assert result.search_space == "mini"
+    assert result.input == {"in_channels": 1, "num_classes": 10, "image_size": 8}
+    assert result.architectures == {"count": 243, "form": "3^5"}
+    assert result.paths == []
+    assert json.loads(json.dumps(asdict(result))) == asdict(result)
 
 
 @pytest.mark.parametrize(
@@ -44,14 +44,14 @@ def test_the_default_is_mini_at_its_reference() -> None:
 )
 def test_every_space_in_conf(overrides: list[str], form: str, params: int) -> None:
     result = described(*overrides)
-    assert result["architectures"]["form"] == form
-    assert result["supernet"]["params"] == params == sum(part["params"] for part in result["supernet"]["parts"])
+    assert result.architectures["form"] == form
+    assert result.supernet["params"] == params == sum(part["params"] for part in result.supernet["parts"])
     assert f"{params:,}" in shown(result)
 
 
 def test_input_given() -> None:
     result = described("search_space=nas_bench_macro", "in_channels=1", "num_classes=7", "image_size=16")
-    assert result["input"] == {"in_channels": 1, "num_classes": 7, "image_size": 16}
+    assert result.input == {"in_channels": 1, "num_classes": 7, "image_size": 16}
 
 
 @pytest.mark.parametrize(
@@ -64,17 +64,17 @@ def test_input_given() -> None:
     ],
 )
 def test_paths_of_one_or_a_list(override: str, archs: list[str]) -> None:
-    assert [row["arch"] for row in described(override)["paths"]] == archs
+    assert [row["arch"] for row in described(override).paths] == archs
 
 
 def test_published_names_and_arch_strings() -> None:
-    (row,) = described("search_space=mobilenet_b", "path=fairnas_a")["paths"]
+    (row,) = described("search_space=mobilenet_b", "path=fairnas_a").paths
     assert (row["params"], row["macs"]) == (4_651_352, 388_122_848)
     result = described("search_space=nas_bench_macro", "path=02012100")
-    assert result["paths"] == [{"path": "0-2-0-1-2-1-0-0", "arch": "02012100", "params": 890_666, "macs": 47_327_744}]
+    assert result.paths == [{"path": "0-2-0-1-2-1-0-0", "arch": "02012100", "params": 890_666, "macs": 47_327_744}]
     assert "47,327,744" in shown(result)
     cell = "|none~0|+|none~0|none~1|+|none~0|none~1|nor_conv_1x1~2|"
-    assert described("search_space=nas_bench_201", f"path='{cell}'")["paths"][0]["params"] == 101_306
+    assert described("search_space=nas_bench_201", f"path='{cell}'").paths[0]["params"] == 101_306
 
 
 def test_bad_input_is_refused() -> None:

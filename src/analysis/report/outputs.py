@@ -19,7 +19,7 @@ from src.analysis.report.rankings import protocols
 from src.analysis.report.tables import baseline_rows, long_rows, method_rows
 from src.analysis.report.wording import budget_statement, markdown, method_table, small_tables, warnings
 from src.runtime.provenance import commit
-from src.runtime.result import ReportResult
+from src.runtime.result_schemas import ReportResult
 from src.runtime.run_folder import replace_file
 
 

@@ -13,7 +13,8 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from src.runtime.errors import UsageError
-from src.runtime.result import TrainResult, read_result
+from src.runtime.result import read_result
+from src.runtime.result_schemas import TrainResult
 from src.runtime.run_folder import (
     CONFIG,
     COUNT_COLUMNS,

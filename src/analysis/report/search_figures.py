@@ -117,12 +117,12 @@ def shares_figure(runs: Sequence[SearchRun]) -> Chart:
     series: list[Line | Points] = []
     for place, (searcher, own) in enumerate(by_searcher(runs).items()):
         colour, name = COLOURS.get(searcher, INK), LABELS.get(searcher, searcher)
-        models = range(every, min(run.result["models"] for run in own) + 1, every)
+        models = range(every, min(run.result.models for run in own) + 1, every)
         means = floats([over_seeds(run.share_at(m) for run in own).mean for m in models], 100)
         hover = tuple(f"{mean:.1f} %, {len(own)} seed(s)" for mean in means)
         series.append(Line(x=floats(models), y=means, colour=colour, width=1.6, name=name, group=name, hover=hover))
         # Intervals at three budgets; a searcher that ended earlier keeps its last share
-        spans = [over_seeds(run.share_at(min(m, run.result["models"])) for run in own) for m in budgets]
+        spans = [over_seeds(run.share_at(min(m, run.result.models)) for run in own) for m in budgets]
         half = floats([span.high - span.mean for span in spans], 100)
         series.append(
             Points(
@@ -157,7 +157,7 @@ def fronts_figure(runs: Sequence[SearchRun]) -> Chart:
 
     The least accurate quarter of the true front is cut off: it is steep, and all that is above would be one line.
     """
-    costs = [name for name in runs[0].result["objectives"] if name not in LEARNT] or ["macs"]
+    costs = [name for name in runs[0].result.objectives if name not in LEARNT] or ["macs"]
     true = runs[0].true_front.assign(accuracy=lambda table: table.truth)
     panels: list[Panel] = []
     for cost in costs:

@@ -14,7 +14,7 @@ from src.analysis.report.search_figures import fronts_figure, shares_figure
 from src.analysis.report.searches import LABELS, SearchRun, budgets_of, compared, long_table
 from src.analysis.report.wording import markdown
 from src.runtime.provenance import commit
-from src.runtime.result import ReportResult
+from src.runtime.result_schemas import ReportResult
 from src.runtime.run_folder import replace_file
 
 ABOUT = (
@@ -49,7 +49,7 @@ def write(runs: Sequence[SearchRun], commits: Mapping[str, int], out: Path) -> R
         charts = {f"shares_{name}": shares_figure(own), f"fronts_{name}": fronts_figure(own)}
         drawn += [png.save(chart, out / "figures" / f"{file}.png") for file, chart in charts.items()]
         body.append(page.grid([page.chart_card(chart, file) for file, chart in charts.items()]))
-    title = f"Searchers on {runs[0].result['search_space']}"
+    title = f"Searchers on {runs[0].result.search_space}"
     replace_file(out / "report.html", page.document(title, body))
     return ReportResult(
         commit=commit(),

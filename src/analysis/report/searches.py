@@ -20,7 +20,9 @@ from src.analysis.pareto import between, front, hypervolume
 from src.analysis.report.over_seeds import over_seeds
 from src.analysis.report.runs import read_config
 from src.runtime.errors import UsageError
-from src.runtime.run_folder import ARCHIVE, CONFIG, FRONT, GENERATIONS, LEARNT, RESULT, SOURCE, TRUE_FRONT, read_json
+from src.runtime.result import read_result
+from src.runtime.result_schemas import SearchResult
+from src.runtime.run_folder import ARCHIVE, CONFIG, FRONT, GENERATIONS, LEARNT, SOURCE, TRUE_FRONT, read_json
 
 BASELINE = "random_search"
 SIGNS = {"accuracy": -1}
@@ -44,7 +46,7 @@ class SearchRun:
     searcher: str
     evaluator: str
     seed: int
-    result: dict[str, Any]
+    result: SearchResult
     kind: str
     """Text of everything that must be the same for seeds of one searcher: settings, budget, evaluator."""
 
@@ -74,7 +76,7 @@ class SearchRun:
         if len(archive) < models:
             return math.nan
         # The front by what the searcher saw, its hypervolume by the truth
-        names, scale = self.result["objectives"], self.result["true_front"]
+        names, scale = self.result.objectives, self.result.true_front or {}
         seen = archive.iloc[:models]
         chosen = seen.iloc[front(np.stack([SIGNS.get(n, 1) * seen[n].to_numpy(float) for n in names], 1))]
         columns = [-chosen.truth if name in LEARNT else chosen[name] for name in names]
@@ -100,7 +102,7 @@ def find_searches(root: Path) -> list[SearchRun]:
         raise UsageError(f"runs={root} holds no finished search of a space whose truth a benchmark knows")
     # One table compares one kind of search
     for key in ("search_space", "objectives", "limit"):
-        kinds = {str(run.result[key]) for run in runs}
+        kinds = {str(getattr(run.result, key)) for run in runs}
         if len(kinds) > 1:
             raise UsageError(f"runs={root} mixes searches of {' and '.join(sorted(kinds))}: compare one kind at a time")
     # A seed counts once
@@ -128,8 +130,8 @@ def load_search(folder: Path) -> SearchRun | None:
     Raises:
         UsageError: a table is missing or empty.
     """
-    config, result = read_config(folder / CONFIG), read_json(folder / RESULT)
-    if "searcher" not in (config.get("choices") or {}) or not result or result.get("true_hypervolume") is None:
+    config, result = read_config(folder / CONFIG), read_result(folder, SearchResult)
+    if "searcher" not in (config.get("choices") or {}) or result is None or result.true_hypervolume is None:
         return None
     for name in (ARCHIVE, FRONT, GENERATIONS, TRUE_FRONT):
         if not (folder / name).is_file() or not (folder / name).stat().st_size:
@@ -137,7 +139,7 @@ def load_search(folder: Path) -> SearchRun | None:
     # Everything but the seed that could change what a search reaches
     kind = {key: config.get(key) for key in ("searcher", "budget", "bn", "images", "calibration_images", "batch_size")}
     kind |= {"source": read_json(folder / SOURCE)}
-    return SearchRun(folder, result["searcher"], result["evaluator"], int(result["seed"]), result, str(kind))
+    return SearchRun(folder, result.searcher, result.evaluator, int(result.seed or 0), result, str(kind))
 
 
 def check_commits(runs: Sequence[SearchRun], mix: bool) -> dict[str, int]:
@@ -146,7 +148,7 @@ def check_commits(runs: Sequence[SearchRun], mix: bool) -> dict[str, int]:
     Raises:
         UsageError: at several, and `mix` is false.
     """
-    commits = dict(Counter(str(run.result["commit"]) for run in runs))
+    commits = dict(Counter(str(run.result.commit) for run in runs))
     if len(commits) > 1 and not mix:
         raise UsageError(f"the searches are of {len(commits)} commits: make them again at one, or add mix_commits=true")
     return commits
@@ -154,7 +156,7 @@ def check_commits(runs: Sequence[SearchRun], mix: bool) -> dict[str, int]:
 
 def budgets_of(runs: Sequence[SearchRun]) -> list[int]:
     """Numbers of networks at which to compare: a quarter, a half and all of what the longest scored."""
-    most = max(run.result["models"] for run in runs)
+    most = max(run.result.models for run in runs)
     return [math.ceil(most / 4), math.ceil(most / 2), most]
 
 
@@ -165,12 +167,12 @@ def long_table(runs: Iterable[SearchRun], budgets: Sequence[int]) -> pd.DataFram
             "evaluator": run.evaluator,
             "searcher": run.searcher,
             "seed": run.seed,
-            "models": run.result["models"],
+            "models": run.result.models,
             # a search that ended early has the share of its last generation
-            **{f"share_at_{models}": run.share_at(min(models, run.result["models"])) for models in budgets},
-            "front": run.result["front"],
-            "seconds": run.result["wall_seconds"],
-            "commit": run.result["commit"],
+            **{f"share_at_{models}": run.share_at(min(models, run.result.models)) for models in budgets},
+            "front": run.result.front,
+            "seconds": run.result.wall_seconds,
+            "commit": run.result.commit,
         }
         for run in runs
     ]

@@ -11,7 +11,8 @@ import pandas as pd
 from rich.console import Console
 
 from src.analysis.ranking import kendall, split_half
-from src.runtime.result import GroundTruthResult, figures_table, write_result
+from src.runtime.result import figures_table, write_result
+from src.runtime.result_schemas import GroundTruthResult
 from src.runtime.run_folder import PROVENANCE, read_json, replace_file
 from src.standalone.every_path.build import GroundTruthSettings, build_subject
 from src.standalone.every_path.loop import RUNS

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from src.runtime.result import ExportResult, figures_table
+from src.runtime.result import figures_table
+from src.runtime.result_schemas import ExportResult
 
 NAMES = {"module": "model.py", "onnx": "onnxruntime"}
 

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from src.runtime.errors import RunError
 from src.runtime.provenance import commit
-from src.runtime.result import ExportResult, write_result
+from src.runtime.result import write_result
+from src.runtime.result_schemas import ExportResult
 from src.runtime.run_folder import RESULT, write_json
 from src.standalone.exporting.backbone import normalised
 from src.standalone.exporting.backbone_parts import split_backbone

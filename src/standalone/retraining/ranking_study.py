@@ -22,7 +22,8 @@ from src.ranking.score_table import read_scores
 from src.runtime.errors import UsageError
 from src.runtime.loggers import finish_loggers, open_loggers
 from src.runtime.provenance import store_provenance
-from src.runtime.result import RetrainResult, StudyResult, read_result, write_result
+from src.runtime.result import read_result, write_result
+from src.runtime.result_schemas import RetrainResult, StudyResult
 from src.runtime.run_folder import METRICS, PROVENANCE, SCORES, replace_file
 from src.search_spaces.space import SearchSpace
 from src.standalone.retraining.study_table import show

@@ -10,7 +10,8 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from src.runtime.result import RetrainResult, figures_table, write_result
+from src.runtime.result import figures_table, write_result
+from src.runtime.result_schemas import RetrainResult
 from src.runtime.run_folder import PROVENANCE
 from src.standalone.network import WEIGHTS
 from src.standalone.retraining.metrics import accuracy_of

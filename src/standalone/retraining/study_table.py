@@ -8,7 +8,8 @@ import pandas as pd
 from rich.console import Console
 
 from src.analysis.report.style import baseline_label
-from src.runtime.result import StudyResult, estimate_cells, figures_table
+from src.runtime.result import estimate_cells, figures_table
+from src.runtime.result_schemas import StudyResult
 
 
 def show(table: pd.DataFrame, result: StudyResult, folder: Path) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from src.analysis.ranking import summary
-from src.runtime.result import TrainResult, write_result
+from src.runtime.result import write_result
+from src.runtime.result_schemas import TrainResult
 from src.runtime.run_folder import (
     CONFIG,
     COUNT_COLUMNS,

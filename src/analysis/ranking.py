@@ -6,7 +6,7 @@ n architectures, R bootstrap resamples, S seeds.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -44,22 +44,35 @@ def kendall(prediction: ArrayLike, truth: ArrayLike, seed: int = 0, resamples: i
     x, y = (stats.rankdata(v) for v in known(prediction, truth))
     if constant(x) or constant(y):
         return UNDEFINED
-    draws = _draws(len(x), seed, resamples)
-    taus = _taus_by_pairs(x, y, draws) if len(x) <= PAIRWISE_LIMIT else _linearised_taus(x, y, draws)
+    times = _times(len(x), seed, resamples)
+    taus = _taus_by_pairs(x, y, times) if len(x) <= PAIRWISE_LIMIT else _linearised_taus(x, y, times)
     return _estimate(tau_b(x, y), taus)
 
 
 def spearman(prediction: ArrayLike, truth: ArrayLike, seed: int = 0, resamples: int = 1000) -> Estimate:
     """Spearman's rho, in [-1, 1]: Pearson's r of ranks, each resample ranked anew. Draws and nan as in `kendall`."""
     x, y = known(prediction, truth)
+    rho = spearman_rho(x, y)
+    if math.isnan(rho):
+        return UNDEFINED
     x_code, y_code = (np.unique(v, return_inverse=True)[1] for v in (x, y))
-    return _bootstrap(lambda a, b: pearson_r(_ranks(a), _ranks(b)), x_code, y_code, _draws(len(x), seed, resamples))
+    draws = _draws(len(x), seed, resamples)
+    return _estimate(rho, np.array([pearson_r(_ranks(x_code[draw]), _ranks(y_code[draw])) for draw in draws]))
 
 
 def pearson(prediction: ArrayLike, truth: ArrayLike, seed: int = 0, resamples: int = 1000) -> Estimate:
     """Pearson's r, in [-1, 1]. Draws and nan as in `kendall`; nan too if a prediction is nan or infinite."""
     x, y = known(prediction, truth)
-    return _bootstrap(pearson_r, x, y, _draws(len(x), seed, resamples))
+    r = pearson_r(x, y)
+    if math.isnan(r):
+        return UNDEFINED
+    # Moments of each resample by how often each architecture was drawn; centred first, or small differences cancel
+    times, dx, dy = _times(len(x), seed, resamples), x - x.mean(), y - y.mean()
+    moments = times @ np.stack([dx, dy, dx * dx, dy * dy, dx * dy], 1) / len(x)
+    mean_x, mean_y, xx, yy, xy = moments.T
+    with np.errstate(invalid="ignore", divide="ignore"):  # a resample of one value alone is undefined
+        rs = (xy - mean_x * mean_y) / np.sqrt((xx - mean_x**2) * (yy - mean_y**2))
+    return _estimate(r, np.clip(np.where(np.isfinite(rs), rs, np.nan), -1, 1))
 
 
 def tau_b(x: Vector, y: Vector) -> float:
@@ -80,20 +93,16 @@ def pearson_r(x: Vector, y: Vector) -> float:
     return float(np.clip(dx @ dy / math.sqrt((dx @ dx) * (dy @ dy)), -1, 1))
 
 
-@lru_cache(maxsize=1)  # the statistics of one truth share them; n = 15,625 takes 125 MB
+@lru_cache(maxsize=1)  # the statistics of one truth share them; n = 15,625 takes 125 MB, and as much for `_times`
 def _draws(n: int, seed: int, resamples: int) -> NDArray[np.int64]:
     """Architectures (R, n) drawn with replacement: the same for every statistic of n architectures and a seed."""
     return np.random.default_rng(seed).integers(n, size=(resamples, n)) if n else np.empty((resamples, 0), np.int64)
 
 
-def _bootstrap(
-    statistic: Callable[[Any, Any], float], x: NDArray[Any], y: NDArray[Any], draws: NDArray[np.int64]
-) -> Estimate:
-    """The statistic of x and y, with the interval from its values on each row of `draws` (R, n)."""
-    value = statistic(x, y)
-    if math.isnan(value):
-        return UNDEFINED
-    return _estimate(value, np.array([statistic(x[draw], y[draw]) for draw in draws]))
+@lru_cache(maxsize=1)
+def _times(n: int, seed: int, resamples: int) -> NDArray[np.float64]:
+    """How often each architecture was drawn, (R, n)."""
+    return np.stack([np.bincount(draw, minlength=n) for draw in _draws(n, seed, resamples)]).astype(np.float64)
 
 
 def _estimate(value: float, resampled: Vector) -> Estimate:
@@ -108,12 +117,12 @@ def _ranks(codes: NDArray[np.int64]) -> Vector:
     return np.asarray((np.cumsum(times) - (times - 1) / 2)[codes], dtype=np.float64)
 
 
-def _taus_by_pairs(x: Vector, y: Vector, draws: NDArray[np.int64]) -> Vector:
-    """tau-b of each row of `draws` (R, n), as quadratic forms in how often each architecture was drawn.
+def _taus_by_pairs(x: Vector, y: Vector, times: NDArray[np.float64]) -> Vector:
+    """tau-b of each resample, a row of `times` (R, n), as quadratic forms in how often each architecture was drawn.
 
     An architecture drawn twice is tied with itself in both, so its own pair drops out of all three sums.
     """
-    times = np.stack([np.bincount(draw, minlength=len(x)) for draw in draws]).astype(np.float32)  # (R, n)
+    times = times.astype(np.float32)
     sign_x, sign_y = (np.sign(v[:, None] - v).astype(np.float32) for v in (x, y))  # (n, n)
     agreement, untied_x, untied_y = (
         ((times @ pairs) * times).sum(axis=1) for pairs in (sign_x * sign_y, np.abs(sign_x), np.abs(sign_y))
@@ -122,16 +131,14 @@ def _taus_by_pairs(x: Vector, y: Vector, draws: NDArray[np.int64]) -> Vector:
         return np.asarray(agreement / np.sqrt(untied_x * untied_y), dtype=np.float64)
 
 
-def _linearised_taus(x: Vector, y: Vector, draws: NDArray[np.int64]) -> Vector:
-    """tau-b of each row of `draws` (R, n) by Hoeffding's projection: O(n log n) once, then O(n) for each row.
+def _linearised_taus(x: Vector, y: Vector, times: NDArray[np.float64]) -> Vector:
+    """tau-b of each resample, a row of `times` (R, n), by Hoeffding's projection: O(n log n) once, O(n) for each row.
 
     A sum S over pairs, drawn w_i times each, is S(w) = S + 2 sum_i (w_i - 1) s_i + a remainder that is smaller than the
     second term by 1 / sqrt(n), where s_i is the part of S in which architecture i takes part.
     """
-    sums = concordances(x, y), untied(x), untied(y)
-    agreement, untied_x, untied_y = (
-        2 * np.array([per_item[draw].mean() for draw in draws]) - per_item.mean() for per_item in sums
-    )
+    per_item = np.stack([concordances(x, y), untied(x), untied(y)], 1)  # (n, 3)
+    agreement, untied_x, untied_y = (2 / len(x) * (times @ per_item) - per_item.mean(axis=0)).T
     with np.errstate(invalid="ignore", divide="ignore"):  # no untied pair remains: undefined
         taus = agreement / np.sqrt(untied_x * untied_y)
     return np.clip(np.where(np.isfinite(taus), taus, np.nan), -1, 1)

@@ -175,10 +175,22 @@ def test_rows_that_do_not_match_are_counted(tmp_path: Path, capsys: pytest.Captu
     assert result(tmp_path)["ranking"]["as given"]["accuracy"]["all"]["tau"]["value"] == 1.0
 
 
+def test_protocols_of_a_table_of_scores_are_ranked_one_by_one(run: Path, tmp_path: Path) -> None:
+    scores = pd.read_csv(run / SCORES, dtype={"arch": str})
+    assert rank(f"scores={run / SCORES}", "benchmark=mini", f"out={tmp_path / 'both'}") == 0
+    both = result(tmp_path / "both")["ranking"]
+    assert set(both) == {"recalibrate", "running"}
+    for protocol, table in scores.groupby("bn"):
+        table.drop(columns="bn").to_csv(tmp_path / "one.csv", index=False)
+        assert rank(f"scores={tmp_path / 'one.csv'}", "benchmark=mini", f"out={tmp_path / str(protocol)}") == 0
+        assert result(tmp_path / str(protocol))["ranking"]["as given"] == both[protocol]
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
         ([], "run=<folder"),
+        (["scores=experiments/ground_truth_mini/table.csv", "benchmark.path=x"], "choose benchmark=mini|"),
         (["run=nowhere"], "no such run folder"),
         (["run=RUN", "scores=x.csv"], "one of run="),
         (["run=tests"], "config.yaml"),

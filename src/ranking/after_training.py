@@ -9,7 +9,8 @@ from collections.abc import Mapping
 import pandas as pd
 from rich.console import Console
 
-from src.analysis.report.figures import histogram, save
+from src.analysis.report.figures import histogram
+from src.analysis.report.png import save
 from src.benchmarks.join import spellings
 from src.ranking.comparison import Comparison
 from src.ranking.ranking_table import show

@@ -67,8 +67,8 @@ class FileRanking:
 
     settings: RankingSettings
     comparison: Comparison
-    predictions: pd.DataFrame
-    """Distinct architectures."""
+    predictions: dict[str, pd.DataFrame]
+    """BN protocol, or `as given` for a file that names none -> scores of distinct architectures."""
     source: str
     repeated_rows: int
     folder: Path
@@ -135,13 +135,17 @@ def build_file_ranking(cfg: DictConfig, folder: Path) -> FileRanking:
         raise UsageError("scores= needs a benchmark: benchmark=nas_bench_201 benchmark.path=..., or mini, table, ...")
     benchmark = benchmark_from(cfg.benchmark, space)
     predictions = read_predictions(cfg.scores, space)
-    distinct = predictions.groupby("arch", sort=False).mean(numeric_only=True).reset_index()
-    if repeated := len(predictions) - len(distinct):
+
+    # Scores under several batch-norm protocols, as scores.csv of a run has them, are ranked one by one.
+    has_protocols = "bn" in predictions and predictions.bn.notna().all()
+    parts = predictions.groupby("bn", sort=False) if has_protocols else [("as given", predictions)]
+    tables = {str(name): part.groupby("arch", sort=False).mean(numeric_only=True).reset_index() for name, part in parts}
+    if repeated := len(predictions) - sum(map(len, tables.values())):
         print(f"{repeated:,} rows of {cfg.scores} repeat an architecture: the mean of its rows counts")
-    comparison = Comparison(space, benchmark, list(distinct.arch))
+    comparison = Comparison(space, benchmark, list(dict.fromkeys(predictions.arch)))
 
     # The space's own score orders the networks, where the file has it.
-    has_loss = "loss" in comparison.scores_in(distinct)
+    has_loss = all("loss" in comparison.scores_in(table) for table in tables.values())
     by = cfg.by or (cfg.recipe.rank_by if has_loss else "accuracy")
     if by != "accuracy" and not has_loss:
         raise UsageError(f"by={by} needs a loss: {cfg.scores} has no column loss that is full; use by=accuracy")
@@ -149,4 +153,4 @@ def build_file_ranking(cfg: DictConfig, folder: Path) -> FileRanking:
     if (folder / CONFIG).exists() and load_config(folder / CONFIG).get("scores") is None:
         raise UsageError(f"out={folder} holds a run of another kind: give a new folder")
     settings = RankingSettings(OmegaConf.to_container(cfg, resolve=True), by, cfg.seed, cfg.subsets)  # type: ignore[arg-type]
-    return FileRanking(settings, comparison, distinct, str(cfg.scores), repeated, folder)
+    return FileRanking(settings, comparison, tables, str(cfg.scores), repeated, folder)

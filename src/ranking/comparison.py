@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from src.analysis.improvement import improvement_curve, tau_of_best
 from src.analysis.ranking import accuracy_gap
-from src.analysis.report.figures import save, scatter
+from src.analysis.report.figures import scatter
 from src.analysis.report.improvement_figures import improvement_and_tau, improvement_figure
+from src.analysis.report.png import save
 from src.analysis.report.selection import Selection, thinned
 from src.analysis.subsets import assess, truth_subsets
 from src.benchmarks.benchmark import Benchmark

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import OmegaConf
 
-from src.analysis.report.figures import save
+from src.analysis.report.png import save
 from src.analysis.report.similarity_figures import (
     channel_matrices,
     channel_matrices_to_first,
@@ -81,18 +81,19 @@ def rank_run(ranking: SupernetRanking, processes: ScoringProcesses) -> None:
 
 def rank_file(ranking: FileRanking) -> None:
     """Rank the predictions of a file."""
-    folder, predictions = ranking.folder, ranking.predictions
+    folder, tables = ranking.folder, ranking.predictions
     with claim(folder):
         store(OmegaConf.create(ranking.settings.config), folder, "rank")
         # scores.csv has what the benchmark knows beside what was predicted
-        facts = ranking.comparison.facts.merge(predictions, on="arch", suffixes=("", "_given"))
+        given = pd.concat([table.assign(bn=name) for name, table in tables.items()])
+        facts = ranking.comparison.facts.merge(given, on="arch", suffixes=("", "_given"))
         facts.to_csv(folder / SCORES, index=False)
         about = {
             "source": ranking.source,
             "repeated_rows": ranking.repeated_rows,
             "search_space": ranking.comparison.space.name,
         }
-        write_ranking(ranking.settings, folder, ranking.comparison, {"as given": predictions}, about, [])
+        write_ranking(ranking.settings, folder, ranking.comparison, tables, about, [])
         print(f"folder: {folder}")
 
 

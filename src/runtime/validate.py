@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from src.runtime.config_reference import HIDDEN, Reference, read_reference
+from src.runtime.config_reference import HIDDEN, Reference, options_of, read_reference
 from src.runtime.errors import UsageError, unknown
 from src.runtime.value_spec import written
 
@@ -52,4 +52,9 @@ def check_section(section: Mapping[Any, Any], path: str, target: str | None, ref
         elif entry.spec is None and names:
             raise UsageError(f"{key}={written(value)}: it is a section with the keys {', '.join(names)}")
         elif entry.spec is not None and not entry.spec.accepts(value):
+            # a key that the option `none` of its group does without: another option is meant
+            options = options_of(path)
+            if entry.spec.described() == "null" and "none" in options:
+                others = "|".join(option for option in options if option != "none")
+                raise UsageError(f"{key}={written(value)}: choose {path}={others} too")
             raise entry.spec.refusal(key, value)

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from src.analysis.pareto import front
-from src.analysis.report.figures import save
+from src.analysis.report.png import save
 from src.analysis.report.search_figures import front_figure, hypervolume_figure
 from src.analysis.spaced import evenly_spaced
 from src.ranking.score_table import ScoringProcesses

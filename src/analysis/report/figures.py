@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 
 from src.analysis.report.chart import INK, Axis, Band, Bars, Chart, Line, Note, Panel, Points, Rule, floats, rows_of
 from src.analysis.report.curves import lemma_curve
-from src.analysis.report.png import save as save  # other rooms draw and save in one breath
 from src.analysis.report.style import LEMMA_COLOURS, colours, label, order, score_label
 
 BLUE = "#0072B2"

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from src.analysis.ranking import accuracy_gap, summary
-from src.analysis.report.figures import save
+from src.analysis.report.png import save
 from src.analysis.report.study_figures import ranks_figure, training_figure
 from src.analysis.spaced import evenly_spaced
 from src.datasets.input_spec import InputSpec

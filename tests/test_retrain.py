@@ -240,6 +240,7 @@ def test_other_images_than_the_supernets_are_refused(
     check_one_line(capsys.readouterr().err, "another split")
 
 
+@pytest.mark.slow
 def test_wandb_offline_has_the_run(tmp_path: Path) -> None:
     assert retrain(tmp_path / "run", "arch=2-0-1-1-0", "budget.steps=2", "logger=wandb") == 0
     assert list((tmp_path / "run").glob("wandb/offline-run-*/*.wandb"))

@@ -65,6 +65,7 @@ def test_it_is_compiled_by_inductor(monkeypatch: pytest.MonkeyPatch) -> None:
     assert counters["stats"]["unique_graphs"] == 1
 
 
+@pytest.mark.slow
 def test_another_graph_is_refused() -> None:
     space, input_spec, _ = CASES["mini"]
     window = CompiledWindow(make_net(space, input_spec))

@@ -50,7 +50,10 @@ def two_paths(space: SearchSpace) -> list[tuple[int, ...]]:
     return [tuple((first + layer) % most % m for layer, m in enumerate(space.sizes)) for first in (0, most // 2)]
 
 
-@pytest.mark.parametrize("key", [*SPACES, *MORE])
+@pytest.mark.parametrize(
+    "key",
+    [pytest.param(key, marks=[pytest.mark.slow] * (key in ("mobilenet_a", "proxyless"))) for key in [*SPACES, *MORE]],
+)
 @torch.no_grad()
 def test_outputs_are_equal_to_the_bit(key: str, tmp_path: Path) -> None:
     space, input_spec = (SPACES | MORE)[key]

@@ -101,7 +101,7 @@ def _draws(n: int, seed: int, resamples: int) -> NDArray[np.int64]:
 
 @lru_cache(maxsize=1)
 def _times(n: int, seed: int, resamples: int) -> NDArray[np.float64]:
-    """How often each architecture was drawn, (R, n)."""
+    """The number of times that each resample holds each architecture, (R, n)."""
     return np.stack([np.bincount(draw, minlength=n) for draw in _draws(n, seed, resamples)]).astype(np.float64)
 
 

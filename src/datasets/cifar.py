@@ -15,9 +15,9 @@ from PIL import Image
 from torch import Tensor
 
 from src.datasets.augment import ShiftFlip
-from src.datasets.decode import fit, to_pixels
 from src.datasets.memory import ImagePart, MemoryDataset
 from src.datasets.options import check_image_options, check_switch
+from src.datasets.preprocessing import AREA, Preprocessing, as_pixels, central
 from src.datasets.split import train_and_val
 from src.runtime.errors import UsageError, unknown
 
@@ -56,7 +56,8 @@ class Cifar(MemoryDataset):
             images = resized(sources[part].data[where], image_size or 32)
             numbers = torch.from_numpy(where)
             parts[part] = ImagePart(images, torch.tensor(sources[part].targets)[numbers], numbers)
-        super().__init__(name, parts, train.classes, ShiftFlip(shift, flip))
+        description = Preprocessing(3, image_size or 32)
+        super().__init__(name, parts, train.classes, ShiftFlip(shift, flip), preprocessing=description)
 
 
 def read_cifar(name: str, root: str, download: bool, train: bool) -> Any:
@@ -89,4 +90,6 @@ def resized(images: np.ndarray[Any, Any], size: int) -> Tensor:
     """Images (N, 32, 32, 3) uint8 to (N, 3, S, S)."""
     if size == images.shape[1]:
         return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
-    return torch.from_numpy(np.stack([to_pixels(fit(Image.fromarray(image), size)) for image in images]))
+    return torch.from_numpy(
+        np.stack([as_pixels(central(Image.fromarray(image), size, None, AREA)) for image in images])
+    )

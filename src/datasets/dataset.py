@@ -18,6 +18,7 @@ from torch import Tensor
 from src.datasets.input_spec import InputSpec
 from src.datasets.loader import StreamLoader
 from src.datasets.orders import Order, Shuffle
+from src.datasets.preprocessing import Preprocessing
 from src.datasets.split import Indices
 from src.datasets.stream import ALL, DataShard, Stream
 from src.runtime.devices import move
@@ -73,6 +74,8 @@ class Dataset(ABC):
     mean: tuple[float, ...]
     """Per channel, of images scaled to [0, 1]."""
     std: tuple[float, ...]
+    preprocessing: Preprocessing | None = None
+    """From an image file to pixels, before normalisation; None where images do not come from files."""
     indices: dict[str, Indices]
     """Part -> numbers of its images (N,); val and train share one numbering."""
 

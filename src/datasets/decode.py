@@ -6,22 +6,27 @@ N images, C channels (3 RGB, 1 grey), S px a side.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import PIL
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from src.datasets.folder import Files
+from src.datasets.preprocessing import AREA, FULL, Preprocessing, as_pixels, central, upright
 from src.runtime.errors import UsageError
 
 Pixels = NDArray[np.uint8]
 
+AUTO = "auto"
+DEEP = (".png", ".tif", ".tiff", ".pgm", ".ppm", ".pnm", ".jp2", ".im")
+"""Suffixes of formats that hold 16 bits a pixel."""
 VERSION = 1
 """Of the decoding, part of the cache's key: raise it when the same file would give other pixels."""
 
@@ -37,6 +42,10 @@ class Reader(Protocol):
     def size(self) -> int:
         """S, px a side."""
 
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """Description of how files become pixels; None where each reading draws at random."""
+
     def __call__(self, path: str) -> Pixels:
         """Read a file; raises a UsageError that names it."""
 
@@ -48,85 +57,102 @@ class SquareReader:
     channels: int
     size: int
     resize: bool
+    levels: tuple[int, int] = FULL
+    """Black and white of 16-bit greys."""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """The same without the refusal of other sizes, for files that come later."""
+        return Preprocessing(self.channels, self.size, levels=self.levels)
 
     def __call__(self, path: str) -> Pixels:
         """Pixels (C, S, S)."""
-        image = read_image(path, self.channels)
+        image = read_image(path, self.channels, self.levels)
         if not self.resize and image.size != (self.size, self.size):
             raise UsageError(
                 f"{path} is {image.width}x{image.height} px, other images are {self.size}x{self.size}: "
                 "image_size=<pixels> brings all to one size"
             )
-        return to_pixels(fit(image, self.size))
+        return as_pixels(central(image, self.size, None, AREA))
 
     @property
     def key(self) -> str:
         """All that the pixels depend on besides the file."""
-        return f"{VERSION} {PIL.__version__} {self.channels} {self.size}"
+        stretched = "" if self.levels == FULL else f" {self.levels[0]} to {self.levels[1]}"
+        return f"{VERSION} {PIL.__version__} {self.channels} {self.size}{stretched}"
 
 
-def square_reader(files: Files, image_size: int | None, channels: int) -> SquareReader:
-    """A reader to `image_size` px, or if None to the size of the first file.
+def square_reader(
+    files: Files, image_size: int | None, channels: int, levels: str | Sequence[int] = FULL
+) -> SquareReader:
+    """A reader to `image_size` px, or if None to the size of the first file; `levels` as `chosen_levels` takes them.
 
     Raises:
         UsageError: the first file is not square and there is no size to bring it to; channels other than 1 or 3.
     """
     if channels not in (1, 3):
         raise UsageError(f"dataset.channels={channels} is not possible: use 3 (RGB) or 1 (grey)")
+    known = chosen_levels(files, levels)
     if image_size is not None:
-        return SquareReader(channels, image_size, resize=True)
-    # the first file decides for all: reading thousands of headers would take minutes
-    first = read_image(files.path(0), channels)
+        return SquareReader(channels, image_size, resize=True, levels=known)
+    # the first file decides for all
+    first = read_image(files.path(0), channels, known)
     if first.width != first.height:
         raise UsageError(
             f"{files.path(0)} is {first.width}x{first.height} px and networks need squares: "
             "image_size=<pixels> crops and scales all images"
         )
-    return SquareReader(channels, first.width, resize=False)
+    return SquareReader(channels, first.width, resize=False, levels=known)
 
 
-def read_image(path: str, channels: int = 3) -> Image.Image:
-    """The first frame as 8-bit RGB (3 channels) or grey (1), upright by its EXIF tag, over white where transparent."""
+def chosen_levels(files: Files, levels: str | Sequence[int]) -> tuple[int, int]:
+    """Black and white of 16-bit greys: the two given, or for `auto` the range of the files' own, printed.
+
+    Microscopes, X-ray and depth cameras write 16 bits and use few of them: over the full range they would keep a few
+    of 256 levels. Without such files the levels do not matter.
+
+    Raises:
+        UsageError: neither `auto` nor two levels.
+    """
+    if levels != AUTO:
+        values = tuple(levels) if isinstance(levels, Sequence) and not isinstance(levels, str) else ()
+        if len(values) != 2 or not all(type(v) is int for v in values) or not 0 <= values[0] < values[1] <= 65535:
+            raise UsageError(f"dataset.levels={levels}: give {AUTO}, or black and white from 0 to 65535 as [0,4095]")
+        return values[0], values[1]
+    # formats that cannot hold 16 bits need no look
+    some = [path for path in files if Path(path).suffix.lower() in DEEP]
+    with ThreadPoolExecutor(cores()) as pool:
+        ranges = [low_and_high for low_and_high in pool.map(grey_range, some) if low_and_high is not None]
+    if not ranges:
+        return FULL
+    black, white = min(low for low, _ in ranges), max(high for _, high in ranges)
+    if black == white:
+        return FULL
+    print(f"16-bit greys from {black} to {white}: stretched to 0 to 255 (dataset.levels=[{black},{white}])")
+    return black, white
+
+
+def grey_range(path: str) -> tuple[int, int] | None:
+    """The darkest and the brightest pixel of a 16-bit grey image; None for all others, and for unreadable files."""
     try:
         with Image.open(path) as image:
-            ImageOps.exif_transpose(image, in_place=True)
-            return opaque(image).convert("RGB" if channels == 3 else "L")
+            if not image.mode.startswith("I"):
+                return None
+            low, high = (int(end) for end in image.getextrema())  # type: ignore[arg-type]
+    except Exception:  # the reader names unreadable files
+        return None
+    return low, high
+
+
+def read_image(path: str, channels: int = 3, levels: tuple[int, int] = FULL) -> Image.Image:
+    """The first frame as 8-bit RGB (3 channels) or grey (1); see `preprocessing.upright`."""
+    try:
+        upright_image: Image.Image = upright(path, channels, levels)
     except Exception as error:  # decoders raise all kinds: OSError, SyntaxError, struct.error, ...
         is_unknown = isinstance(error, UnidentifiedImageError)
         reason = "not an image of a known format" if is_unknown else " ".join(str(error).split())
         raise UsageError(f"cannot read image {path}: {reason or type(error).__name__}") from error
-
-
-def opaque(image: Image.Image) -> Image.Image:
-    """An image of 8 bits a channel without transparency; 16-bit greys v become v / 257."""
-    # scaled before any conversion: v / 257 brings 65535 to 255 exactly
-    if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError("its pixels exceed 16 bits")
-        # rounded to the nearest of the 256 levels
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers of unknown range; store 8 or 16 bits")
-    # what is transparent lies on white, as viewers show it
-    if not image.has_transparency_data:
-        return image
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-
-
-def fit(image: Image.Image, size: int) -> Image.Image:
-    """The central square at `size` px: shrunk by area averages (as Downsampled ImageNet), enlarged bicubically."""
-    if image.size == (size, size):
-        return image
-    # area averages do not alias when an image shrinks; enlarged, they would repeat pixels
-    shrinks = size <= min(image.size)
-    return ImageOps.fit(image, (size, size), Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC)
-
-
-def to_pixels(image: Image.Image) -> Pixels:
-    """An image of mode L or RGB to (C, H, W)."""
-    values = np.array(image, dtype=np.uint8)
-    return values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
+    return upright_image
 
 
 def decode(files: Files, reader: Reader, progress: str | None = "decoding images") -> Pixels:

@@ -7,6 +7,7 @@ import torch
 from src.datasets.augment import ShiftFlip
 from src.datasets.memory import ImagePart, MemoryDataset
 from src.datasets.options import check_image_options
+from src.datasets.preprocessing import Preprocessing
 from src.datasets.split import hold_out
 
 
@@ -41,4 +42,5 @@ class Digits(MemoryDataset):
         for part, where in indices.items():
             numbers = torch.from_numpy(where)
             parts[part] = ImagePart(images[numbers], torch.from_numpy(labels)[numbers], numbers)
-        super().__init__("digits", parts, classes, ShiftFlip(shift, flip))
+        description = Preprocessing(1, image_size or 8)
+        super().__init__("digits", parts, classes, ShiftFlip(shift, flip), preprocessing=description)

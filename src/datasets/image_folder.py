@@ -14,6 +14,7 @@ from src.datasets.decode import square_reader
 from src.datasets.folder import LAYOUT, divide_folder
 from src.datasets.memory import ImagePart, MemoryDataset
 from src.datasets.options import check_image_options, check_number
+from src.datasets.preprocessing import FULL
 from src.runtime.errors import UsageError
 
 
@@ -33,12 +34,14 @@ def image_folder(
     cache: str | None = ".cache/datasets",
     memory_limit_mb: float = 2048,
     workers: int | None = None,
+    levels: str | Sequence[int] = FULL,
 ) -> Dataset:
     """Images from `train/<class>/*` and `test/<class>/*`, or from `<class>/*`, which is divided into three parts.
 
     The arguments are the keys of conf/dataset/image_folder.yaml, which explains them. In memory or by workers, the
     batches are the same as long as mean and deviation are: those of the training part in memory, ImageNet's where the
-    images do not fit.
+    images do not fit. `levels` is the full range where a stored configuration does not name it, as it was before the
+    key; conf/ says auto.
 
     Raises:
         UsageError: no such folder, another layout, too few images, or an option out of its range.
@@ -49,7 +52,7 @@ def image_folder(
     check_number("dataset.memory_limit_mb", memory_limit_mb, whole=False)
     folder = Path(root)
     files = divide_folder(folder, val, test, train_images, split_seed)
-    reader = square_reader(files.files["train"], image_size, channels)
+    reader = square_reader(files.files["train"], image_size, channels, levels)
     called, augment = name or folder.resolve().name, ShiftFlip(shift, flip)
     normalisation = Normalisation(mean, std)
     # all parts together decide, so that every part of a data set is read in one way
@@ -61,4 +64,4 @@ def image_folder(
     for part in PARTS:
         pixels = torch.from_numpy(decode_cached(files.files[part], reader, cache))
         parts[part] = ImagePart(pixels, files.labels[part], torch.from_numpy(files.indices[part]))
-    return MemoryDataset(called, parts, files.classes, augment, normalisation)
+    return MemoryDataset(called, parts, files.classes, augment, normalisation, reader.preprocessing)

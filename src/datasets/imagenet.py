@@ -14,6 +14,7 @@ from src.datasets.dataset import Normalisation
 from src.datasets.decode import Pixels, read_image
 from src.datasets.folder import DividedFiles, check_same_classes, class_folders, divide, list_images
 from src.datasets.options import check_image_size, check_number
+from src.datasets.preprocessing import Preprocessing
 from src.datasets.split import hold_out_each
 from src.datasets.worker import IMAGENET, WorkerDataset
 from src.runtime.errors import UsageError, unknown
@@ -27,6 +28,7 @@ class TransformReader:
 
     size: int
     transform: Callable[[Any], Any]
+    preprocessing: Preprocessing | None = None
     channels: int = 3
 
     def __call__(self, path: str) -> Pixels:
@@ -112,7 +114,10 @@ class ImageNet(WorkerDataset):
         )
         still = "bilinear" if crops.interpolation == "random" else crops.interpolation
         transform = timm_transform(size, interpolation=still, crop_pct=crops.pct)
-        readers = TransformReader(size, train_transform), TransformReader(size, transform)
+        readers = (
+            TransformReader(size, train_transform),
+            TransformReader(size, transform, Preprocessing(3, size, crops.pct, still)),
+        )
         # the transforms flip already, image by image
         unchanged, normalisation = ShiftFlip(0, False), Normalisation(mean, std)
         super().__init__(name, files, *readers, unchanged, normalisation, workers, memory_limit_mb)

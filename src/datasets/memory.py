@@ -13,6 +13,7 @@ from torch import Tensor
 
 from src.datasets.augment import Augment, ShiftFlip
 from src.datasets.dataset import OWN, Batch, Dataset, Normalisation, channel_statistics
+from src.datasets.preprocessing import Preprocessing
 from src.datasets.stream import BatchRequest, Stream
 from src.runtime.devices import move
 
@@ -38,6 +39,7 @@ class MemoryDataset(Dataset):
         classes: list[str],
         augment: Augment | None = None,
         normalisation: Normalisation = OWN,
+        preprocessing: Preprocessing | None = None,
     ) -> None:
         """Keep all parts, and compute the statistics of the training part.
 
@@ -47,8 +49,9 @@ class MemoryDataset(Dataset):
             classes: names in the order of the labels.
             augment: of training batches; None: none.
             normalisation: mean and deviation; those of the training part where None.
+            preprocessing: from a file to pixels; None where the images do not come from files.
         """
-        self.name, self.classes = name, classes
+        self.name, self.classes, self.preprocessing = name, classes, preprocessing
         self.indices = {part: values.numbers.numpy() for part, values in parts.items()}
         train = parts["train"].images
         self.in_channels, self.image_size = train.shape[1], train.shape[-1]

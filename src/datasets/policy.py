@@ -16,8 +16,9 @@ from torch import Tensor
 
 from src.datasets.augment import Augment
 from src.datasets.dataset import Dataset
-from src.datasets.decode import Pixels, Reader, to_pixels
+from src.datasets.decode import Pixels, Reader
 from src.datasets.memory import MemoryDataset
+from src.datasets.preprocessing import as_pixels
 from src.datasets.worker import WorkerDataset, seed_generators
 from src.runtime.errors import UsageError
 from src.runtime.seeds import mix
@@ -52,11 +53,13 @@ class ImagePolicy:
     def __call__(self, pixels: Pixels) -> Pixels:
         """(3, S, S) uint8 to the same."""
         image: Any = self.transform(Image.fromarray(pixels.transpose(1, 2, 0)))
-        return to_pixels(image)
+        return as_pixels(image)
 
 
 class PolicyReader:
     """A file to pixels under a policy, inside a worker that has seeded the generators for this image."""
+
+    preprocessing = None
 
     def __init__(self, reader: Reader, policy: ImagePolicy) -> None:
         self.reader, self.policy = reader, policy

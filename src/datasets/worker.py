@@ -67,7 +67,7 @@ class WorkerDataset(Dataset):
         check_number("dataset.workers", workers)
         check_number("dataset.memory_limit_mb", memory_limit_mb, whole=False)
         self.name, self.classes, self.indices = name, files.classes, files.indices
-        self.in_channels, self.image_size = reader.channels, reader.size
+        self.in_channels, self.image_size, self.preprocessing = reader.channels, reader.size, reader.preprocessing
         # ImageNet's: those of these images would cost a pass over files that need not fit in memory
         self.set_statistics(normalisation, IMAGENET if reader.channels == 3 else IMAGENET_GREY)
         self.files, self.labels = files.files, files.labels

@@ -12,6 +12,7 @@ from rich.console import Console
 from src.analysis.report.figures import histogram
 from src.analysis.report.png import save
 from src.benchmarks.join import spellings
+from src.datasets.preprocessing import described
 from src.ranking.comparison import Comparison
 from src.ranking.ranking_table import show
 from src.ranking.score_table import ScoringProcesses, score_row
@@ -59,6 +60,7 @@ def rank_after_training(run: SupernetRun) -> None:
         way=run.module.settings.way,
         backward_passes=run.module.meters.backward_passes,
         budget=dict(run.cfg.budget),
+        preprocessing=described(run.dataset.preprocessing),
         wall_seconds=round(run.module.stopwatch.seconds(), 2),
         count_spread=run.module.counts.spread(),
         scoring_seconds=round(time.monotonic() - started, 1),

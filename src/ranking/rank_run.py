@@ -85,8 +85,8 @@ def rank_file(ranking: FileRanking) -> None:
     with claim(folder):
         store(OmegaConf.create(ranking.settings.config), folder, "rank")
         # scores.csv has what the benchmark knows beside what was predicted
-        given = pd.concat([table.assign(bn=name) for name, table in tables.items()])
-        facts = ranking.comparison.facts.merge(given, on="arch", suffixes=("", "_given"))
+        predicted = pd.concat([table.assign(bn=name) for name, table in tables.items()])
+        facts = ranking.comparison.facts.merge(predicted, on="arch", suffixes=("", "_given"))
         facts.to_csv(folder / SCORES, index=False)
         about = {
             "source": ranking.source,

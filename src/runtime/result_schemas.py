@@ -51,6 +51,8 @@ class TrainResult(RankingResult):
     way: str
     """How the supernet step was executed: serial, window or compiled."""
     budget: dict[str, Any]
+    preprocessing: dict[str, Any] | None = None
+    """From an image file to pixels, as in RetrainResult."""
     count_spread: int
     """Largest difference between the update counts of two choices of one layer."""
 
@@ -117,6 +119,8 @@ class RetrainResult(Result):
     mean: list[float]
     std: list[float]
     classes: list[str]
+    preprocessing: dict[str, Any] | None = None
+    """From an image file to pixels: datasets.preprocessing.Preprocessing.as_dict."""
     recipe: str
     weights: str
     """scratch, or inherited from a supernet."""
@@ -168,6 +172,8 @@ class ExportResult(Result):
     classes: list[str] | None
     mean: Sequence[float] | None
     std: Sequence[float] | None
+    preprocessing: dict[str, Any] | None
+    """From an image file to pixels: settings, and each step in words; None where it is unknown."""
     params: int
     macs: int
     levels: list[dict[str, Any]]

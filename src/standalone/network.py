@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from src.datasets.dataset import Dataset
 from src.datasets.input_spec import InputSpec
+from src.datasets.preprocessing import Preprocessing
 from src.runtime.errors import UsageError
 from src.runtime.run_folder import RESULT
 from src.runtime.stored_run import read_config
@@ -56,6 +57,8 @@ class Network:
     mean: tuple[float, ...] | None = None
     """Per channel, of images in [0, 1]; like `std` unknown of networks that have seen no data."""
     std: tuple[float, ...] | None = None
+    preprocessing: Preprocessing | None = None
+    """From an image file to pixels; unknown of networks that have seen no data."""
     held_out: Tensor | None = None
     """Some validation images (B, C, H, W), normalised, if their data set is available."""
 
@@ -119,7 +122,10 @@ def retrained_network(folder: Path, images: int) -> Network:
         path, input_spec = space.check(parse_path(result["path"])), InputSpec(**result["input"])
         net = space.build_path(path, *input_spec)
         net.load_state_dict(torch.load(folder / WEIGHTS, map_location=CPU, weights_only=True))
-        facts = {"classes": result["classes"], "mean": tuple(result["mean"]), "std": tuple(result["std"])}
+        facts: dict[str, Any] = {"classes": result["classes"]}
+        facts |= {"mean": tuple(result["mean"]), "std": tuple(result["std"])}
+        if known := result.get("preprocessing"):
+            facts["preprocessing"] = Preprocessing.from_dict(known)
     except DAMAGED as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"run={folder}: {RESULT} or {WEIGHTS} is damaged or of another network: {reason}") from None
@@ -131,7 +137,9 @@ def retrained_network(folder: Path, images: int) -> Network:
     except (UsageError, InstantiationException):
         pass
     else:
-        held_out = data_facts(dataset, images)["held_out"] if dataset.input_spec == input_spec else None
+        if dataset.input_spec == input_spec:
+            held_out = data_facts(dataset, images)["held_out"]
+            facts.setdefault("preprocessing", dataset.preprocessing)  # older results do not hold it
     name, origin = network_name(space, path), f"of the retraining {folder.name}"
     return Network(name, space, path, net.eval(), input_spec, origin, held_out=held_out, **facts)
 
@@ -161,9 +169,10 @@ def recalibrate(net: nn.Module, images: Iterable[Tensor]) -> None:
 
 
 def data_facts(dataset: Dataset, count: int) -> dict[str, Any]:
-    """Classes, mean and deviation of a data set, and its first `count` validation images (B, C, H, W)."""
+    """Facts of a data set that its networks need, and its first `count` validation images (B, C, H, W)."""
     images = torch.cat([batch.images for batch in dataset.batches("val", count, CPU, count)])
-    return {"classes": list(dataset.classes), "mean": dataset.mean, "std": dataset.std, "held_out": images}
+    facts = {"classes": list(dataset.classes), "preprocessing": dataset.preprocessing}
+    return facts | {"mean": dataset.mean, "std": dataset.std, "held_out": images}
 
 
 def network_name(space: SearchSpace, path: ArchPath) -> str:

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.datasets.decode import decode, decode_ahead, fit, read_image, square_reader, to_pixels
+from src.datasets.decode import decode, decode_ahead, read_image, square_reader
 from src.datasets.folder import Files, list_images
+from src.datasets.imagenet import timm_transform
+from src.datasets.preprocessing import AREA, as_pixels, central
 from tests.datasets.made_images import make_classes, noise, refusal
 
 
@@ -15,7 +17,7 @@ def saved(image: Image.Image, path: Path) -> str:
 
 
 def read(path: str, channels: int = 3) -> np.ndarray:
-    return to_pixels(read_image(path, channels))
+    return as_pixels(read_image(path, channels))
 
 
 def test_rgb_is_taken_as_it_is(tmp_path: Path) -> None:
@@ -92,13 +94,13 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
 def test_shrinking_averages_areas() -> None:
     image = noise(0, 8)
     means = np.asarray(image, float).reshape(4, 2, 4, 2, 3).mean((1, 3))
-    assert np.abs(np.asarray(fit(image, 4), float) - means).max() <= 1  # rounded twice
+    assert np.abs(np.asarray(central(image, 4, None, AREA), float) - means).max() <= 1  # rounded twice
 
 
 def test_the_central_square_is_taken() -> None:
     wide = Image.fromarray(np.tile(np.arange(0, 120, 10, dtype=np.uint8), (4, 1)))
-    assert np.asarray(fit(wide, 4))[0].tolist() == [40, 50, 60, 70]
-    assert fit(wide, 9).size == (9, 9)
+    assert np.asarray(central(wide, 4, None, AREA))[0].tolist() == [40, 50, 60, 70]
+    assert central(wide, 9, None, AREA).size == (9, 9)
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -142,3 +144,11 @@ def test_decoding_ahead_keeps_the_order(tmp_path: Path) -> None:
     assert [len(chunk) for chunk in chunks] == [4, 4, 1]
     assert (np.concatenate(chunks) == decode(files, reader)).all()
     assert list(decode_ahead(files.take(slice(0)), reader, 4)) == []
+
+
+@pytest.mark.parametrize("size", [(300, 200), (201, 333), (224, 224), (64, 1000), (31, 40)])
+@pytest.mark.parametrize("filter_name", ["bilinear", "bicubic", "lanczos"])
+def test_a_share_of_the_shorter_side_is_timms_crop(size: tuple[int, int], filter_name: str) -> None:
+    image = noise(3, 1000).crop((0, 0, *size))
+    wanted = timm_transform(32, interpolation=filter_name, crop_pct=0.875)(image)
+    assert np.array_equal(as_pixels(central(image, 32, 0.875, filter_name)), np.asarray(wanted))

@@ -12,10 +12,11 @@ import torch
 from src.datasets import worker
 from src.datasets.augment import ShiftFlip
 from src.datasets.dataset import Batch, Dataset
-from src.datasets.decode import Pixels, decode, read_image, to_pixels
+from src.datasets.decode import Pixels, decode, read_image
 from src.datasets.folder import Files, divide_folder
 from src.datasets.image_folder import image_folder
 from src.datasets.memory import MemoryDataset
+from src.datasets.preprocessing import as_pixels
 from src.datasets.worker import WorkerDataset
 from tests.datasets.made_images import make_split, refusal
 
@@ -28,10 +29,11 @@ class DiceReader:
     """Paints the middle with a draw from each of the three global generators."""
 
     channels: int = 3
+    preprocessing: None = None
     size: int = 8
 
     def __call__(self, path: str) -> Pixels:
-        pixels = to_pixels(read_image(path)).copy()
+        pixels = as_pixels(read_image(path)).copy()
         colour = random.randrange(256), np.random.randint(256), int(torch.randint(256, ()))
         pixels[:, 2:6, 2:6] = np.reshape(colour, (3, 1, 1))
         return pixels

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from src.datasets.preprocessing import AREA, Preprocessing, as_pixels, central, upright
 from src.runtime.run_folder import replace_file
 from src.standalone.exporting.backbone import Backbone, FeatureInfo, normalised
 from src.standalone.exporting.backbone_parts import BackboneParts, split_backbone
@@ -62,6 +63,9 @@ def model_source(network: Network, parts: BackboneParts) -> str:
         sources.add(block)
     if network.mean is not None:
         sources.add(normalised)
+    if network.preprocessing is not None:
+        for function in (upright, central, as_pixels):
+            sources.add(function)
     sources.add_import("torch")
     sources.add_import("torch", "nn")
     sources.add_import("pathlib", "Path")
@@ -72,6 +76,7 @@ def model_source(network: Network, parts: BackboneParts) -> str:
     facts = {"num_classes": network.input_spec.num_classes, "input_size": size, "classifier": '"classifier"'}
     # A network that saw no data has no normalisation to state.
     facts |= {"mean": network.mean, "std": network.std} if network.mean is not None else {}
+    facts |= timm_transform(network.preprocessing) if network.preprocessing is not None else {}
     return Template(TEMPLATE.read_text()).substitute(
         written,
         **network.input_spec._asdict(),
@@ -81,12 +86,62 @@ def model_source(network: Network, parts: BackboneParts) -> str:
         reading=usage(network, size),
         imports=sources.imports(),
         blocks=sources.text(),
+        classes=listed(network.classes),
         levels="".join(f"    {json.dumps(level)},\n" for level in parts.levels()),
         strides=", ".join(str(level["reduction"]) for level in parts.levels()[-4:]),
         num_features=parts.classifier.in_features,
         last_layer=len(parts.layers) - 1,
+        reading_files=reading_files(network),
         statistics=f"MEAN, STD = {network.mean}, {network.std}\n" if network.mean is not None else "",
         pretrained_cfg="".join(f'        "{key}": {value},\n' for key, value in facts.items()),
+    )
+
+
+def listed(names: Sequence[str] | None) -> str:
+    """A list of names in Python's words, a line each."""
+    if names is None:
+        return "None"
+    return "[\n" + "".join(f"    {json.dumps(name, ensure_ascii=False)},\n" for name in names) + "]"
+
+
+def timm_transform(preprocessing: Preprocessing) -> dict[str, str]:
+    """The settings of timm's transforms that come nearest; Pillow's BOX shrinks as ours does, enlarging differs."""
+    interpolation = "box" if preprocessing.interpolation == AREA else preprocessing.interpolation
+    crop = 1.0 if preprocessing.crop is None else preprocessing.crop
+    return {"interpolation": f'"{interpolation}"', "crop_pct": str(crop), "crop_mode": '"center"'}
+
+
+READ_IMAGE = '''
+
+def read_image(file: str | Path | Any) -> torch.Tensor:
+    """Pixels ($channels, $size, $size) uint8 of an image file, as the network was trained on; takes Pillow and NumPy.
+
+$steps
+    """
+    image = upright(file, $channels, $levels)
+    return torch.from_numpy(as_pixels(central(image, $size, $crop, $interpolation)).copy())
+
+
+def preprocess(*files: str | Path | Any) -> torch.Tensor:
+    """The network's input (B, $channels, $size, $size) for image files."""
+    return normalised(torch.stack([read_image(file) for file in files]), MEAN, STD)
+'''
+"""The functions of model.py that read image files."""
+
+
+def reading_files(network: Network) -> str:
+    """The text of `read_image` and `preprocess`; empty where preprocessing or normalisation are unknown."""
+    known = network.preprocessing
+    if known is None or network.mean is None:
+        return ""
+    steps = "\n".join(f"    {i}. {step}" for i, step in enumerate(known.steps(), 1))
+    return Template(READ_IMAGE).substitute(
+        channels=known.channels,
+        size=known.size,
+        levels=known.levels,
+        crop=known.crop,
+        interpolation=json.dumps(known.interpolation),
+        steps=steps,
     )
 
 
@@ -112,5 +167,8 @@ def usage(network: Network, size: tuple[int, ...]) -> str:
     shape, classes = f"(B, {', '.join(map(str, size))})", f"(B, {network.input_spec.num_classes})"
     if network.mean is None:
         return f"    logits = network(images)  # {shape}, normalised, to {classes}"
+    if network.preprocessing is not None:
+        images = '    images = model.preprocess("photo.jpg")  # its steps: model.read_image; several files make a batch'
+        return f"{images}\n    logits = network(images)  # {classes}; model.CLASSES names them"
     pixels = f"    images = model.normalised(pixels, model.MEAN, model.STD)  # {shape}, uint8"
     return f"{pixels}\n    logits = network(images)  # {classes}"

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from src.datasets.preprocessing import described
 from src.standalone.exporting.backbone import normalised
 from src.standalone.network import Network
 from src.supernet.path import format_path
@@ -68,6 +69,7 @@ def write(network: Network, folder: Path, normalise: bool) -> None:
     # ONNX metadata are strings: lists are written as JSON.
     reads = "uint8, 0 to 255" if normalise else "float32, (pixels / 255 - mean) / std"
     facts: dict[str, Any] = {"classes": network.classes, "mean": network.mean, "std": network.std}
+    facts |= {"preprocessing": described(network.preprocessing)}
     known = {key: json.dumps(value) for key, value in facts.items() if value is not None}
     program.model.metadata_props.update(
         {"name": network.name, "path": format_path(network.path), "images": reads, **known}

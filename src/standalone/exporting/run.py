@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from src.datasets.preprocessing import described
 from src.runtime.errors import RunError
 from src.runtime.provenance import commit
 from src.runtime.result import write_result
@@ -148,6 +149,7 @@ def metadata(network: Network) -> dict[str, Any]:
         "classes": network.classes,
         "mean": network.mean,
         "std": network.std,
+        "preprocessing": described(network.preprocessing),
         **network.costs._asdict(),
         "levels": parts.levels(),
     }

@@ -10,6 +10,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
+from src.datasets.preprocessing import described
 from src.runtime.result import figures_table, write_result
 from src.runtime.result_schemas import RetrainResult
 from src.runtime.run_folder import PROVENANCE
@@ -54,6 +55,7 @@ def finish(run: StandaloneRun) -> RetrainResult:
         mean=list(dataset.mean),
         std=list(dataset.std),
         classes=list(dataset.classes),
+        preprocessing=described(dataset.preprocessing),
         # The training, and what it cost.
         recipe=cfg.choices.recipe,
         weights=cfg.weights,

@@ -183,7 +183,7 @@ def test_a_row_of_a_file_is_trained(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_a_sweep_trains_several(tmp_path: Path) -> None:
     sweep = ["-m", "arch=0-0-0-0-0,1-1-1-1-1", "budget.steps=1", f"hydra.sweep.dir={tmp_path}/sweep"]
     assert retrain(tmp_path, *sweep) == 0
-    paths = [result_of(folder)["path"] for folder in sorted((tmp_path / "sweep").glob("*_as_supernet_mini_seed0"))]
+    paths = [result_of(folder)["path"] for folder in sorted((tmp_path / "sweep").glob("as_supernet_mini_seed0_arch=*"))]
     assert paths == ["0-0-0-0-0", "1-1-1-1-1"]
     assert retrain(tmp_path, *sweep) == 0  # nothing is left to do
 

@@ -136,10 +136,10 @@ def test_a_sweep_goes_on_where_it_was_and_skips_what_is_finished(
     assert train(tmp_path, *sweep) == 0
     folders = sorted(path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir())
     assert folders == [
-        "0_strict_fair_mini_seed0",
-        "1_strict_fair_mini_seed1",
-        "2_spos_mini_seed0",
-        "3_spos_mini_seed1",
+        "spos_mini_seed0",
+        "spos_mini_seed1",
+        "strict_fair_mini_seed0",
+        "strict_fair_mini_seed1",
     ]
     (tmp_path / "sweep" / folders[2] / RESULT).unlink()
     capsys.readouterr()
@@ -216,7 +216,7 @@ def test_wandb_offline_needs_no_account(tmp_path: Path) -> None:
     with drawing():
         assert train(tmp_path, *sweep) == 0
     stored = [path.parent.parent.parent.name for path in (tmp_path / "sweep").glob("*/wandb/offline-run-*/*.wandb")]
-    assert sorted(stored) == ["0_strict_fair_mini_seed0", "1_strict_fair_mini_seed1"]
+    assert sorted(stored) == ["strict_fair_mini_seed0", "strict_fair_mini_seed1"]
     ids = {path.read_text() for path in (tmp_path / "sweep").glob("*/wandb_id")}
     assert len(ids) == 2
 

@@ -11,7 +11,11 @@ class UsageError(ValueError):
 
 
 class RunError(RuntimeError):
-    """A run that cannot continue, such as a loss that is not finite: one line, exit code 1."""
+    """A run that cannot continue, for a reason that one line can say: exit code 1."""
+
+
+class DivergedError(RunError):
+    """A loss that is not finite: the same run would diverge again."""
 
 
 class Interrupted(Exception):

@@ -7,9 +7,10 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
@@ -20,13 +21,15 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.runtime.config_reference import CONF, options_of
-from src.runtime.errors import Interrupted, ProcessFailedError, RunError, UsageError, unknown
+from src.runtime.errors import DivergedError, Interrupted, ProcessFailedError, RunError, UsageError, unknown
 from src.runtime.interrupts import INTERRUPTED, MESSAGE
 from src.runtime.processes import is_first
+from src.runtime.sweep import DIVERGED, SWEPT, SweepStart, earlier_divergence, note_job, show_failed_jobs, swept_keys
 
 if TYPE_CHECKING:
     from src.runtime.launch import Task
@@ -46,21 +49,25 @@ def run_job(name: str, task: Task, arguments: Sequence[str]) -> int:
     """Run the task on the configuration conf/<name>.yaml with these arguments; returns the exit code."""
     # Hydra takes flags before or after keys, not between them
     arguments = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
-    job = Job(name, task)
+    job, SweepStart.folder = Job(name, task), None
+    swept = {SWEPT: " ".join(swept_keys(arguments))}
     OmegaConf.register_new_resolver("run_dir", lambda resume, dated: resume or dated, replace=True)
     try:
         check_resume(arguments)
-        with explain_refusals(job, arguments):
+        with explain_refusals(job, arguments), mock.patch.dict(os.environ, swept):
             hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
     except Ended as ended:
         return ended.code
-    return 0
+    return show_failed_jobs(SweepStart.folder)
 
 
 class Ended(SystemExit):
     """Leaves Hydra's launchers with an exit code; they would turn any other exception into lines of their own."""
 
     code: int
+    reason = ""
+    """The line that was printed."""
+    diverged = False
 
 
 @dataclass
@@ -72,17 +79,37 @@ class Job:
     started: bool = False
 
     def __call__(self, cfg: DictConfig) -> None:
-        """One run. Bad input leaves no folder behind."""
+        """One run. Bad input leaves no folder behind. In a sweep a job that fails is noted, and the others go on."""
         self.started = True
         folder = Path(HydraConfig.get().runtime.output_dir)
-        # bad input is printed and leaves by SystemExit, after the folder that Hydra made is gone
+        if HydraConfig.get().mode != RunMode.MULTIRUN:
+            run_in(folder, partial(self.task, cfg, folder))
+            return
+        sweep_dir = Path(HydraConfig.get().sweep.dir)
+        if (reason := earlier_divergence(folder)) and not cfg.get("retry_diverged"):
+            note_job(sweep_dir, folder, FAILED, f"{reason} (earlier; retry_diverged=true tries again)")
+            return
+        (folder / DIVERGED).unlink(missing_ok=True)
         try:
-            with errors_as_exit_codes():
-                self.task(cfg, folder)
-        finally:
-            # only an empty folder is removed: not one with files, nor one that another process of the run removed first
-            with suppress(OSError):
-                folder.rmdir()
+            run_in(folder, partial(self.task, cfg, folder))
+        except Ended as ended:
+            if ended.code == INTERRUPTED:
+                raise
+            note_job(sweep_dir, folder, ended.code, ended.reason, ended.diverged)
+        else:
+            note_job(sweep_dir, folder)
+
+
+def run_in(folder: Path, task: Callable[[], None]) -> None:
+    """Run a task, its errors turned into an exit code; a folder that is left empty is removed."""
+    # bad input is printed and leaves by SystemExit, after the folder that Hydra made is gone
+    try:
+        with errors_as_exit_codes():
+            task()
+    finally:
+        # only an empty folder is removed: not one with files, nor one that another process of the run removed first
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def check_resume(arguments: Sequence[str]) -> None:
@@ -93,11 +120,13 @@ def check_resume(arguments: Sequence[str]) -> None:
             end(BAD_INPUT, f"resume={value}: there is no such run folder")
 
 
-def end(code: int, line: str) -> None:
+def end(code: int, line: str, diverged: bool = False) -> None:
     """Print one line and leave with the exit code. Of several processes only the first one repeats bad input."""
     if is_first() or code == FAILED:
         print(f"{'error: ' if code != INTERRUPTED else ''}{line}", file=sys.stderr, flush=True)
-    raise Ended(code)
+    ended = Ended(code)
+    ended.reason, ended.diverged = line, diverged
+    raise ended
 
 
 @contextmanager
@@ -106,7 +135,7 @@ def errors_as_exit_codes() -> Iterator[None]:
     try:
         yield
     except RunError as error:
-        end(FAILED, one_line(error))
+        end(FAILED, one_line(error), isinstance(error, DivergedError))
     except OSError as error:
         if error.errno not in MACHINE_ERRORS:
             raise

@@ -14,6 +14,7 @@ from types import FrameType
 INTERRUPTED = 130
 """Exit code of a process that a signal ended."""
 MESSAGE = "interrupted"
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 IMPORT = "<frozen importlib._bootstrap>"
 """File name of the frames of an import in progress."""
 
@@ -23,6 +24,20 @@ class Stop:
     """The flag; `asked` is true once a signal has come."""
 
     asked: bool = False
+    is_set_up: bool = False
+    """Whether signals set the flag now."""
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """The handler: a first signal sets the flag, a second one raises KeyboardInterrupt at once."""
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def take_signals(self) -> None:
+        """Be the handler again, after a library has put its own before this one."""
+        if self.is_set_up:
+            for number in SIGNALS:
+                signal.signal(number, self.note)
 
 
 @contextmanager
@@ -51,12 +66,11 @@ def interrupting() -> Iterator[None]:
 @contextmanager
 def handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """Both signals go to the handler; those of an enclosing block, or of Python, take over again."""
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, handler) for number in signals]
+    before = [signal.signal(number, handler) for number in SIGNALS]
     try:
         yield
     finally:
-        for number, earlier in zip(signals, before, strict=True):
+        for number, earlier in zip(SIGNALS, before, strict=True):
             signal.signal(number, earlier)
 
 
@@ -64,11 +78,7 @@ def handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[Non
 def finishing() -> Iterator[Stop]:
     """Within the block a first signal sets the flag, a second one raises KeyboardInterrupt at once."""
     stop = Stop()
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if stop.asked:
-            raise KeyboardInterrupt
-        stop.asked = True
-
-    with handled_by(note):
+    with handled_by(stop.note):
+        stop.is_set_up = True
         yield stop
+        stop.is_set_up = False

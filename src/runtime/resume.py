@@ -15,7 +15,7 @@ from src.runtime.stored_run import load_config
 
 FREE = ("budget", "trainer", "logger")
 """Sections that may change when a run is resumed."""
-UNSTORED = ("resume", "checkpoint")
+UNSTORED = ("resume", "checkpoint", "retry_diverged")
 """Keys of one start alone."""
 WHOLE = ("experiment",)
 """Config groups that set keys anywhere."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from src.datasets.dataset import Batch
-from src.runtime.errors import RunError
+from src.runtime.errors import DivergedError
 from src.runtime.interrupts import Stop
 from src.training.meters import Meters, Stopwatch
 
@@ -73,14 +73,14 @@ class RunState(pl.LightningModule):
         """Check all losses that were not checked yet.
 
         Raises:
-            RunError: one of them is not finite; it names the step, and the path where there is one.
+            DivergedError: one of them is not finite; it names the step, and the path where there is one.
         """
         unchecked, self._unchecked = self._unchecked, []
         for step, losses, describe in unchecked:
             finite = losses.isfinite()
             if not finite.all():
                 where = describe(int(finite.logical_not().nonzero()[0]))
-                raise RunError(f"loss is not finite at step {step}{where}: {self.remedy}")
+                raise DivergedError(f"loss is not finite at step {step}{where}: {self.remedy}")
 
     def own_state(self) -> dict[str, Any]:
         """A subclass's additions to a checkpoint: plain values and tensors."""
@@ -118,6 +118,9 @@ class RunState(pl.LightningModule):
     def on_train_start(self) -> None:
         """Restore torch's global generators at the last moment, since setting up a Trainer may draw from them."""
         self.stopwatch.start()
+        # Lightning's handler for SIGTERM broadcasts in the middle of whatever its process is in: with another
+        # collective in progress the processes would wait for each other for ever
+        self.stop.take_signals()
         if self._generators is None:
             return
         cpu, cuda = self._generators

@@ -36,7 +36,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "steps"),
     [
         *((name, FEW) for name in CASES if name not in LARGE),
-        *(pytest.param(name, MANY, marks=pytest.mark.slow) for name in CASES),
+        *(pytest.param(name, MANY, marks=pytest.mark.slow) for name in CASES if "short" not in name),
     ],
 )
 def test_the_compilable_window_is_the_serial_step(name: str, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,11 @@ FEW, MANY = 4, 20
     [
         *itertools.product(SPACES, [FEW]),
         ("mini", MANY),
-        *(pytest.param(name, MANY, marks=pytest.mark.slow) for name in [*SPACES, *LARGE] if name != "mini"),
+        *(
+            pytest.param(name, MANY, marks=pytest.mark.slow)
+            for name in [*SPACES, *LARGE]
+            if name != "mini" and "short" not in name
+        ),
     ],
 )
 def test_the_window_is_the_serial_step_on_every_space(name: str, steps: int) -> None:

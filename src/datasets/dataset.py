@@ -6,9 +6,10 @@ N images, B images of a mini-batch, C channels, H W size.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -76,6 +77,8 @@ class Dataset(ABC):
     std: tuple[float, ...]
     preprocessing: Preprocessing | None = None
     """From an image file to pixels, before normalisation; None where images do not come from files."""
+    passed_over: Mapping[str, int] = MappingProxyType({})
+    """Kind of file that was not read, `.heic` or `hidden`, -> how many."""
     indices: dict[str, Indices]
     """Part -> numbers of its images (N,); val and train share one numbering."""
 
@@ -92,6 +95,11 @@ class Dataset(ABC):
     def size(self, part: str) -> int:
         """Images in a part."""
         return len(self.indices[part])
+
+    def summary(self) -> dict[str, Any]:
+        """Plain values for result.json: classes, images of each part, and files that were passed over by kind."""
+        images = {part: self.size(part) for part in PARTS}
+        return {"classes": self.num_classes, "images": images, "passed_over": dict(self.passed_over)}
 
     def count(self, part: str, images: int | None) -> int:
         """Images of a part that `batches` hands out when asked for `images` of them."""
@@ -188,3 +196,14 @@ def channel_statistics(images: Tensor) -> Statistics:
     mean = weights @ values
     std = (weights @ values.square() - mean.square()).clamp(min=0).sqrt().clamp(min=1e-3)  # a blank channel stays 0
     return tuple(mean.tolist()), tuple(std.tolist())
+
+
+def in_words(dataset: Dataset) -> str:
+    """One line: what a run reads."""
+    read = dataset.summary()
+    images = ", ".join(f"{count:,} {part}" for part, count in read["images"].items())
+    passed = ", ".join(f"{count:,} {kind}" for kind, count in sorted(read["passed_over"].items()))
+    size = f"{dataset.in_channels}x{dataset.image_size}x{dataset.image_size}"
+    return f"{dataset.name}: {read['classes']} classes, images: {images} ({size})" + (
+        f"; passed over: {passed}" if passed else ""
+    )

@@ -151,6 +151,8 @@ def read_image(path: str, channels: int = 3, levels: tuple[int, int] = FULL) -> 
     except Exception as error:  # decoders raise all kinds: OSError, SyntaxError, struct.error, ...
         is_unknown = isinstance(error, UnidentifiedImageError)
         reason = "not an image of a known format" if is_unknown else " ".join(str(error).split())
+        if is_unknown and Path(path).stat().st_size == 0:
+            reason = "the file is empty"
         raise UsageError(f"cannot read image {path}: {reason or type(error).__name__}") from error
     return upright_image
 

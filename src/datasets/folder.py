@@ -6,7 +6,8 @@ N images.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +16,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from src.datasets.split import Indices, hold_out, train_and_val
+from src.datasets.split import Indices, hold_out, only, train_and_val
 from src.runtime.errors import UsageError, unknown
 
-EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+EXTENSIONS = (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 """In any case; other files are passed over."""
 
-LAYOUT = "train/<class>/ and test/<class>/ folders, or <class>/ folders alone"
+LAYOUT = "train/<class>/ with test/<class>/, val/<class>/ or both, or <class>/ folders alone"
+
+PART_NAMES = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
+"""Part -> the names of its folder, in any case."""
+
+ARCHIVERS = ("__MACOSX",)
+"""Folders that archivers leave behind."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,8 @@ class Listing:
     files: Files
     labels: Indices
     classes: list[str]
+    passed_over: Counter[str]
+    """Kind of entry, `.heic` or `hidden`, -> entries of the class folders that are no images."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,8 @@ class DividedFiles:
     files: dict[str, Files]
     labels: dict[str, Tensor]
     indices: dict[str, Indices]
+    """Numbers of the images: a folder's own, and those of a val folder after those of its train folder."""
+    passed_over: Counter[str]
 
 
 def list_images(root: Path, classes: list[str] | None = None) -> Listing:
@@ -72,17 +83,40 @@ def list_images(root: Path, classes: list[str] | None = None) -> Listing:
         UsageError: a folder is missing, or a class has no image; it is named.
     """
     classes = class_folders(root, classes)
-    by_class = []
+    by_class, passed_over = [], Counter[str]()
     for name in classes:
         # sorted, since the order of a directory differs between machines and a split must not
-        entries = scan(root / name)
-        images = sorted(e.name for e in entries if e.name.lower().endswith(EXTENSIONS) and e.name[0] != ".")
+        entries = sorted(scan(root / name), key=lambda entry: entry.name)
+        kinds = {entry.name: kind_of(entry) for entry in entries}
+        images = [file for file, kind in kinds.items() if kind == IMAGE]
+        passed_over.update(kind for kind in kinds.values() if kind != IMAGE)
         if not images:
-            raise UsageError(f"class folder {root / name} holds no image ({' '.join(EXTENSIONS)})")
+            raise UsageError(f"class folder {root / name} holds no image ({' '.join(EXTENSIONS)}){deeper(entries)}")
         by_class.append(images)
     names = [os.fsencode(f"{name}/{file}") for name, files in zip(classes, by_class, strict=True) for file in files]
     labels = np.repeat(np.arange(len(classes)), [len(files) for files in by_class])
-    return Listing(Files(root, np.array(names)), labels, classes)
+    return Listing(Files(root, np.array(names)), labels, classes, passed_over)
+
+
+IMAGE = "image"
+
+
+def kind_of(entry: os.DirEntry[str]) -> str:
+    """`image`, `hidden`, `folders`, or the suffix of another file."""
+    if entry.name.startswith("."):
+        return "hidden"
+    if entry.is_dir():
+        return "folders"
+    suffix = Path(entry.name).suffix.lower()
+    return IMAGE if suffix in EXTENSIONS else suffix or "without suffix"
+
+
+def deeper(entries: Sequence[os.DirEntry[str]]) -> str:
+    """A hint for a folder without images whose own folders hold some."""
+    for entry in entries:
+        if entry.is_dir() and any(kind_of(inner) == IMAGE for inner in scan(Path(entry.path))):
+            return f": they lie one folder deeper, in {entry.path}"
+    return ""
 
 
 def class_folders(root: Path, wanted: list[str] | None = None) -> list[str]:
@@ -90,7 +124,8 @@ def class_folders(root: Path, wanted: list[str] | None = None) -> list[str]:
     if not root.is_dir():
         raise UsageError(f"there is no folder {root}: dataset.root=<folder> must hold {LAYOUT}")
     # sorted, so that class numbers are the same on every file system
-    names = sorted(entry.name for entry in scan(root) if entry.is_dir() and not entry.name.startswith("."))
+    entries = scan(root)
+    names = sorted(e.name for e in entries if e.is_dir() and e.name[0] != "." and e.name not in ARCHIVERS)
     # a long list of names is cut short in the refusal
     if wanted is not None:
         for name in wanted:
@@ -98,7 +133,11 @@ def class_folders(root: Path, wanted: list[str] | None = None) -> list[str]:
                 raise unknown(f"class in {root}", name, names[:20] + ["..."] * (len(names) > 20))
         names = sorted(wanted)
     if len(names) < 2:
-        raise UsageError(f"{root} holds {len(names)} class folders, at least 2 are needed: dataset.root needs {LAYOUT}")
+        loose = sum(kind_of(entry) == IMAGE for entry in entries)
+        hint = f" ({loose} images lie in it without a class, and cannot be used)" if loose else ""
+        raise UsageError(
+            f"{root} holds {len(names)} class folders{hint}, at least 2 are needed: dataset.root needs {LAYOUT}"
+        )
     return names
 
 
@@ -112,38 +151,73 @@ def scan(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def divide_folder(root: Path, val: float, test: float, train_images: float | None, seed: int) -> DividedFiles:
-    """The three parts of a folder in either layout; `test` is held out where there is no test folder.
+    """The three parts of a folder in any layout; parts without a folder of their own are held out.
 
     Raises:
-        UsageError: train/ without test/ or the reverse, different classes in them, or too few images.
+        UsageError: train/ alone, val/ or test/ without it, different classes in them, or too few images.
     """
-    has_train, has_test = ((root / part).is_dir() for part in ("train", "test"))
-    # one of the two alone would silently become a class
-    if has_train and not has_test:
-        raise UsageError(f"{root} has train/ but no test/: add it, or hold one out by dataset.root={root / 'train'}")
-    if has_test and not has_train:
-        raise UsageError(f"{root} has test/ but no train/: dataset.root=<folder> must hold {LAYOUT}")
-    if has_train:
-        train, tested = list_images(root / "train"), list_images(root / "test")
-        check_same_classes(train, tested)
-        return divide(train, train_and_val(train.labels, val, train_images, seed, train.classes), tested)
-    whole = list_images(root)
+    folders = part_folders(root) if root.is_dir() else {}
+    # one of them alone would silently become a class
+    if folders and "train" not in folders:
+        raise UsageError(f"{root} has {names_of(folders)} but no train/: dataset.root=<folder> must hold {LAYOUT}")
+    if len(folders) == 1:
+        raise UsageError(
+            f"{root} has {names_of(folders)} but no test/: add it, or hold one out by dataset.root={folders['train']}"
+        )
+    listed = {part: list_images(folder) for part, folder in folders.items()} or {"train": list_images(root)}
+    whole = listed["train"]
+    for other in listed.values():
+        check_same_classes(whole, other)
     # test first, so that it depends neither on `val` nor on `train_images`
-    rest, held = hold_out(whole.labels, test, seed, whole.classes, "dataset.test")
-    positions = train_and_val(whole.labels[rest], val, train_images, seed, whole.classes)
-    return divide(whole, {part: rest[where] for part, where in positions.items()} | {"test": held})
+    rest, positions = np.arange(len(whole.labels)), {}
+    if "test" not in listed:
+        rest, positions["test"] = hold_out(whole.labels, test, seed, whole.classes, "dataset.test")
+        if folders:
+            print(
+                f"{root} has no test/: {len(positions['test'])} images of train/ are held out (dataset.test={test:g})"
+            )
+    if "val" not in listed:
+        parts = train_and_val(whole.labels[rest], val, train_images, seed, whole.classes)
+        positions |= {part: rest[where] for part, where in parts.items()}
+    else:
+        positions["train"] = rest[only(whole.labels[rest], train_images, seed, whole.classes)]
+    return divide(listed, positions)
 
 
-def divide(listing: Listing, positions: dict[str, Indices], tested: Listing | None = None) -> DividedFiles:
-    """The files at `positions` of a listing, and all of `tested` as the test part, numbered by itself."""
-    sources = dict.fromkeys(positions, listing)
-    if tested is not None:
-        sources["test"], positions = tested, positions | {"test": np.arange(len(tested.labels))}
+def part_folders(root: Path) -> dict[str, Path]:
+    """The folders of parts in `root`, by part.
+
+    Raises:
+        UsageError: two names of one part.
+    """
+    folders: dict[str, Path] = {}
+    for entry in sorted(scan(root), key=lambda entry: entry.name):
+        for part, names in PART_NAMES.items():
+            if entry.is_dir() and entry.name.lower() in names:
+                if part in folders:
+                    raise UsageError(f"{root} has {folders[part].name}/ and {entry.name}/: leave one of them")
+                folders[part] = Path(entry.path)
+    return {part: folders[part] for part in PART_NAMES if part in folders}
+
+
+def names_of(folders: dict[str, Path]) -> str:
+    """`train/ and val/`."""
+    return " and ".join(f"{folder.name}/" for folder in folders.values())
+
+
+def divide(listed: dict[str, Listing], positions: dict[str, Indices]) -> DividedFiles:
+    """Files at `positions` of the training folder, and all files of the parts that have folders of their own."""
+    train = listed["train"]
+    sources = {part: listed.get(part, train) for part in ("train", "val", "test")}
+    where = {part: positions.get(part, np.arange(len(source.labels))) for part, source in sources.items()}
+    # a val folder continues the numbers of train, whose number no image of it may have
+    numbers = {part: index + len(train.labels) * (part == "val" and part in listed) for part, index in where.items()}
     return DividedFiles(
-        listing.classes,
-        {part: sources[part].files.take(where) for part, where in positions.items()},
-        {part: torch.from_numpy(sources[part].labels[where]) for part, where in positions.items()},
-        positions,
+        train.classes,
+        {part: source.files.take(where[part]) for part, source in sources.items()},
+        {part: torch.from_numpy(source.labels[where[part]]) for part, source in sources.items()},
+        {part: numbers[part] for part in (*positions, *(part for part in sources if part not in positions))},
+        sum((listing.passed_over for listing in listed.values()), Counter()),
     )
 
 

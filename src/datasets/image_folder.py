@@ -11,7 +11,7 @@ from src.datasets.augment import ShiftFlip
 from src.datasets.cache import decode_cached
 from src.datasets.dataset import PARTS, Dataset, Normalisation
 from src.datasets.decode import square_reader
-from src.datasets.folder import LAYOUT, divide_folder
+from src.datasets.folder import LAYOUT, PART_NAMES, divide_folder
 from src.datasets.memory import ImagePart, MemoryDataset
 from src.datasets.options import check_image_options, check_number
 from src.datasets.preprocessing import FULL
@@ -36,7 +36,7 @@ def image_folder(
     workers: int | None = None,
     levels: str | Sequence[int] = FULL,
 ) -> Dataset:
-    """Images from `train/<class>/*` and `test/<class>/*`, or from `<class>/*`, which is divided into three parts.
+    """Images from `train/<class>/*` beside `val/` and `test/`, or from `<class>/*`, which is divided into three parts.
 
     The arguments are the keys of conf/dataset/image_folder.yaml, which explains them. In memory or by workers, the
     batches are the same as long as mean and deviation are: those of the training part in memory, ImageNet's where the
@@ -53,15 +53,22 @@ def image_folder(
     folder = Path(root)
     files = divide_folder(folder, val, test, train_images, split_seed)
     reader = square_reader(files.files["train"], image_size, channels, levels)
-    called, augment = name or folder.resolve().name, ShiftFlip(shift, flip)
+    # a folder called train says nothing: its parent does
+    resolved = folder.resolve()
+    is_part = resolved.name.lower() in PART_NAMES["train"]
+    called, augment = name or (resolved.parent if is_part else resolved).name, ShiftFlip(shift, flip)
     normalisation = Normalisation(mean, std)
     # all parts together decide, so that every part of a data set is read in one way
     if sum(map(len, files.files.values())) * reader.channels * reader.size**2 > memory_limit_mb * 1e6:
         from src.datasets.worker import WorkerDataset  # late: it loads Lightning
 
-        return WorkerDataset(called, files, reader, reader, augment, normalisation, workers, memory_limit_mb)
+        streamed = WorkerDataset(called, files, reader, reader, augment, normalisation, workers, memory_limit_mb)
+        streamed.passed_over = files.passed_over
+        return streamed
     parts = {}
     for part in PARTS:
         pixels = torch.from_numpy(decode_cached(files.files[part], reader, cache))
         parts[part] = ImagePart(pixels, files.labels[part], torch.from_numpy(files.indices[part]))
-    return MemoryDataset(called, parts, files.classes, augment, normalisation, reader.preprocessing)
+    dataset = MemoryDataset(called, parts, files.classes, augment, normalisation, reader.preprocessing)
+    dataset.passed_over = files.passed_over
+    return dataset

@@ -152,7 +152,7 @@ def imagenet_files(
     if train_each is not None:
         option = "dataset.train_per_class"
         kept = kept[hold_out_each(train.labels[kept], train_each, seed, train.classes, option, leave=0)[1]]
-    return divide(train, {"train": kept, "val": held}, tested)
+    return divide({"train": train, "test": tested}, {"train": kept, "val": held})
 
 
 def choose_classes(folder: Path, subset: int | str | Sequence[str] | None, seed: int) -> list[str] | None:

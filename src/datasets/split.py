@@ -76,9 +76,14 @@ def train_and_val(
     The validation part does not depend on `train_images`.
     """
     kept, held = hold_out(labels, val, seed, classes, "dataset.val")
-    if train_images is not None:
-        kept = kept[hold_out(labels[kept], train_images, seed, classes, "dataset.train_images", leave=0)[1]]
-    return {"train": kept, "val": held}
+    return {"train": kept[only(labels[kept], train_images, seed, classes)], "val": held}
+
+
+def only(labels: Indices, train_images: float | None, seed: int, classes: list[str]) -> Indices:
+    """Positions of `train_images` images, stratified; of all where it is None."""
+    if train_images is None:
+        return np.arange(len(labels))
+    return hold_out(labels, train_images, seed, classes, "dataset.train_images", leave=0)[1]
 
 
 def _divide(labels: Indices, quota: Indices, seed: int) -> tuple[Indices, Indices]:

@@ -61,6 +61,7 @@ def rank_after_training(run: SupernetRun) -> None:
         backward_passes=run.module.meters.backward_passes,
         budget=dict(run.cfg.budget),
         preprocessing=described(run.dataset.preprocessing),
+        read=run.dataset.summary(),
         wall_seconds=round(run.module.stopwatch.seconds(), 2),
         count_spread=run.module.counts.spread(),
         scoring_seconds=round(time.monotonic() - started, 1),

@@ -53,6 +53,8 @@ class TrainResult(RankingResult):
     budget: dict[str, Any]
     preprocessing: dict[str, Any] | None = None
     """From an image file to pixels, as in RetrainResult."""
+    read: dict[str, Any] = field(default_factory=dict)
+    """classes, images of each part, and files passed over by kind."""
     count_spread: int
     """Largest difference between the update counts of two choices of one layer."""
 
@@ -121,6 +123,8 @@ class RetrainResult(Result):
     classes: list[str]
     preprocessing: dict[str, Any] | None = None
     """From an image file to pixels: datasets.preprocessing.Preprocessing.as_dict."""
+    read: dict[str, Any] = field(default_factory=dict)
+    """As in TrainResult."""
     recipe: str
     weights: str
     """scratch, or inherited from a supernet."""

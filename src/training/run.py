@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from src.datasets.dataset import Dataset, TrainLoader
+from src.datasets.dataset import Dataset, TrainLoader, in_words
 from src.runtime.cpu_memory import keep_freed_memory
 from src.runtime.errors import Interrupted, RunError
 from src.runtime.interrupts import finishing
@@ -89,6 +89,7 @@ class Run:
             for name in (RESULT, SCORES):  # of a smaller budget: the weights will be others
                 (self.folder / name).unlink(missing_ok=True)
         store(self.cfg, self.folder, self.module.command)
+        print(in_words(self.dataset))
         self.dataset.save_split(self.folder / SPLIT)
         store_provenance(self.folder, device_name(self.device), self.dataset.name)
         cut_back_tables(self.folder, self.module.steps)

@@ -56,6 +56,7 @@ def finish(run: StandaloneRun) -> RetrainResult:
         std=list(dataset.std),
         classes=list(dataset.classes),
         preprocessing=described(dataset.preprocessing),
+        read=dataset.summary(),
         # The training, and what it cost.
         recipe=cfg.choices.recipe,
         weights=cfg.weights,

@@ -38,6 +38,7 @@ class Normalisation(NamedTuple):
 
 OWN = Normalisation()
 PARTS = ("train", "val", "test")
+DIGEST = "files_digest"
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ class Dataset(ABC):
     """From an image file to pixels, before normalisation; None where images do not come from files."""
     passed_over: Mapping[str, int] = MappingProxyType({})
     """Kind of file that was not read, `.heic` or `hidden`, -> how many."""
+    files_digest: str = ""
+    """Of the names and sizes of all files; empty where images do not come from files of their own."""
     indices: dict[str, Indices]
     """Part -> numbers of its images (N,); val and train share one numbering."""
 
@@ -163,7 +166,10 @@ class Dataset(ABC):
     def save_split(self, path: Path) -> None:
         """Store which image belongs to which part, as an .npz of three index arrays."""
         temporary = path.with_suffix(".tmp.npz")
-        named: dict[str, Any] = dict(self.indices)  # NumPy's stub takes any keyword for its own option
+        # NumPy's stub takes any keyword for its own option
+        named: dict[str, Any] = dict(self.indices)
+        if self.files_digest:
+            named[DIGEST] = np.array([self.files_digest])
         np.savez_compressed(temporary, **named)
         temporary.replace(path)
 
@@ -178,10 +184,17 @@ class Dataset(ABC):
         # compared as a whole: the same images in another order would be other batches
         with np.load(path) as stored:
             same = all(part in stored and np.array_equal(stored[part], self.indices[part]) for part in PARTS)
+            # a split of earlier versions has no digest
+            digest = str(stored[DIGEST][0]) if DIGEST in stored else self.files_digest
         if not same:
             raise UsageError(
                 f"{path} holds another split than {self.name} gives now: its images have changed since the run was "
                 "started, so start a new run"
+            )
+        if digest != self.files_digest:
+            raise UsageError(
+                f"{path} is of other files than {self.name} has now: some were renamed or replaced since the run was "
+                "started, so restore them, or start a new run"
             )
 
 

@@ -5,6 +5,7 @@ N images.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,11 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from src.datasets.split import Indices, hold_out, only, train_and_val
+from src.datasets.split import Indices
 from src.runtime.errors import UsageError, unknown
 
 EXTENSIONS = (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -24,8 +23,8 @@ EXTENSIONS = (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png",
 
 LAYOUT = "train/<class>/ with test/<class>/, val/<class>/ or both, or <class>/ folders alone"
 
-PART_NAMES = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
-"""Part -> the names of its folder, in any case."""
+MANY, HEAD = 100_000, 4096
+"""Files, and bytes of each, that are read to know them again."""
 
 ARCHIVERS = ("__MACOSX",)
 """Folders that archivers leave behind."""
@@ -53,6 +52,23 @@ class Files:
         return Files(self.root, self.names[positions])
 
 
+def digest_of(parts: Sequence[Files]) -> str:
+    """16 hex digits over the names of files, their sizes and their first bytes; where they lie does not count.
+
+    Of more than MANY files the sizes alone: opening a million files takes minutes.
+    """
+    total = hashlib.blake2b(digest_size=8)
+    opens = sum(map(len, parts)) <= MANY
+    for files in parts:
+        total.update(files.names.tobytes())
+        for path in files:
+            total.update(f"{os.stat(path).st_size},".encode())  # noqa: PTH116 - a million times
+            if opens:
+                with open(path, "rb") as file:  # noqa: PTH123 - likewise
+                    total.update(file.read(HEAD))
+    return total.hexdigest()
+
+
 @dataclass(frozen=True)
 class Listing:
     """All images of a folder of class folders, sorted by class and by name; labels (N,)."""
@@ -62,18 +78,6 @@ class Listing:
     classes: list[str]
     passed_over: Counter[str]
     """Kind of entry, `.heic` or `hidden`, -> entries of the class folders that are no images."""
-
-
-@dataclass(frozen=True)
-class DividedFiles:
-    """Files, labels (N,) and numbers (N,) of train, val and test, by part."""
-
-    classes: list[str]
-    files: dict[str, Files]
-    labels: dict[str, Tensor]
-    indices: dict[str, Indices]
-    """Numbers of the images: a folder's own, and those of a val folder after those of its train folder."""
-    passed_over: Counter[str]
 
 
 def list_images(root: Path, classes: list[str] | None = None) -> Listing:
@@ -148,86 +152,3 @@ def scan(folder: Path) -> list[os.DirEntry[str]]:
             return list(entries)
     except OSError as error:
         raise UsageError(f"cannot read the folder {folder}: {error.strerror}") from error
-
-
-def divide_folder(root: Path, val: float, test: float, train_images: float | None, seed: int) -> DividedFiles:
-    """The three parts of a folder in any layout; parts without a folder of their own are held out.
-
-    Raises:
-        UsageError: train/ alone, val/ or test/ without it, different classes in them, or too few images.
-    """
-    folders = part_folders(root) if root.is_dir() else {}
-    # one of them alone would silently become a class
-    if folders and "train" not in folders:
-        raise UsageError(f"{root} has {names_of(folders)} but no train/: dataset.root=<folder> must hold {LAYOUT}")
-    if len(folders) == 1:
-        raise UsageError(
-            f"{root} has {names_of(folders)} but no test/: add it, or hold one out by dataset.root={folders['train']}"
-        )
-    listed = {part: list_images(folder) for part, folder in folders.items()} or {"train": list_images(root)}
-    whole = listed["train"]
-    for other in listed.values():
-        check_same_classes(whole, other)
-    # test first, so that it depends neither on `val` nor on `train_images`
-    rest, positions = np.arange(len(whole.labels)), {}
-    if "test" not in listed:
-        rest, positions["test"] = hold_out(whole.labels, test, seed, whole.classes, "dataset.test")
-        if folders:
-            print(
-                f"{root} has no test/: {len(positions['test'])} images of train/ are held out (dataset.test={test:g})"
-            )
-    if "val" not in listed:
-        parts = train_and_val(whole.labels[rest], val, train_images, seed, whole.classes)
-        positions |= {part: rest[where] for part, where in parts.items()}
-    else:
-        positions["train"] = rest[only(whole.labels[rest], train_images, seed, whole.classes)]
-    return divide(listed, positions)
-
-
-def part_folders(root: Path) -> dict[str, Path]:
-    """The folders of parts in `root`, by part.
-
-    Raises:
-        UsageError: two names of one part.
-    """
-    folders: dict[str, Path] = {}
-    for entry in sorted(scan(root), key=lambda entry: entry.name):
-        for part, names in PART_NAMES.items():
-            if entry.is_dir() and entry.name.lower() in names:
-                if part in folders:
-                    raise UsageError(f"{root} has {folders[part].name}/ and {entry.name}/: leave one of them")
-                folders[part] = Path(entry.path)
-    return {part: folders[part] for part in PART_NAMES if part in folders}
-
-
-def names_of(folders: dict[str, Path]) -> str:
-    """`train/ and val/`."""
-    return " and ".join(f"{folder.name}/" for folder in folders.values())
-
-
-def divide(listed: dict[str, Listing], positions: dict[str, Indices]) -> DividedFiles:
-    """Files at `positions` of the training folder, and all files of the parts that have folders of their own."""
-    train = listed["train"]
-    sources = {part: listed.get(part, train) for part in ("train", "val", "test")}
-    where = {part: positions.get(part, np.arange(len(source.labels))) for part, source in sources.items()}
-    # a val folder continues the numbers of train, whose number no image of it may have
-    numbers = {part: index + len(train.labels) * (part == "val" and part in listed) for part, index in where.items()}
-    return DividedFiles(
-        train.classes,
-        {part: source.files.take(where[part]) for part, source in sources.items()},
-        {part: torch.from_numpy(source.labels[where[part]]) for part, source in sources.items()},
-        {part: numbers[part] for part in (*positions, *(part for part in sources if part not in positions))},
-        sum((listing.passed_over for listing in listed.values()), Counter()),
-    )
-
-
-def check_same_classes(train: Listing, tested: Listing) -> None:
-    """Refuse a class that only one of the two folders has."""
-    for here, there in ((train, tested), (tested, train)):
-        missing = sorted(set(here.classes) - set(there.classes))
-        if missing:
-            more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-            raise UsageError(
-                f"class '{missing[0]}'{more} is in {here.files.root} but not in {there.files.root}: "
-                "both must hold the same class folders"
-            )

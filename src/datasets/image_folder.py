@@ -11,7 +11,8 @@ from src.datasets.augment import ShiftFlip
 from src.datasets.cache import decode_cached
 from src.datasets.dataset import PARTS, Dataset, Normalisation
 from src.datasets.decode import square_reader
-from src.datasets.folder import LAYOUT, PART_NAMES, divide_folder
+from src.datasets.folder import LAYOUT, digest_of
+from src.datasets.layout import PART_NAMES, divide_folder
 from src.datasets.memory import ImagePart, MemoryDataset
 from src.datasets.options import check_image_options, check_number
 from src.datasets.preprocessing import FULL
@@ -57,18 +58,18 @@ def image_folder(
     resolved = folder.resolve()
     is_part = resolved.name.lower() in PART_NAMES["train"]
     called, augment = name or (resolved.parent if is_part else resolved).name, ShiftFlip(shift, flip)
-    normalisation = Normalisation(mean, std)
+    normalisation, digest = Normalisation(mean, std), digest_of([files.files[part] for part in PARTS])
     # all parts together decide, so that every part of a data set is read in one way
     if sum(map(len, files.files.values())) * reader.channels * reader.size**2 > memory_limit_mb * 1e6:
         from src.datasets.worker import WorkerDataset  # late: it loads Lightning
 
         streamed = WorkerDataset(called, files, reader, reader, augment, normalisation, workers, memory_limit_mb)
-        streamed.passed_over = files.passed_over
+        streamed.passed_over, streamed.files_digest = files.passed_over, digest
         return streamed
     parts = {}
     for part in PARTS:
         pixels = torch.from_numpy(decode_cached(files.files[part], reader, cache))
         parts[part] = ImagePart(pixels, files.labels[part], torch.from_numpy(files.indices[part]))
     dataset = MemoryDataset(called, parts, files.classes, augment, normalisation, reader.preprocessing)
-    dataset.passed_over = files.passed_over
+    dataset.passed_over, dataset.files_digest = files.passed_over, digest
     return dataset

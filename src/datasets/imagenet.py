@@ -12,7 +12,8 @@ import numpy as np
 from src.datasets.augment import ShiftFlip
 from src.datasets.dataset import Normalisation
 from src.datasets.decode import Pixels, read_image
-from src.datasets.folder import DividedFiles, check_same_classes, class_folders, divide, list_images
+from src.datasets.folder import class_folders, list_images
+from src.datasets.layout import DividedFiles, check_same_classes, divide
 from src.datasets.options import check_image_size, check_number
 from src.datasets.preprocessing import Preprocessing
 from src.datasets.split import hold_out_each

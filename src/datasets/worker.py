@@ -20,7 +20,8 @@ from torch.utils.data import Dataset as TorchDataset
 from src.datasets.augment import Augment
 from src.datasets.dataset import OWN, Batch, Dataset, Normalisation, Statistics
 from src.datasets.decode import Reader, cores, decode, decode_ahead
-from src.datasets.folder import DividedFiles, Files
+from src.datasets.folder import Files
+from src.datasets.layout import DividedFiles
 from src.datasets.options import check_number
 from src.datasets.split import Indices
 from src.datasets.stream import Stream

@@ -83,7 +83,7 @@ def build_supernet_ranking(cfg: DictConfig, overrides: Sequence[str], processes:
     refuse_another_space(cfg, read_config(Path(cfg.run), "train"), overrides)
     from src.training.trained_supernet import load_trained_supernet  # late: a file needs no Lightning, 3 s to import
 
-    trained = load_trained_supernet(cfg.run, processes.device(cfg.device), cfg.checkpoint)
+    trained = load_trained_supernet(cfg.run, processes.device(cfg.device), cfg.checkpoint, cfg.dataset.root)
     for protocol in cfg.bn:
         check_protocol(trained.net, protocol)
 

@@ -49,6 +49,7 @@ def run_job(name: str, task: Task, arguments: Sequence[str]) -> int:
     """Run the task on the configuration conf/<name>.yaml with these arguments; returns the exit code."""
     # Hydra takes flags before or after keys, not between them
     arguments = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
+    arguments = with_root_of_run(arguments)
     job, SweepStart.folder = Job(name, task), None
     swept = {SWEPT: " ".join(swept_keys(arguments))}
     OmegaConf.register_new_resolver("run_dir", lambda resume, dated: resume or dated, replace=True)
@@ -59,6 +60,13 @@ def run_job(name: str, task: Task, arguments: Sequence[str]) -> int:
     except Ended as ended:
         return ended.code
     return show_failed_jobs(SweepStart.folder)
+
+
+def with_root_of_run(arguments: Sequence[str]) -> list[str]:
+    """Let `dataset.root` be set beside resume= and run=, where the data set is the stored one and not the default."""
+    stored = any(argument.startswith(("resume=", "run=")) for argument in arguments)
+    root = "dataset.root="
+    return [f"++{argument}" if stored and argument.startswith(root) else argument for argument in arguments]
 
 
 class Ended(SystemExit):

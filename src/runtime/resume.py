@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from src.runtime.stored_run import load_config
 
 FREE = ("budget", "trainer", "logger")
 """Sections that may change when a run is resumed."""
+PLACES = ("dataset.root", "dataset.cache", "benchmark.path", "latency.table")
+"""Keys that say where files lie: they may move between two starts."""
 UNSTORED = ("resume", "checkpoint", "retry_diverged")
 """Keys of one start alone."""
 WHOLE = ("experiment",)
@@ -58,6 +60,11 @@ def settle(
     names = names_of(overrides)
     compare_all = is_sweep or any(name in WHOLE for name in names)
     refuse_differences(leaves(cfg), leaves(written), names, compare_all, folder, free)
+    for name in names:
+        if name == "dataset.root":
+            move_dataset(stored.dataset, OmegaConf.select(cfg, name))
+        elif name in PLACES:
+            OmegaConf.update(stored, name, OmegaConf.select(cfg, name), force_add=True)
     for name in free if is_sweep else [name for name in names if name.split(".")[0] in free]:
         # The kinds of budget exclude each other, so a new one replaces them all.
         key = "budget" if name.startswith("budget") else name
@@ -65,6 +72,17 @@ def settle(
     for key in UNSTORED:
         stored[key] = cfg.get(key)
     return stored
+
+
+def move_dataset(dataset: MutableMapping[Any, Any], root: object) -> None:
+    """Set where the images of a stored run lie now; `dataset` is that section of its configuration.
+
+    Raises:
+        UsageError: its images do not come from a folder.
+    """
+    if "root" not in dataset:
+        raise UsageError(f"dataset.root={root}: the images of this run do not come from a folder, so leave it out")
+    dataset["root"] = root
 
 
 def refuse_another_space(cfg: DictConfig, trained: DictConfig, overrides: Sequence[str]) -> None:
@@ -88,6 +106,10 @@ def store(cfg: DictConfig, folder: Path, command: str) -> None:
     plain = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(plain, dict)
     kept = {key: value for key, value in plain.items() if key not in UNSTORED}
+    # absolute, so that the run goes on from another working directory
+    dataset = kept.get("dataset")
+    if isinstance(dataset, dict) and dataset.get("root") is not None:
+        dataset["root"] = str(Path(dataset["root"]).absolute())
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create({"command": command} | kept)))
 
@@ -111,7 +133,13 @@ def refuse_differences(
         # asked for by name, or by a sweep, whose jobs compare all that the stored run had
         top, is_known = key.split(".")[0], any(above in before for above in enclosing(key))
         asked = any(name in names for name in enclosing(key)) or (compare_all and is_known)
-        if not asked or top in free or top in (*UNSTORED, "command") or now.get(key) == before.get(key):
+        if (
+            not asked
+            or top in free
+            or key in PLACES
+            or top in (*UNSTORED, "command")
+            or now.get(key) == before.get(key)
+        ):
             continue
         # the first difference is named
         was = f"with {key}={before.get(key)}" if is_known else f"without {key}"

@@ -121,7 +121,9 @@ def find_source(cfg: DictConfig) -> ScoreSource:
 
 def _supernet(cfg: DictConfig) -> ScoreSource:
     read_config(Path(cfg.run), "train")
-    trained = load_trained_supernet(cfg.run, ScoringProcesses().device(cfg.device), cfg.supernet_checkpoint)
+    trained = load_trained_supernet(
+        cfg.run, ScoringProcesses().device(cfg.device), cfg.supernet_checkpoint, cfg.dataset.root
+    )
     check_protocol(trained.net, cfg.bn)
     device = next(trained.net.parameters()).device
     sizes = (cfg.images, cfg.calibration_images, cfg.batch_size)

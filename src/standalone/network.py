@@ -22,6 +22,7 @@ from src.datasets.dataset import Dataset
 from src.datasets.input_spec import InputSpec
 from src.datasets.preprocessing import Preprocessing
 from src.runtime.errors import UsageError
+from src.runtime.resume import move_dataset
 from src.runtime.run_folder import RESULT
 from src.runtime.stored_run import read_config
 from src.search_spaces.costs import Costs, measure
@@ -109,8 +110,10 @@ def extracted_network(trained: TrainedSupernet, path: ArchPath, calibration: Cal
     return replace(network, origin=f"{origin}, {bn}", **data_facts(trained.dataset, images))
 
 
-def retrained_network(folder: Path, images: int) -> Network:
+def retrained_network(folder: Path, images: int, root: str | None = None) -> Network:
     """The network of a finished run of src.retrain, and up to `images` held-out images if its data set is there.
+
+    `root` is the folder of images that have moved.
 
     Raises:
         UsageError: the files are damaged, or do not belong together.
@@ -132,10 +135,13 @@ def retrained_network(folder: Path, images: int) -> Network:
 
     # The run folder holds all facts of the data, so the data set may have moved away or changed since.
     held_out = None
+    if root is not None:
+        move_dataset(stored.dataset, root)
     try:
         dataset: Dataset = instantiate(stored.dataset)
     except (UsageError, InstantiationException):
-        pass
+        if root is not None:  # asked for by name
+            raise
     else:
         if dataset.input_spec == input_spec:
             held_out = data_facts(dataset, images)["held_out"]

@@ -15,6 +15,7 @@ from src.datasets.dataset import Dataset
 from src.datasets.input_spec import InputSpec
 from src.runtime.devices import allow_tf32
 from src.runtime.errors import UsageError
+from src.runtime.resume import move_dataset
 from src.runtime.run_folder import SPLIT
 from src.runtime.stored_run import read_checkpoint, read_config
 from src.search_spaces.space import SearchSpace
@@ -44,8 +45,10 @@ class TrainedSupernet:
         return self.dataset.input_spec
 
 
-def load_trained_supernet(run: str, device: torch.device, checkpoint: str = "last") -> TrainedSupernet:
-    """The supernet of a run folder with the weights of a checkpoint, split if it was.
+def load_trained_supernet(
+    run: str, device: torch.device, checkpoint: str = "last", root: str | None = None
+) -> TrainedSupernet:
+    """The supernet of a run folder with the weights of a checkpoint, split if it was; `root` of images that moved.
 
     Raises:
         UsageError: no such folder, no training run in it, no checkpoint, or other images than it was trained on.
@@ -57,6 +60,8 @@ def load_trained_supernet(run: str, device: torch.device, checkpoint: str = "las
         raise UsageError(f"run={run} has no checkpoint yet: train it with python -m src.train resume={run}")
     # the conditions of the training: precision, images, space
     allow_tf32(cfg.tf32)
+    if root is not None:
+        move_dataset(cfg.dataset, root)
     dataset: Dataset = instantiate(cfg.dataset)
     dataset.check_split(folder / SPLIT)
     space: SearchSpace = instantiate(cfg.search_space)

@@ -13,8 +13,9 @@ from src.datasets import worker
 from src.datasets.augment import ShiftFlip
 from src.datasets.dataset import Batch, Dataset
 from src.datasets.decode import Pixels, decode, read_image
-from src.datasets.folder import Files, divide_folder
+from src.datasets.folder import Files
 from src.datasets.image_folder import image_folder
+from src.datasets.layout import divide_folder
 from src.datasets.memory import MemoryDataset
 from src.datasets.preprocessing import as_pixels
 from src.datasets.worker import WorkerDataset

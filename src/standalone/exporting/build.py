@@ -54,12 +54,12 @@ def build_network(cfg: DictConfig) -> Network:
             raise UsageError(
                 f"arch=<name, path or file of them> is missing: run={cfg.run} is a supernet of many networks"
             )
-        trained = load_trained_supernet(cfg.run, CPU, cfg.checkpoint)
+        trained = load_trained_supernet(cfg.run, CPU, cfg.checkpoint, cfg.dataset.root)
         path = read_arch(cfg.arch, trained.space, cfg.pick)
         calibration = Calibration(cfg.bn, cfg.calibration_images, cfg.batch_size)
         network = extracted_network(trained, path, calibration, cfg.images)
     else:
         if cfg.arch is not None:
             raise UsageError(f"arch={cfg.arch}: run={cfg.run} is one retrained network, so leave arch out")
-        network = retrained_network(Path(cfg.run), cfg.images)
+        network = retrained_network(Path(cfg.run), cfg.images, cfg.dataset.root)
     return network if cfg.name is None else replace(network, name=cfg.name)

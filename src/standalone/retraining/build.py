@@ -141,7 +141,7 @@ def network(cfg: DictConfig, dataset: Dataset, space: SearchSpace, path: ArchPat
     if not inherits:
         net: nn.Module = space.build_path(path, *dataset.input_spec)
     else:
-        trained = load_trained_supernet(cfg.run, torch.device("cpu"))
+        trained = load_trained_supernet(cfg.run, torch.device("cpu"), root=cfg.dataset.get("root"))
         net = extract(space, trained.net, path, dataset.input_spec)
         # The supernet's running statistics mix all paths: the path gets its own, unless they are asked for.
         if cfg.bn == "recalibrate" and all(norm.running_mean is not None for norm in norms_of([net])):

@@ -23,7 +23,7 @@ def hold_out(
 
     Args:
         labels: (N,) class of each image.
-        count: images to hold out, or a fraction of all if below 1.
+        count: images to hold out, or a fraction of all if below 1, but at least an image of each class then.
         seed: the same seed gives the same split.
         classes: names, for the error.
         part: the option that asks for it, for the error.
@@ -34,22 +34,27 @@ def hold_out(
     """
     check_number(part, count, whole=False)
     total = len(labels)
-    wanted = round(count * total) if 0 < count < 1 else int(count)
+    is_fraction = 0 < count < 1
+    wanted = round(count * total) if is_fraction else int(count)
     sizes = np.bincount(labels, minlength=len(classes))
     # at least an image of each class on either side
     low, high = len(classes), total - leave * len(classes)
     if high < low:
         raise UsageError(f"{part}={count:g} cannot be met: {total} images are too few to divide {low} classes")
-    if not low <= wanted <= high:
+    if not is_fraction and not low <= wanted <= high:
+        span = f"{low} to {high}" if low < high else f"{low}"
         raise UsageError(
-            f"{part}={count:g} asks for {wanted} of {total} images in {low} classes: "
-            f"use {low} to {high}, or a fraction below 1"
+            f"{part}={count:g} asks for {wanted} of {total} images in {low} classes: use {span}, or a fraction below 1"
         )
-    # shares by class size; a small class may still be left with too few
+    # shares by class size; a fraction may be met nearly, a number has to be met exactly
     quota = _proportional(sizes, wanted)
+    if is_fraction:
+        quota = quota.clip(1, np.maximum(sizes - leave, 1))
     for name, size, held in zip(classes, sizes, quota, strict=True):
         if not 0 < held <= size - leave:
-            raise UsageError(f"class '{name}' has {size} images, too few for {part}={count:g}: it needs both parts")
+            images = f"{size} image{'' if size == 1 else 's'}"
+            needed = f"an image in each part, so {1 + leave} or more" if size <= leave else "a fraction, say 0.1"
+            raise UsageError(f"class '{name}' has {images}, too few for {part}={count:g}: it needs {needed}")
     return _divide(labels, quota, seed)
 
 

@@ -70,7 +70,7 @@ def test_too_few_images_for_the_classes() -> None:
 
 def test_small_class_is_named() -> None:
     labels = np.repeat([0, 1, 2], [50, 50, 1])
-    assert "class 'c' has 1 images, too few for dataset.val=10" in refusal(
+    assert "class 'c' has 1 image, too few for dataset.val=10" in refusal(
         lambda: hold_out(labels, 10, 0, CLASSES, "dataset.val")
     )
     assert "class 'c' has 1 images to draw from, use 1 to 1" in refusal(
@@ -91,3 +91,27 @@ def test_split_is_stored(tmp_path: Path) -> None:
 )
 def test_digits_refuses_impossible_options(option: str, value: object) -> None:
     assert f"{option}={value}: use " in refusal(lambda: Digits(**{option: value}))  # type: ignore[arg-type]
+
+
+def test_a_fraction_takes_at_least_one_image_of_each_class() -> None:
+    labels = np.repeat(np.arange(3), [40, 3, 2])
+    kept, held = hold_out(labels, 0.1, 0, ["a", "b", "c"], "dataset.val")
+    assert np.bincount(labels[held]).tolist() == [4, 1, 1]
+    assert np.bincount(labels[kept]).tolist() == [36, 2, 1]
+    _, all_but_one = hold_out(labels, 0.99, 0, ["a", "b", "c"], "dataset.test")
+    assert np.bincount(labels[all_but_one]).tolist() == [39, 2, 1]
+
+
+def test_a_class_of_one_image_is_named_with_what_it_needs() -> None:
+    labels = np.repeat(np.arange(3), [40, 3, 1])
+    line = refusal(lambda: hold_out(labels, 0.1, 0, ["a", "b", "c"], "dataset.val"))
+    assert line.endswith(
+        "class 'c' has 1 image, too few for dataset.val=0.1: it needs an image in each part, so 2 or more"
+    )
+    line = refusal(lambda: hold_out(labels[:6], 5, 0, ["a", "b", "c"], "dataset.val"))
+    assert "images" in line
+
+
+def test_a_single_number_that_works_is_named() -> None:
+    labels = np.repeat(np.arange(3), 2)
+    assert "use 3, or a fraction" in refusal(lambda: hold_out(labels, 5, 0, ["a", "b", "c"], "dataset.val"))

@@ -68,6 +68,11 @@ def test_no_module_is_longer_than_250_lines() -> None:
     assert not [str(file) for file in SRC.rglob("*.py") if len(file.read_text().splitlines()) > 250]
 
 
+def test_no_function_is_longer_than_50_lines() -> None:
+    long = [f"{file}: {node.name}" for file, node in functions() if (node.end_lineno or 0) - node.lineno >= 50]
+    assert not long
+
+
 def test_the_whole_configuration_stops_at_build_and_checks() -> None:
     whole = [
         f"{file}:{node.lineno} {node.name}"

@@ -10,9 +10,9 @@ import torch
 from src.datasets.augment import ShiftFlip
 from src.datasets.cache import decode_cached
 from src.datasets.dataset import PARTS, Dataset, Normalisation
-from src.datasets.decode import square_reader
+from src.datasets.decode import SquareReader, square_reader
 from src.datasets.folder import LAYOUT, digest_of
-from src.datasets.layout import PART_NAMES, divide_folder
+from src.datasets.layout import PART_NAMES, DividedFiles, divide_folder
 from src.datasets.memory import ImagePart, MemoryDataset
 from src.datasets.options import check_image_options, check_number
 from src.datasets.preprocessing import FULL
@@ -54,10 +54,7 @@ def image_folder(
     folder = Path(root)
     files = divide_folder(folder, val, test, train_images, split_seed)
     reader = square_reader(files.files["train"], image_size, channels, levels)
-    # a folder called train says nothing: its parent does
-    resolved = folder.resolve()
-    is_part = resolved.name.lower() in PART_NAMES["train"]
-    called, augment = name or (resolved.parent if is_part else resolved).name, ShiftFlip(shift, flip)
+    called, augment = name or name_of(folder), ShiftFlip(shift, flip)
     normalisation, digest = Normalisation(mean, std), digest_of([files.files[part] for part in PARTS])
     # all parts together decide, so that every part of a data set is read in one way
     if sum(map(len, files.files.values())) * reader.channels * reader.size**2 > memory_limit_mb * 1e6:
@@ -66,10 +63,23 @@ def image_folder(
         streamed = WorkerDataset(called, files, reader, reader, augment, normalisation, workers, memory_limit_mb)
         streamed.passed_over, streamed.files_digest = files.passed_over, digest
         return streamed
+    dataset = MemoryDataset(
+        called, in_memory(files, reader, cache), files.classes, augment, normalisation, reader.preprocessing
+    )
+    dataset.passed_over, dataset.files_digest = files.passed_over, digest
+    return dataset
+
+
+def name_of(folder: Path) -> str:
+    """The folder's name; of a folder called train its parent's, which says more."""
+    resolved = folder.resolve()
+    return (resolved.parent if resolved.name.lower() in PART_NAMES["train"] else resolved).name
+
+
+def in_memory(files: DividedFiles, reader: SquareReader, cache: str | None) -> dict[str, ImagePart]:
+    """The decoded images of each part, from the cache folder where they are known."""
     parts = {}
     for part in PARTS:
         pixels = torch.from_numpy(decode_cached(files.files[part], reader, cache))
         parts[part] = ImagePart(pixels, files.labels[part], torch.from_numpy(files.indices[part]))
-    dataset = MemoryDataset(called, parts, files.classes, augment, normalisation, reader.preprocessing)
-    dataset.passed_over, dataset.files_digest = files.passed_over, digest
-    return dataset
+    return parts

@@ -50,6 +50,11 @@ class Crops:
     interpolation: str
     """bilinear, bicubic, lanczos; random: bilinear or bicubic, in evaluation bilinear."""
 
+    @property
+    def still(self) -> str:
+        """The filter without a draw, for held-out images."""
+        return "bilinear" if self.interpolation == "random" else self.interpolation
+
     def __post_init__(self) -> None:
         """Refuse, by UsageError, values that timm would fail at later."""
         if self.interpolation not in INTERPOLATIONS:
@@ -113,12 +118,9 @@ class ImageNet(WorkerDataset):
             interpolation=crops.interpolation,
             mean=tuple(mean or IMAGENET[0]),  # the grey that AutoAugment fills with
         )
-        still = "bilinear" if crops.interpolation == "random" else crops.interpolation
-        transform = timm_transform(size, interpolation=still, crop_pct=crops.pct)
-        readers = (
-            TransformReader(size, train_transform),
-            TransformReader(size, transform, Preprocessing(3, size, crops.pct, still)),
-        )
+        held_out = Preprocessing(3, size, crops.pct, crops.still)
+        transform = timm_transform(size, interpolation=crops.still, crop_pct=crops.pct)
+        readers = TransformReader(size, train_transform), TransformReader(size, transform, held_out)
         # the transforms flip already, image by image
         unchanged, normalisation = ShiftFlip(0, False), Normalisation(mean, std)
         super().__init__(name, files, *readers, unchanged, normalisation, workers, memory_limit_mb)

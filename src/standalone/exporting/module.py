@@ -9,6 +9,7 @@ import importlib.util
 import json
 import textwrap
 from collections.abc import Callable, Sequence
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -43,10 +44,18 @@ def reader(folder: Path, network: Network, normalise: bool) -> Callable[[Tensor]
     return import_model(folder / MODEL).load(folder / WEIGHTS)
 
 
+class UncachedLoader(SourceFileLoader):
+    """Imports a file without a __pycache__ folder beside it, which would be taken for a part of the export."""
+
+    def set_data(self, path: Any, data: Any, *, _mode: int = 0o666) -> None:
+        """Write no bytecode."""
+
+
 def import_model(file: Path) -> Any:
     """Import a written model.py under a name of its own: several files called model.py can be loaded at once."""
     # Not in sys.modules: importing it again reads the file again.
-    spec = importlib.util.spec_from_file_location(f"exported_{abs(hash(file))}", file)
+    name = f"exported_{abs(hash(file))}"
+    spec = importlib.util.spec_from_file_location(name, file, loader=UncachedLoader(name, str(file)))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -279,3 +279,10 @@ def test_pixels_are_normalised_as_the_data_set_does(fairnas: tuple[Network, Any]
     model, pixels = fairnas[1], torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(1, 3, 16, 16)
     expected = pixels.float().div(255).sub(0.5).div(0.25)
     torch.testing.assert_close(model.normalised(pixels, model.MEAN, model.STD), expected, rtol=0, atol=1e-6)
+
+
+def test_reading_a_model_leaves_no_bytecode_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    write(network_of(Mini(), Mini().reference, (0, 1, 2, 0, 1)), tmp_path, False)
+    import_model(tmp_path / "model.py")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.py", "weights.pt"]

@@ -128,6 +128,7 @@ def test_a_search_goes_on_and_a_finished_one_returns_at_once(
     assert "was started with" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_every_searcher_and_skips_what_is_finished(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -162,6 +162,7 @@ def forget_tf32(folder: Path) -> None:
     path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if "tf32" not in line))
 
 
+@pytest.mark.slow
 def test_a_sweep_of_days_before_a_key_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = ["-m", "seed=0,1", "budget.steps=2", f"hydra.sweep.dir={tmp_path}/sweep"]
     assert train(tmp_path, *sweep) == 0

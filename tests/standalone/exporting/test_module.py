@@ -52,7 +52,7 @@ def two_paths(space: SearchSpace) -> list[tuple[int, ...]]:
 
 @pytest.mark.parametrize(
     "key",
-    [pytest.param(key, marks=[pytest.mark.slow] * (key in ("mobilenet_a", "proxyless"))) for key in [*SPACES, *MORE]],
+    [pytest.param(key, marks=[pytest.mark.slow] * (key in ("mobilenet_a", "mobilenet_b", "proxyless"))) for key in [*SPACES, *MORE]],
 )
 @torch.no_grad()
 def test_outputs_are_equal_to_the_bit(key: str, tmp_path: Path) -> None:
@@ -86,6 +86,7 @@ print("equal", len(sys.argv) - 1)
 """
 
 
+@pytest.mark.slow
 def test_it_needs_torch_alone(tmp_path: Path) -> None:
     folders = []
     for key, (space, input_spec) in SPACES.items():

@@ -52,7 +52,10 @@ def two_paths(space: SearchSpace) -> list[tuple[int, ...]]:
 
 @pytest.mark.parametrize(
     "key",
-    [pytest.param(key, marks=[pytest.mark.slow] * (key in ("mobilenet_a", "mobilenet_b", "proxyless"))) for key in [*SPACES, *MORE]],
+    [
+        pytest.param(key, marks=[pytest.mark.slow] * (key in ("mobilenet_a", "mobilenet_b", "proxyless")))
+        for key in [*SPACES, *MORE]
+    ],
 )
 @torch.no_grad()
 def test_outputs_are_equal_to_the_bit(key: str, tmp_path: Path) -> None:

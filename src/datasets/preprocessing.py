@@ -47,8 +47,8 @@ class Preprocessing:
 
     def steps(self) -> list[str]:
         """Each step in words, from the file to uint8 pixels (C, S, S)."""
-        resize = {AREA: "area averages where it shrinks (Pillow's BOX), bicubic where it grows"}
-        filtered = resize.get(self.interpolation, self.interpolation)
+        area = "area averages where it shrinks (Pillow's BOX), bicubic where it grows"
+        filtered = area if self.interpolation == AREA else self.interpolation
         cut = f"the central square, scaled to {self.size} px: {filtered}"
         if self.crop is not None:
             shorter = int(self.size / self.crop)

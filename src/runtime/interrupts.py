@@ -80,5 +80,7 @@ def finishing() -> Iterator[Stop]:
     stop = Stop()
     with handled_by(stop.note):
         stop.is_set_up = True
-        yield stop
-        stop.is_set_up = False
+        try:
+            yield stop
+        finally:
+            stop.is_set_up = False

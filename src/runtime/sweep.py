@@ -26,6 +26,8 @@ from src.runtime.run_folder import read_json, write_json
 SWEPT = "FAIRPATH_SWEPT"
 """Environment variable: keys that the command line sweeps, for the launchers' processes."""
 JOBS, DIVERGED = "jobs.jsonl", "diverged.json"
+NAMED = ("sampler", "search_space", "searcher", "evaluator", "recipe", "seed")
+"""Keys that the first part of a folder's name may hold."""
 LONGEST = 60
 """Letters of the values in a folder's name."""
 
@@ -61,7 +63,8 @@ def job_folder(
     values = []
     for override in overrides:
         key, _, value = override.lstrip("+").partition("=")
-        is_named = any(f"_{part}_" in f"_{name}_" for part in (value, f"{key}{value}"))
+        part = f"seed{value}" if key == "seed" else value
+        is_named = key in NAMED and f"_{part}_" in f"_{name}_"
         if key in swept and not is_named:
             values.append(f"{key.split('.')[-1]}={value}")
     text = ",".join(values)
@@ -88,7 +91,7 @@ class SweepStart(Callback):
 
 def note_job(sweep_dir: Path, folder: Path, code: int = 0, reason: str = "", diverged: bool = False) -> None:
     """Add a job that has ended to the sweep's list, and mark its folder if it must not be tried again."""
-    if diverged and not (folder / DIVERGED).exists():
+    if diverged:
         write_json(folder / DIVERGED, {"reason": reason})
     sweep_dir.mkdir(parents=True, exist_ok=True)
     # one short line in one write: jobs side by side do not mix

@@ -143,7 +143,7 @@ def read_table(space: SearchSpace, file: Path, input_spec: InputSpec) -> Additiv
 
     Raises:
         UsageError: no such file, another form, choices that the space does not have or lacks, times that are not
-            finite and positive, or a note beside it that it was measured for another input.
+            finite and 0 or more, or a note beside it that it was measured for another input.
     """
     if not file.is_file():
         raise UsageError(f"latency.table={file}: there is no such file")

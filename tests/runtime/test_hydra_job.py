@@ -10,6 +10,7 @@ import pytest
 from omegaconf import DictConfig
 
 from src.runtime.errors import RunError
+from src.runtime.interrupts import finishing
 from src.runtime.launch import launch
 
 
@@ -57,4 +58,12 @@ def test_a_signal_outside_of_training_is_one_line_and_exit_code_130(
     before = signal.getsignal(signal.SIGTERM)
     assert launch("describe", interrupt, [f"hydra.run.dir={tmp_path}/run"]) == 130
     assert capsys.readouterr().err == "interrupted\n"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_stop_that_is_over_takes_no_signals() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(RuntimeError), finishing() as stop:
+        raise RuntimeError
+    stop.take_signals()
     assert signal.getsignal(signal.SIGTERM) == before

@@ -37,6 +37,10 @@ def test_a_folder_has_the_swept_values_in_its_name(monkeypatch: pytest.MonkeyPat
     roots = [job_folder(str(tmp_path), 0, "mini", [f"dataset.root={root}"], None) for root in ("a/b", "a:b", "c" * 99)]
     assert len(set(roots)) == 3
     assert all("/" not in name and len(name) < 80 for name in roots)
+    # a value of another key that the name happens to hold is not left out: the jobs would share a folder
+    monkeypatch.setenv(SWEPT, "arch")
+    names = [job_folder(str(tmp_path), 0, "spos_mini_seed1", [f"arch={arch}"], None) for arch in ("spos", "mini")]
+    assert len(set(names)) == 2
     (tmp_path / "5_spos_mini_seed1").mkdir()
     assert job_folder(str(tmp_path), 5, "spos_mini_seed1", job, None) == "5_spos_mini_seed1"  # of an earlier version
 

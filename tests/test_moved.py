@@ -60,7 +60,7 @@ def test_other_images_are_refused(moved: tuple[Path, Path], capsys: pytest.Captu
     run, images = moved
     noise(7).save(images / "train" / "cat" / "0000.png", compress_level=0)
     assert launch("train", train.main, [f"resume={run}", "budget.steps=3", f"dataset.root={images}"]) == 2
-    assert "renamed or replaced" in capsys.readouterr().err
+    assert "cat/0000.png; restore them, or start a new run" in capsys.readouterr().err
 
 
 def test_a_run_on_embedded_images_has_no_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

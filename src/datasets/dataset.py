@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from src.datasets.input_spec import InputSpec
@@ -38,7 +39,6 @@ class Normalisation(NamedTuple):
 
 OWN = Normalisation()
 PARTS = ("train", "val", "test")
-DIGEST = "files_digest"
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ class Dataset(ABC):
     """From an image file to pixels, before normalisation; None where images do not come from files."""
     passed_over: Mapping[str, int] = MappingProxyType({})
     """Kind of file that was not read, `.heic` or `hidden`, -> how many."""
-    files_digest: str = ""
-    """Of the names and sizes of all files; empty where images do not come from files of their own."""
+    record: Mapping[str, NDArray[Any]] = MappingProxyType({})
+    """What a stored split says of the files, see file_record; empty where images do not come from such."""
     indices: dict[str, Indices]
     """Part -> numbers of its images (N,); val and train share one numbering."""
 
@@ -164,17 +164,15 @@ class Dataset(ABC):
         """The first `images` images of a part (all if None) without augmentation, always in the same order."""
 
     def save_split(self, path: Path) -> None:
-        """Store which image belongs to which part, as an .npz of three index arrays."""
+        """Store which image belongs to which part, and which file it is, as an .npz."""
         temporary = path.with_suffix(".tmp.npz")
         # NumPy's stub takes any keyword for its own option
-        named: dict[str, Any] = dict(self.indices)
-        if self.files_digest:
-            named[DIGEST] = np.array([self.files_digest])
+        named: dict[str, Any] = {**self.indices, **self.record}
         np.savez_compressed(temporary, **named)
         temporary.replace(path)
 
     def check_split(self, path: Path) -> None:
-        """Refuse to resume a run whose stored split differs from this one.
+        """Refuse to resume a run whose stored split differs from this one; files have been compared by file_record.
 
         Raises:
             UsageError: images were added, removed or divided otherwise since the run was started.
@@ -184,17 +182,10 @@ class Dataset(ABC):
         # compared as a whole: the same images in another order would be other batches
         with np.load(path) as stored:
             same = all(part in stored and np.array_equal(stored[part], self.indices[part]) for part in PARTS)
-            # a split of earlier versions has no digest
-            digest = str(stored[DIGEST][0]) if DIGEST in stored else self.files_digest
         if not same:
             raise UsageError(
                 f"{path} holds another split than {self.name} gives now: its images have changed since the run was "
                 "started, so start a new run"
-            )
-        if digest != self.files_digest:
-            raise UsageError(
-                f"{path} is of other files than {self.name} has now: some were renamed or replaced since the run was "
-                "started, so restore them, or start a new run"
             )
 
 

@@ -19,7 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from src.datasets.folder import Files
-from src.datasets.preprocessing import AREA, FULL, Preprocessing, as_pixels, central, upright
+from src.datasets.preprocessing import AREA, FULL, Preprocessing, as_pixels, central, upright_frame
 from src.runtime.errors import UsageError
 
 Pixels = NDArray[np.uint8]
@@ -28,8 +28,15 @@ AUTO = "auto"
 DEEP = (".png", ".tif", ".tiff", ".pgm", ".ppm", ".pnm", ".jp2", ".im")
 """Suffixes of formats that hold 16 bits a pixel."""
 PNG = b"\x89PNG\r\n\x1a\n"
+MAX_PIXELS = 178_956_970
+"""Pixels of an image beyond which Pillow refuses it: a small file may ask for any amount of memory."""
+Image.MAX_IMAGE_PIXELS = None  # ours is a key
 VERSION = 1
 """Of the decoding, part of the cache's key: raise it when the same file would give other pixels."""
+
+
+class UnreadableError(UsageError):
+    """An image file that cannot be read."""
 
 
 class Reader(Protocol):
@@ -60,6 +67,8 @@ class SquareReader:
     resize: bool
     levels: tuple[int, int] = FULL
     """Black and white of 16-bit greys."""
+    max_pixels: int = MAX_PIXELS
+    """Larger images are refused."""
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -68,7 +77,7 @@ class SquareReader:
 
     def __call__(self, path: str) -> Pixels:
         """Pixels (C, S, S)."""
-        image = read_image(path, self.channels, self.levels)
+        image = read_image(path, self.channels, self.levels, self.max_pixels)
         if not self.resize and image.size != (self.size, self.size):
             raise UsageError(
                 f"{path} is {image.width}x{image.height} px, other images are {self.size}x{self.size}: "
@@ -84,7 +93,11 @@ class SquareReader:
 
 
 def square_reader(
-    files: Files, image_size: int | None, channels: int, levels: str | Sequence[int] = FULL
+    files: Files,
+    image_size: int | None,
+    channels: int,
+    levels: str | Sequence[int] = FULL,
+    max_pixels: int = MAX_PIXELS,
 ) -> SquareReader:
     """A reader to `image_size` px, or if None to the size of the first file; `levels` as `chosen_levels` takes them.
 
@@ -95,15 +108,15 @@ def square_reader(
         raise UsageError(f"dataset.channels={channels} is not possible: use 3 (RGB) or 1 (grey)")
     known = chosen_levels(files, levels)
     if image_size is not None:
-        return SquareReader(channels, image_size, resize=True, levels=known)
+        return SquareReader(channels, image_size, True, known, max_pixels)
     # the first file decides for all
-    first = read_image(files.path(0), channels, known)
+    first = read_image(files.path(0), channels, known, max_pixels)
     if first.width != first.height:
         raise UsageError(
             f"{files.path(0)} is {first.width}x{first.height} px and networks need squares: "
             "image_size=<pixels> crops and scales all images"
         )
-    return SquareReader(channels, first.width, resize=False, levels=known)
+    return SquareReader(channels, first.width, False, known, max_pixels)
 
 
 def chosen_levels(files: Files, levels: str | Sequence[int]) -> tuple[int, int]:
@@ -156,21 +169,35 @@ def grey_range(path: str) -> tuple[int, int] | None:
     return low, high
 
 
-def read_image(path: str, channels: int = 3, levels: tuple[int, int] = FULL) -> Image.Image:
-    """The first frame as 8-bit RGB (3 channels) or grey (1); see `preprocessing.upright`."""
+def read_image(
+    path: str, channels: int = 3, levels: tuple[int, int] = FULL, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
+    """The first frame as 8-bit RGB (3 channels) or grey (1); see `preprocessing.upright`.
+
+    Raises:
+        UnreadableError: the file is damaged, or larger than `max_pixels`; it is named with the reason.
+    """
     try:
-        upright_image: Image.Image = upright(path, channels, levels)
+        with Image.open(path) as image:
+            if image.width * image.height > max_pixels:
+                size = f"{image.width}x{image.height} = {image.width * image.height:,} px"
+                raise ValueError(f"{size} are more than dataset.max_pixels={max_pixels}")
+            upright_image: Image.Image = upright_frame(image, channels, levels)
     except Exception as error:  # decoders raise all kinds: OSError, SyntaxError, struct.error, ...
         is_unknown = isinstance(error, UnidentifiedImageError)
         reason = "not an image of a known format" if is_unknown else " ".join(str(error).split())
         if is_unknown and Path(path).stat().st_size == 0:
             reason = "the file is empty"
-        raise UsageError(f"cannot read image {path}: {reason or type(error).__name__}") from error
+        raise UnreadableError(f"cannot read image {path}: {reason or type(error).__name__}") from error
     return upright_image
 
 
 def decode(files: Files, reader: Reader, progress: str | None = "decoding images") -> Pixels:
-    """Pixels (N, C, S, S) of all files, read by one thread per core."""
+    """Pixels (N, C, S, S) of all files, read by one thread per core.
+
+    Raises:
+        UnreadableError: of the first file that cannot be read.
+    """
     # threads, not processes: decoders release Python's lock, and no process has to be started
     pixels = np.empty((len(files), reader.channels, reader.size, reader.size), np.uint8)
 

@@ -5,7 +5,6 @@ N images.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,9 +21,6 @@ EXTENSIONS = (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png",
 """In any case; other files are passed over."""
 
 LAYOUT = "train/<class>/ with test/<class>/, val/<class>/ or both, or <class>/ folders alone"
-
-MANY, HEAD = 100_000, 4096
-"""Files, and bytes of each, that are read to know them again."""
 
 ARCHIVERS = ("__MACOSX",)
 """Folders that archivers leave behind."""
@@ -50,23 +46,6 @@ class Files:
     def take(self, positions: Indices | slice) -> Files:
         """The files at `positions`, in that order."""
         return Files(self.root, self.names[positions])
-
-
-def digest_of(parts: Sequence[Files]) -> str:
-    """16 hex digits over the names of files, their sizes and their first bytes; where they lie does not count.
-
-    Of more than MANY files the sizes alone: opening a million files takes minutes.
-    """
-    total = hashlib.blake2b(digest_size=8)
-    opens = sum(map(len, parts)) <= MANY
-    for files in parts:
-        total.update(files.names.tobytes())
-        for path in files:
-            total.update(f"{os.stat(path).st_size},".encode())  # noqa: PTH116 - a million times
-            if opens:
-                with open(path, "rb") as file:  # noqa: PTH123 - likewise
-                    total.update(file.read(HEAD))
-    return total.hexdigest()
 
 
 @dataclass(frozen=True)

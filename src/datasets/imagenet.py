@@ -11,8 +11,10 @@ import numpy as np
 
 from src.datasets.augment import ShiftFlip
 from src.datasets.dataset import Normalisation
-from src.datasets.decode import Pixels, read_image
-from src.datasets.folder import class_folders, list_images
+from src.datasets.decode import MAX_PIXELS, Pixels, read_image
+from src.datasets.examine import refuse_unreadable
+from src.datasets.folder import Listing, class_folders, list_images
+from src.datasets.intake import Intake
 from src.datasets.layout import DividedFiles, check_same_classes, divide
 from src.datasets.options import check_image_size, check_number
 from src.datasets.preprocessing import Preprocessing
@@ -31,10 +33,11 @@ class TransformReader:
     transform: Callable[[Any], Any]
     preprocessing: Preprocessing | None = None
     channels: int = 3
+    max_pixels: int = MAX_PIXELS
 
     def __call__(self, path: str) -> Pixels:
         """Pixels (3, S, S)."""
-        return np.asarray(self.transform(read_image(path)), dtype=np.uint8)
+        return np.asarray(self.transform(read_image(path, max_pixels=self.max_pixels)), dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,13 @@ class ImageNet(WorkerDataset):
         std: Sequence[float] | None = None,
         workers: int | None = None,
         memory_limit_mb: float = 2048,
+        max_pixels: int = MAX_PIXELS,
+        skip_corrupt: bool = False,
+        split: Path | None = None,
     ) -> None:
-        """Find the files; nothing is decoded yet. The keys of conf/dataset/imagenet.yaml, which explains them.
+        """Find the files and look at their headers; nothing is decoded yet.
+
+        The arguments are the keys of conf/dataset/imagenet.yaml, which explains them, and the `split` of a stored run.
 
         Raises:
             UsageError: no such folder, classes that differ between its parts, or an option out of its range.
@@ -105,25 +113,29 @@ class ImageNet(WorkerDataset):
         check_number("dataset.flip", flip, whole=False)
         check_number("dataset.color_jitter", color_jitter, whole=False)
         crops = Crops(tuple(crop_scale), tuple(crop_ratio), crop_pct, interpolation)
-        files = imagenet_files(root, val_per_class, train_per_class, classes_subset, split_seed)
-        size = image_size or 224
-        train_transform = timm_transform(
-            size,
-            is_training=True,
-            scale=crops.scale,
-            ratio=crops.ratio,
-            hflip=flip,
-            color_jitter=color_jitter or None,
-            auto_augment=auto_augment,
-            interpolation=crops.interpolation,
-            mean=tuple(mean or IMAGENET[0]),  # the grey that AutoAugment fills with
+        files = imagenet_files(
+            root, val_per_class, train_per_class, classes_subset, split_seed, Intake(max_pixels, skip_corrupt, split)
         )
-        held_out = Preprocessing(3, size, crops.pct, crops.still)
-        transform = timm_transform(size, interpolation=crops.still, crop_pct=crops.pct)
-        readers = TransformReader(size, train_transform), TransformReader(size, transform, held_out)
+        training: dict[str, Any] = {"hflip": flip, "color_jitter": color_jitter or None, "auto_augment": auto_augment}
+        training["mean"] = tuple(mean or IMAGENET[0])  # the grey that AutoAugment fills with
+        readers = imagenet_readers(image_size or 224, crops, training, max_pixels)
         # the transforms flip already, image by image
         unchanged, normalisation = ShiftFlip(0, False), Normalisation(mean, std)
         super().__init__(name, files, *readers, unchanged, normalisation, workers, memory_limit_mb)
+
+
+def imagenet_readers(
+    size: int, crops: Crops, training: dict[str, Any], max_pixels: int
+) -> tuple[TransformReader, TransformReader]:
+    """The readers of training and of held-out images; `training`: further options of timm's transform."""
+    crop = {"scale": crops.scale, "ratio": crops.ratio, "interpolation": crops.interpolation}
+    random = timm_transform(size, is_training=True, **crop, **training)
+    still = timm_transform(size, interpolation=crops.still, crop_pct=crops.pct)
+    description = Preprocessing(3, size, crops.pct, crops.still)
+    return (
+        TransformReader(size, random, max_pixels=max_pixels),
+        TransformReader(size, still, description, max_pixels=max_pixels),
+    )
 
 
 def timm_transform(size: int, **options: Any) -> Callable[[Any], Any]:
@@ -142,20 +154,43 @@ def timm_transform(size: int, **options: Any) -> Callable[[Any], Any]:
 
 
 def imagenet_files(
-    root: str | None, val_each: int, train_each: int | None, subset: int | str | Sequence[str] | None, seed: int
+    root: str | None,
+    val_each: int,
+    train_each: int | None,
+    subset: int | str | Sequence[str] | None,
+    seed: int,
+    intake: Intake,
 ) -> DividedFiles:
     """Train and val from train/, test from val/; counts are of each class."""
     if root is None:
         raise UsageError("dataset.root=<folder> is missing: it must hold train/<wnid>/*.JPEG and val/<wnid>/*.JPEG")
-    classes = choose_classes(Path(root, "train"), subset, seed)
-    train, tested = list_images(Path(root, "train"), classes), list_images(Path(root, "val"), classes)
+    folder = Path(root)
+    files = intake.files(
+        folder,
+        lambda: imagenet_parts(folder, choose_classes(folder / "train", subset, seed)),
+        lambda listed: divide_imagenet(listed, val_each, train_each, seed),
+    )
+    if not (files.is_restored or intake.skip_corrupt):
+        refuse_unreadable(files, intake.max_pixels, in_full=False)
+    return files
+
+
+def imagenet_parts(root: Path, classes: list[str] | None) -> dict[str, Listing]:
+    """The images of train/, and those of val/ as the test part; of all classes or of some."""
+    train, tested = list_images(root / "train", classes), list_images(root / "val", classes)
     check_same_classes(train, tested)
+    return {"train": train, "test": tested}
+
+
+def divide_imagenet(listed: dict[str, Listing], val_each: int, train_each: int | None, seed: int) -> DividedFiles:
+    """Hold val out of train; counts are of each class."""
+    train = listed["train"]
     # val out of train/: the labels of ImageNet's own test set are not public
     kept, held = hold_out_each(train.labels, val_each, seed, train.classes, "dataset.val_per_class")
     if train_each is not None:
         option = "dataset.train_per_class"
         kept = kept[hold_out_each(train.labels[kept], train_each, seed, train.classes, option, leave=0)[1]]
-    return divide({"train": train, "test": tested}, {"train": kept, "val": held})
+    return divide(listed, {"train": kept, "val": held})
 
 
 def choose_classes(folder: Path, subset: int | str | Sequence[str] | None, seed: int) -> list[str] | None:

@@ -6,11 +6,14 @@ N images.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from src.datasets.folder import LAYOUT, Files, Listing, list_images, scan
@@ -31,13 +34,17 @@ class DividedFiles:
     indices: dict[str, Indices]
     """Numbers of the images: a folder's own, and those of a val folder after those of its train folder."""
     passed_over: Counter[str]
+    record: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """What a run stores of its files; see file_record."""
+    is_restored: bool = False
+    """Whether a run that was started before named them."""
 
 
-def divide_folder(root: Path, val: float, test: float, train_images: float | None, seed: int) -> DividedFiles:
-    """The three parts of a folder in any layout; parts without a folder of their own are held out.
+def list_parts(root: Path) -> dict[str, Listing]:
+    """The images of a folder in any layout, by the parts that have folders of their own; without such all are train.
 
     Raises:
-        UsageError: train/ alone, val/ or test/ without it, different classes in them, or too few images.
+        UsageError: train/ alone, val/ or test/ without it, or different classes in them.
     """
     folders = part_folders(root) if root.is_dir() else {}
     # one of them alone would silently become a class
@@ -48,16 +55,28 @@ def divide_folder(root: Path, val: float, test: float, train_images: float | Non
             f"{root} has {names_of(folders)} but no test/: add it, or hold one out by dataset.root={folders['train']}"
         )
     listed = {part: list_images(folder) for part, folder in folders.items()} or {"train": list_images(root)}
-    whole = listed["train"]
     for other in listed.values():
-        check_same_classes(whole, other)
+        check_same_classes(listed["train"], other)
+    return listed
+
+
+def divide_parts(
+    listed: dict[str, Listing], val: float, test: float, train_images: float | None, seed: int
+) -> DividedFiles:
+    """Train, val and test; those that are not `listed` are held out of train.
+
+    Raises:
+        UsageError: too few images.
+    """
+    whole = listed["train"]
     # test first, so that it depends neither on `val` nor on `train_images`
     rest, positions = np.arange(len(whole.labels)), {}
     if "test" not in listed:
         rest, positions["test"] = hold_out(whole.labels, test, seed, whole.classes, "dataset.test")
-        if folders:
+        if len(listed) > 1:
+            held = len(positions["test"])
             print(
-                f"{root} has no test/: {len(positions['test'])} images of train/ are held out (dataset.test={test:g})"
+                f"{whole.files.root.parent} has no test/: {held} images of train/ are held out (dataset.test={test:g})"
             )
     if "val" not in listed:
         parts = train_and_val(whole.labels[rest], val, train_images, seed, whole.classes)

@@ -69,11 +69,18 @@ def described(preprocessing: Preprocessing | None) -> dict[str, Any] | None:
 
 def upright(file: Any, channels: int, levels: tuple[int, int]) -> Any:
     """The first frame of a file as an 8-bit image of Pillow: RGB (3 channels) or grey (1), over white, upright."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     with Image.open(file) as image:
-        ImageOps.exif_transpose(image, in_place=True)
-        return opaque(image, levels).convert("RGB" if channels == 3 else "L")
+        return upright_frame(image, channels, levels)
+
+
+def upright_frame(image: Any, channels: int, levels: tuple[int, int]) -> Any:
+    """`upright` of a file that Pillow has opened."""
+    from PIL import ImageOps
+
+    ImageOps.exif_transpose(image, in_place=True)
+    return opaque(image, levels).convert("RGB" if channels == 3 else "L")
 
 
 def opaque(image: Any, levels: tuple[int, int]) -> Any:

@@ -72,6 +72,7 @@ class WorkerDataset(Dataset):
         # ImageNet's: those of these images would cost a pass over files that need not fit in memory
         self.set_statistics(normalisation, IMAGENET if reader.channels == 3 else IMAGENET_GREY)
         self.files, self.labels = files.files, files.labels
+        self.passed_over, self.record = files.passed_over, files.record
         self.train_reader, self.reader, self.augment = train_reader, reader, augment
         self.workers = min(cores(), 16) if workers is None else workers
         self.memory_limit = memory_limit_mb * 1e6
@@ -134,7 +135,7 @@ def read_ahead(
     )
     for reply in loader:
         if isinstance(reply, UsageError):
-            raise reply
+            raise UsageError(f"{reply}; a resume with dataset.skip_corrupt=true goes on without it")
         yield reply
 
 

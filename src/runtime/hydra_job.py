@@ -29,6 +29,7 @@ from src.runtime.config_reference import CONF, options_of
 from src.runtime.errors import DivergedError, Interrupted, ProcessFailedError, RunError, UsageError, unknown
 from src.runtime.interrupts import INTERRUPTED, MESSAGE
 from src.runtime.processes import is_first
+from src.runtime.resume import IMAGES
 from src.runtime.sweep import DIVERGED, SWEPT, SweepStart, earlier_divergence, note_job, show_failed_jobs, swept_keys
 
 if TYPE_CHECKING:
@@ -63,10 +64,10 @@ def run_job(name: str, task: Task, arguments: Sequence[str]) -> int:
 
 
 def with_root_of_run(arguments: Sequence[str]) -> list[str]:
-    """Let `dataset.root` be set beside resume= and run=, where the data set is the stored one and not the default."""
+    """Let the keys of images be set beside resume= and run=, where the data set is the stored one, not the default."""
     stored = any(argument.startswith(("resume=", "run=")) for argument in arguments)
-    root = "dataset.root="
-    return [f"++{argument}" if stored and argument.startswith(root) else argument for argument in arguments]
+    keys = tuple(f"{name}=" for name in IMAGES)
+    return [f"++{argument}" if stored and argument.startswith(keys) else argument for argument in arguments]
 
 
 class Ended(SystemExit):

@@ -15,8 +15,10 @@ from src.runtime.stored_run import load_config
 
 FREE = ("budget", "trainer", "logger")
 """Sections that may change when a run is resumed."""
-PLACES = ("dataset.root", "dataset.cache", "benchmark.path", "latency.table")
-"""Keys that say where files lie: they may move between two starts."""
+IMAGES = ("dataset.root", "dataset.skip_corrupt")
+"""Keys of data sets that come from files: where these lie, and whether a run goes on without some."""
+PLACES = (*IMAGES, "dataset.cache", "benchmark.path", "latency.table")
+"""Keys about files that may move, or be lost, between two starts."""
 UNSTORED = ("resume", "checkpoint", "retry_diverged")
 """Keys of one start alone."""
 WHOLE = ("experiment",)
@@ -61,8 +63,8 @@ def settle(
     compare_all = is_sweep or any(name in WHOLE for name in names)
     refuse_differences(leaves(cfg), leaves(written), names, compare_all, folder, free)
     for name in names:
-        if name == "dataset.root":
-            move_dataset(stored.dataset, OmegaConf.select(cfg, name))
+        if name in IMAGES:
+            set_images(stored.dataset, name, OmegaConf.select(cfg, name))
         elif name in PLACES:
             OmegaConf.update(stored, name, OmegaConf.select(cfg, name), force_add=True)
     for name in free if is_sweep else [name for name in names if name.split(".")[0] in free]:
@@ -75,14 +77,19 @@ def settle(
 
 
 def move_dataset(dataset: MutableMapping[Any, Any], root: object) -> None:
-    """Set where the images of a stored run lie now; `dataset` is that section of its configuration.
+    """Set where the images of a stored run lie now; see `set_images`."""
+    set_images(dataset, "dataset.root", root)
+
+
+def set_images(dataset: MutableMapping[Any, Any], name: str, value: object) -> None:
+    """Set one of the keys IMAGES of a stored run; `dataset` is that section of its configuration.
 
     Raises:
         UsageError: its images do not come from a folder.
     """
     if "root" not in dataset:
-        raise UsageError(f"dataset.root={root}: the images of this run do not come from a folder, so leave it out")
-    dataset["root"] = root
+        raise UsageError(f"{name}={value}: the images of this run do not come from a folder, so leave it out")
+    dataset[name.split(".")[1]] = value
 
 
 def refuse_another_space(cfg: DictConfig, trained: DictConfig, overrides: Sequence[str]) -> None:

@@ -20,10 +20,11 @@ from torch import Tensor, nn
 
 from src.datasets.dataset import Dataset
 from src.datasets.input_spec import InputSpec
+from src.datasets.opening import open_dataset
 from src.datasets.preprocessing import Preprocessing
 from src.runtime.errors import UsageError
 from src.runtime.resume import move_dataset
-from src.runtime.run_folder import RESULT
+from src.runtime.run_folder import RESULT, SPLIT
 from src.runtime.stored_run import read_config
 from src.search_spaces.costs import Costs, measure
 from src.search_spaces.space import SearchSpace
@@ -138,7 +139,7 @@ def retrained_network(folder: Path, images: int, root: str | None = None) -> Net
     if root is not None:
         move_dataset(stored.dataset, root)
     try:
-        dataset: Dataset = instantiate(stored.dataset)
+        dataset = open_dataset(stored.dataset, folder / SPLIT)
     except (UsageError, InstantiationException):
         if root is not None:  # asked for by name
             raise

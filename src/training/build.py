@@ -15,13 +15,14 @@ from omegaconf import DictConfig, OmegaConf
 from src.benchmarks.benchmark import Benchmark
 from src.benchmarks.build import known_benchmark
 from src.datasets.dataset import Dataset
+from src.datasets.opening import open_dataset
 from src.datasets.stream import ALL, DataShard
 from src.runtime.devices import allow_tf32
 from src.runtime.errors import UsageError
 from src.runtime.lightning import make_trainer, quiet
 from src.runtime.loggers import make_loggers
 from src.runtime.processes import is_first
-from src.runtime.run_folder import METRIC_COLUMNS
+from src.runtime.run_folder import METRIC_COLUMNS, SPLIT
 from src.runtime.seeds import mix
 from src.runtime.stored_run import read_checkpoint
 from src.samplers.sampler import Sampler
@@ -69,7 +70,7 @@ def assemble(cfg: DictConfig, folder: Path) -> SupernetRun:
 
     # Data, space and a fresh supernet.
     torch.manual_seed(mix(cfg.seed, WEIGHTS))
-    dataset: Dataset = instantiate(cfg.dataset)
+    dataset = open_dataset(cfg.dataset, folder / SPLIT)
     space: SearchSpace = instantiate(cfg.search_space)
     net, inter_choice = build_supernet(cfg, dataset, space)
     for protocol in {cfg.validation.bn, *ranked_protocols(cfg)}:

@@ -79,7 +79,6 @@ class Run:
         if self.device.type == "cpu":
             keep_freed_memory()
         torch.set_num_threads(self.threads)
-        self.dataset.check_split(self.folder / SPLIT)
         # The first process writes for all.
         if not self.trainer.is_global_zero:
             return

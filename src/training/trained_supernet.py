@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from src.datasets.dataset import Dataset
 from src.datasets.input_spec import InputSpec
+from src.datasets.opening import open_dataset
 from src.runtime.devices import allow_tf32
 from src.runtime.errors import UsageError
 from src.runtime.resume import move_dataset
@@ -62,8 +63,7 @@ def load_trained_supernet(
     allow_tf32(cfg.tf32)
     if root is not None:
         move_dataset(cfg.dataset, root)
-    dataset: Dataset = instantiate(cfg.dataset)
-    dataset.check_split(folder / SPLIT)
+    dataset = open_dataset(cfg.dataset, folder / SPLIT)
     space: SearchSpace = instantiate(cfg.search_space)
     net, _ = build_supernet(cfg, dataset, space)
     # copies of the weights exist from the split on

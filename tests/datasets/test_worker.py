@@ -15,7 +15,7 @@ from src.datasets.dataset import Batch, Dataset
 from src.datasets.decode import Pixels, decode, read_image
 from src.datasets.folder import Files
 from src.datasets.image_folder import image_folder
-from src.datasets.layout import divide_folder
+from src.datasets.layout import divide_parts, list_parts
 from src.datasets.memory import MemoryDataset
 from src.datasets.preprocessing import as_pixels
 from src.datasets.worker import WorkerDataset
@@ -47,7 +47,7 @@ def small(root: Path, limit: float = 0, workers: int = 0) -> Dataset:
 
 
 def diced(root: Path, workers: int = 0, limit: float = 0) -> WorkerDataset:
-    files, augment = divide_folder(root, 6, 0.2, None, 0), ShiftFlip(1, True)
+    files, augment = divide_parts(list_parts(root), 6, 0.2, None, 0), ShiftFlip(1, True)
     return WorkerDataset("diced", files, DiceReader(), DiceReader(), augment, workers=workers, memory_limit_mb=limit)
 
 
@@ -128,7 +128,8 @@ def test_corrupt_image_is_one_line_from_a_worker_too(root: Path, workers: int) -
     path = data.files["train"].path(0)
     Path(path).write_text("no image")
     line = refusal(lambda: list(data.train_loader(8, 3, 0, CPU)))
-    assert line == f"cannot read image {path}: not an image of a known format"
+    why = "not an image of a known format; a resume with dataset.skip_corrupt=true goes on without it"
+    assert line == f"cannot read image {path}: {why}"
     assert path in refusal(lambda: list(data.batches("train", 8, CPU)))
 
 

@@ -14,6 +14,7 @@ from timm.utils import ModelEmaV3
 from torch import nn
 
 from src.datasets.dataset import Dataset
+from src.datasets.opening import open_dataset
 from src.datasets.policy import add_policy
 from src.runtime.devices import allow_tf32
 from src.runtime.errors import UsageError
@@ -59,7 +60,7 @@ def assemble(cfg: DictConfig, folder: Path) -> StandaloneRun:
     # The architecture first: a wrong one is refused before data are read.
     space: SearchSpace = instantiate(cfg.search_space)
     path = read_arch(list(cfg.arch) if OmegaConf.is_list(cfg.arch) else cfg.arch, space, cfg.pick)
-    dataset: Dataset = instantiate(cfg.dataset)
+    dataset = open_dataset(cfg.dataset, split_of(cfg, folder))
     space.check_input(dataset.input_spec)
 
     # A recipe's epochs are rounded to the nearest step, since result files round them.
@@ -70,8 +71,6 @@ def assemble(cfg: DictConfig, folder: Path) -> StandaloneRun:
 
     # Weights: a resumed run takes those of its checkpoint, whatever it began with.
     saved = read_checkpoint(folder, cfg.checkpoint, "retrain")
-    if saved is None and cfg.run is not None:
-        dataset.check_split(Path(cfg.run) / SPLIT)
     net = network(cfg, dataset, space, path, inherits=saved is None and cfg.weights == "inherited")
 
     module = retraining_module(cfg, net, dataset, budget)
@@ -99,6 +98,12 @@ def assemble(cfg: DictConfig, folder: Path) -> StandaloneRun:
     )
     run.restore(saved)
     return run
+
+
+def split_of(cfg: DictConfig, folder: Path) -> Path:
+    """The stored split of this run, or before it has one that of its supernet, so that both are of the same images."""
+    own = folder / SPLIT
+    return own if own.exists() or cfg.run is None else Path(cfg.run) / SPLIT
 
 
 def add_recipe_policy(cfg: DictConfig, dataset: Dataset) -> None:
@@ -161,7 +166,7 @@ def logger_names(cfg: DictConfig) -> list[str]:
 def study(cfg: DictConfig, folder: Path) -> None:
     """Run experiment=standalone_ranking: several paths of a supernet, each trained alone by the same configuration."""
     space: SearchSpace = instantiate(cfg.search_space)
-    dataset: Dataset = instantiate(cfg.dataset)
+    dataset = open_dataset(cfg.dataset, split_of(cfg, folder))
     settings = StudySettings(
         str(cfg.run), cfg.study.count, cfg.study.bn, cfg.study.scores, cfg.seed, cfg.choices.dataset
     )

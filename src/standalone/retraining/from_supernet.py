@@ -14,7 +14,7 @@ from src.runtime.stored_run import read_config
 
 OWN = ("search_space", "dataset", "image_size")
 """Decided by the supernet: the networks and images that its weights and scores are about."""
-READING = ("root", "download", "cache", "workers", "memory_limit_mb")
+READING = ("root", "download", "cache", "workers", "memory_limit_mb", "max_pixels", "skip_corrupt")
 AUGMENTING = ("shift", "flip", "crop_scale", "crop_ratio", "interpolation", "color_jitter", "auto_augment")
 FREE = tuple(f"dataset.{key}" for key in (*READING, *AUGMENTING))
 """How images are read and augmented: a retraining on them may choose that anew."""

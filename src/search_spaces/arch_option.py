@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 
 from src.runtime.errors import UsageError
 from src.search_spaces.space import SearchSpace
 from src.supernet.path import ArchPath
 
+BEST = "best"
+"""The row of the highest accuracy, or without that column of the lowest loss."""
 
-def read_arch(text: object, space: SearchSpace, pick: int | None = None) -> ArchPath:
-    """The path that `arch=` names: as the space reads it, or row `pick` (counted from 0) of a file of architectures.
+
+def read_arch(text: object, space: SearchSpace, pick: int | str | None = None) -> ArchPath:
+    """The path that `arch=` names: as the space reads it, or row `pick` of a file of architectures.
+
+    Rows are counted from 0, and from -1 backwards; `best` is the row of the best score.
 
     Raises:
         UsageError: neither of them, a file of another space, no row named where it has several, or one it has not.
@@ -23,16 +29,35 @@ def read_arch(text: object, space: SearchSpace, pick: int | None = None) -> Arch
         if not _means_file(file):
             raise UsageError(f"arch={text}: {error}; a file of architectures will do too") from None
     else:
-        if pick:  # 0 stands in the configurations of runs from when it was the default
+        if pick not in (None, 0):  # 0 stands in the configurations of runs from when it was the default
             raise UsageError(f"pick={pick} chooses a row of a file, and arch={text} is one architecture: leave it out")
         return path
     listed = listed_archs(file, space, "arch")
     is_missing = pick is None and len(listed) > 1  # row 0 of a front is the cheapest network, which few mean
-    row = pick or 0
-    if is_missing or not 0 <= row < len(listed):
+    row = best_row(file, len(listed)) if isinstance(pick, str) else pick or 0
+    if is_missing or not -len(listed) <= row < len(listed):
         problem = "pick=<row> is missing" if is_missing else f"pick={pick}"
-        raise UsageError(f"{problem}: {file} lists {len(listed)}, counted from 0, so use 0 to {len(listed) - 1}")
+        rows = f"0 to {len(listed) - 1}, -1 for the last, or {BEST}"
+        raise UsageError(f"{problem}: {file} lists {len(listed)}, counted from 0, so use {rows}")
     return listed[row]
+
+
+def best_row(file: Path, rows: int) -> int:
+    """The row, of `rows` in a CSV, with the highest accuracy, or without that column with the lowest loss.
+
+    Raises:
+        UsageError: it has neither column, or a row without a number there.
+    """
+    with file.open(encoding="utf-8-sig") as lines:
+        table = list(csv.DictReader(lines))
+    for column, sign in (("accuracy", -1), ("loss", 1)):
+        if len(table) == rows and table and column in table[0]:
+            try:
+                scores = [sign * float(row[column]) for row in table]
+            except (TypeError, ValueError):
+                raise UsageError(f"pick={BEST}: {file} has a row without a number as {column}") from None
+            return min(range(rows), key=lambda row: math.inf if math.isnan(scores[row]) else scores[row])
+    raise UsageError(f"pick={BEST}: {file} has no column accuracy or loss, so use a row, 0 to {rows - 1}")
 
 
 def listed_archs(file: Path, space: SearchSpace, option: str) -> list[ArchPath]:

@@ -52,6 +52,18 @@ def _kinds() -> str:
     return ", ".join(f"budget.{kind}" for kind in KINDS)
 
 
+def fitting_batch(asked: int, usual: int, images: int, devices: int = 1) -> int:
+    """The size of a mini-batch: as asked, but the recipe's `usual` one is no larger than a small training part.
+
+    The lesser one is a multiple of the number of devices.
+    """
+    most = images - images % devices
+    if asked != usual or asked <= images or not most:
+        return asked
+    print(f"batch_size={most} instead of the recipe's {usual}: the training part has {images} images")
+    return most
+
+
 def cosine(step: int, steps: int, peak: float, final: float, warmup: int) -> float:
     """Learning rate of a step in [0, steps): linear to `peak` over `warmup` steps, then half a cosine to `final`."""
     if step < warmup:

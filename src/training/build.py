@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -33,8 +34,9 @@ from src.supernet.evaluator import Evaluator, ScoringSettings
 from src.supernet.inter_choice import InterChoice, split_weights
 from src.supernet.path import ArchPath
 from src.supernet.supernet import Supernet
-from src.training.budget import Budget, cosine, plan_budget
+from src.training.budget import Budget, cosine, fitting_batch, plan_budget
 from src.training.checkpoints import Checkpoints
+from src.training.estimate import Estimate, Scoring, whole_paths
 from src.training.metrics_writer import CountsWriter, LogSchedule, MetricsWriter
 from src.training.optimizer import make_optimizer
 from src.training.run import Run
@@ -78,20 +80,21 @@ def assemble(cfg: DictConfig, folder: Path) -> SupernetRun:
 
     # The plan of each step, and the number of steps; samplers with a schedule need to know it.
     sampler: Sampler = instantiate(cfg.sampler, sizes=space.sizes, seed=cfg.seed)
-    epoch_steps = max(dataset.size("train") // cfg.batch_size, 1)
+    batch_size = fitting_batch(cfg.batch_size, cfg.recipe.batch_size, dataset.size("train"), devices_of(cfg))
+    epoch_steps = max(dataset.size("train") // batch_size, 1)
     budget = plan_budget(dict(cfg.budget), cfg.recipe.epochs, epoch_steps, sampler.passes_per_step)
     sampler.total_steps = budget.steps
 
     # The module, with the settings of the checkpoint that the run resumes from.
     trainer = supernet_trainer(cfg, folder, budget)
     device = trainer.strategy.root_device
-    settings = step_settings(cfg, net, dataset, space, device)
+    settings = step_settings(cfg, net, dataset, space, device, batch_size)
     saved = read_checkpoint(folder, cfg.checkpoint, "train")
     module = supernet_module(cfg, net, inter_choice, sampler, settings, saved, budget, trainer)
-
     # Mini-batches, tables, and what the ranking will need.
+    paths = ranked_paths(cfg, space)
     shard = DataShard(trainer.global_rank, trainer.world_size) if module.parallelism.images > 1 else ALL
-    loader = dataset.train_loader(cfg.batch_size, budget.steps, mix(cfg.seed, ORDER), device, shard)
+    loader = dataset.train_loader(batch_size, budget.steps, mix(cfg.seed, ORDER), device, shard)
     run = SupernetRun(
         cfg=cfg,
         folder=folder,
@@ -101,10 +104,10 @@ def assemble(cfg: DictConfig, folder: Path) -> SupernetRun:
         module=module,
         loader=loader,
         trainer=trainer,
-        writers=[writer(cfg, folder, budget, module, dataset, space, device), CountsWriter(folder, budget)],
+        writers=writers(cfg, folder, budget, module, dataset, space, device, paths),
         checkpoint=cfg.checkpoint,
         benchmark=known_benchmark(cfg, dataset, space),
-        paths=ranked_paths(cfg, space),
+        paths=paths,
     )
     run.restore(saved)
     return run
@@ -112,7 +115,7 @@ def assemble(cfg: DictConfig, folder: Path) -> SupernetRun:
 
 def supernet_trainer(cfg: DictConfig, folder: Path, budget: Budget) -> pl.Trainer:
     """The Trainer with its checkpoints, its loggers (of the first process) and, on several devices, our strategy."""
-    devices = cfg.trainer.devices * cfg.trainer.get("num_nodes", 1)
+    devices = devices_of(cfg)
     names = [cfg.choices[key] for key in ("sampler", "search_space", "dataset")]
     return make_trainer(
         OmegaConf.to_container(cfg.trainer, resolve=True),
@@ -120,6 +123,12 @@ def supernet_trainer(cfg: DictConfig, folder: Path, budget: Budget) -> pl.Traine
         callbacks=[Checkpoints(folder, budget.steps, cfg.save_every)],
         strategy=OneReduction() if devices > 1 else "auto",
     )
+
+
+def devices_of(cfg: DictConfig) -> int:
+    """Devices over all machines."""
+    devices: int = cfg.trainer.devices * cfg.trainer.get("num_nodes", 1)
+    return devices
 
 
 def supernet_module(
@@ -174,8 +183,19 @@ def ranked_paths(cfg: DictConfig, space: SearchSpace) -> list[ArchPath]:
     return space.sample_distinct(cfg.ranking.paths, torch.Generator().manual_seed(cfg.ranking.seed))
 
 
+def planned_scoring(cfg: DictConfig, dataset: Dataset, paths: Sequence[ArchPath]) -> Scoring:
+    """The forward passes of the validations, and of the ranking of `paths`."""
+
+    def images(settings: DictConfig) -> int:
+        return dataset.count("val", settings.images) + dataset.count("train", settings.calibration_images)
+
+    each = cfg.validation.paths * images(cfg.validation)
+    at_the_end = len(ranked_protocols(cfg)) * whole_paths(paths) * images(cfg.ranking)
+    return Scoring(cfg.journal.validations, each, at_the_end)
+
+
 def step_settings(
-    cfg: DictConfig, net: Supernet, dataset: Dataset, space: SearchSpace, device: torch.device
+    cfg: DictConfig, net: Supernet, dataset: Dataset, space: SearchSpace, device: torch.device, batch_size: int
 ) -> StepSettings:
     """The settings of the step; `auto` becomes the way that fits into this device's memory."""
     settings: dict[str, Any] = OmegaConf.to_container(cfg.step, resolve=True)  # type: ignore[assignment]
@@ -186,11 +206,11 @@ def step_settings(
         )
     if settings["way"] == "auto":
         images = torch.zeros(PROBE, dataset.in_channels, dataset.image_size, dataset.image_size)
-        settings["way"] = fitting_way(net, space.sizes, images, cfg.batch_size, device)
+        settings["way"] = fitting_way(net, space.sizes, images, batch_size, device)
     return StepSettings(**settings)
 
 
-def writer(
+def writers(
     cfg: DictConfig,
     folder: Path,
     budget: Budget,
@@ -198,10 +218,18 @@ def writer(
     dataset: Dataset,
     space: SearchSpace,
     device: torch.device,
-) -> MetricsWriter:
-    """The writer of metrics.csv with the one-shot validation of a fixed set of paths."""
+    ranked: Sequence[ArchPath],
+) -> list[pl.Callback]:
+    """The writers of metrics.csv, with the one-shot validation of a fixed set of paths, of counts.csv, and of the time.
+
+    `ranked`: the paths that will be scored after training.
+    """
     settings = {key: value for key, value in cfg.validation.items() if key not in ("paths", "bn")}
     evaluator = Evaluator(module.net, dataset, device, cfg.validation.bn, ScoringSettings(**settings))
     paths = space.sample_distinct(cfg.validation.paths, torch.Generator().manual_seed(VALIDATION))
     validate = SupernetValidation(evaluator, paths, module.parallelism)
-    return MetricsWriter(folder, budget, LogSchedule(**cfg.journal), METRIC_COLUMNS, validate)
+    return [
+        MetricsWriter(folder, budget, LogSchedule(**cfg.journal), METRIC_COLUMNS, validate),
+        CountsWriter(folder, budget),
+        Estimate(budget, planned_scoring(cfg, dataset, ranked)),
+    ]

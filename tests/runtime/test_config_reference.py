@@ -104,7 +104,7 @@ def test_defaults_are_allowed() -> None:
         ("search", "latency.backend", "tensorrt"),
         ("search", "objectives", ["speed"]),
         ("retrain", "weights", "copied"),
-        ("retrain", "pick", -1),
+        ("retrain", "pick", 0.5),
         ("export", "formats", []),
         ("export", "images", 0),
         ("report", "mix_commits", "no"),

@@ -38,7 +38,7 @@ def test_rows_of_files_are_counted_from_0(text: str, tmp_path: Path) -> None:
     file.write_text(text)
     assert read_arch(str(file), Mini(), pick=0) == (0, 0, 0, 0, 0)
     assert read_arch(str(file), Mini(), pick=1) == (2, 0, 1, 1, 0)
-    for pick in (2, -1):
+    for pick in (2, -3):
         with pytest.raises(UsageError, match=f"pick={pick}: .* lists 2, .*use 0 to 1"):
             read_arch(str(file), Mini(), pick)
     with pytest.raises(UsageError, match=r"pick=<row> is missing: .*front.csv lists 2, .*use 0 to 1"):
@@ -83,3 +83,21 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         read_arch("2-0-1-1-0", Mini(), pick=1)
     with pytest.raises(UsageError, match=r"paths=.*nowhere: there is no such file"):
         listed_archs(tmp_path / "nowhere", Mini(), "paths")
+
+
+def test_the_last_and_the_best_row_have_names(tmp_path: Path) -> None:
+    file = tmp_path / "front.csv"
+    file.write_text("arch,accuracy,loss\n0-0-0-0-0,0.5,1\n2-0-1-1-0,0.9,3\n1-1-1-1-1,nan,2\n")
+    assert read_arch(str(file), Mini(), pick=-1) == (1, 1, 1, 1, 1)
+    assert read_arch(str(file), Mini(), pick=-3) == (0, 0, 0, 0, 0)
+    assert read_arch(str(file), Mini(), pick="best") == (2, 0, 1, 1, 0)
+    file.write_text("arch,loss\n0-0-0-0-0,1\n2-0-1-1-0,3\n")
+    assert read_arch(str(file), Mini(), pick="best") == (0, 0, 0, 0, 0)
+    for text, words in (
+        ("arch,macs\n0-0-0-0-0,5\n", "has no column accuracy or loss, so use a row, 0 to 0"),
+        ("0-0-0-0-0\n1-1-1-1-1\n", "has no column accuracy or loss, so use a row, 0 to 1"),
+        ("arch,loss\n0-0-0-0-0,much\n", "has a row without a number as loss"),
+    ):
+        file.write_text(text)
+        with pytest.raises(UsageError, match=words):
+            read_arch(str(file), Mini(), pick="best")

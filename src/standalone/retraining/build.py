@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -38,8 +39,9 @@ from src.standalone.retraining.result import train_one
 from src.standalone.retraining.run import StandaloneRun
 from src.supernet.batch_norm import norms_of
 from src.supernet.path import ArchPath
-from src.training.budget import Budget, plan_budget
+from src.training.budget import Budget, fitting_batch, plan_budget
 from src.training.checkpoints import Checkpoints
+from src.training.estimate import Estimate, Scoring
 from src.training.metrics_writer import LogSchedule, MetricsWriter
 from src.training.objective import MixedCrossEntropy
 from src.training.trained_supernet import load_trained_supernet
@@ -64,7 +66,8 @@ def assemble(cfg: DictConfig, folder: Path) -> StandaloneRun:
     space.check_input(dataset.input_spec)
 
     # A recipe's epochs are rounded to the nearest step, since result files round them.
-    epoch_steps = max(dataset.size("train") // cfg.batch_size, 1)
+    batch_size = fitting_batch(cfg.batch_size, cfg.recipe.batch_size, dataset.size("train"))
+    epoch_steps = max(dataset.size("train") // batch_size, 1)
     epochs = round(cfg.recipe.epochs * epoch_steps) / epoch_steps
     budget = plan_budget(dict(cfg.budget), epochs, epoch_steps, 1)
     add_recipe_policy(cfg, dataset)
@@ -73,7 +76,7 @@ def assemble(cfg: DictConfig, folder: Path) -> StandaloneRun:
     saved = read_checkpoint(folder, cfg.checkpoint, "retrain")
     net = network(cfg, dataset, space, path, inherits=saved is None and cfg.weights == "inherited")
 
-    module = retraining_module(cfg, net, dataset, budget)
+    module = retraining_module(cfg, net, dataset, budget, batch_size)
 
     # Trainer, mini-batches, tables.
     trainer = make_trainer(
@@ -82,7 +85,6 @@ def assemble(cfg: DictConfig, folder: Path) -> StandaloneRun:
         callbacks=[Checkpoints(folder, budget.steps, cfg.save_every)],
     )
     device = trainer.strategy.root_device
-    validate = StandaloneValidation(module, dataset)
     run = StandaloneRun(
         cfg=cfg,
         folder=folder,
@@ -91,13 +93,22 @@ def assemble(cfg: DictConfig, folder: Path) -> StandaloneRun:
         path=path,
         budget=budget,
         module=module,
-        loader=dataset.train_loader(cfg.batch_size, budget.steps, mix(cfg.seed, ORDER), device),
+        loader=dataset.train_loader(batch_size, budget.steps, mix(cfg.seed, ORDER), device),
         trainer=trainer,
-        writers=[MetricsWriter(folder, budget, LogSchedule(**cfg.journal), COLUMNS, validate, "retrain")],
+        writers=writers(cfg, folder, budget, module, dataset),
+        batch_size=batch_size,
         checkpoint=cfg.checkpoint,
     )
     run.restore(saved)
     return run
+
+
+def writers(cfg: DictConfig, folder: Path, budget: Budget, module: Retraining, dataset: Dataset) -> list[pl.Callback]:
+    """The writer of metrics.csv, with validation, and of the time that is left."""
+    validate, schedule = StandaloneValidation(module, dataset), LogSchedule(**cfg.journal)
+    held_out = dataset.size("val")
+    scoring = Scoring(schedule.validations, held_out, held_out + dataset.size("test"))
+    return [MetricsWriter(folder, budget, schedule, COLUMNS, validate, "retrain"), Estimate(budget, scoring)]
 
 
 def split_of(cfg: DictConfig, folder: Path) -> Path:
@@ -118,14 +129,14 @@ def add_recipe_policy(cfg: DictConfig, dataset: Dataset) -> None:
     add_policy(dataset, cfg.recipe.auto_augment, cfg.recipe.color_jitter)
 
 
-def retraining_module(cfg: DictConfig, net: nn.Module, dataset: Dataset, budget: Budget) -> Retraining:
+def retraining_module(cfg: DictConfig, net: nn.Module, dataset: Dataset, budget: Budget, batch_size: int) -> Retraining:
     """The network under its recipe: schedule, optimizer, objective, moving average, stochastic depth, erasing."""
     recipe = cfg.recipe
     drop_paths = DropPaths(net, recipe.drop_path, recipe.drop_path_grows, budget.epoch_steps, budget.epochs)
     if recipe.drop_path and not len(drop_paths):
         print(f"recipe.drop_path={recipe.drop_path:g} does nothing: this network has no residual blocks to drop")
     settings: dict[str, Any] = OmegaConf.to_container(recipe, resolve=True)  # type: ignore[assignment]
-    schedule = Schedule.of_recipe(settings, cfg.batch_size, budget, is_cut=any(dict(cfg.budget).values()))
+    schedule = Schedule.of_recipe(settings, batch_size, budget, is_cut=any(dict(cfg.budget).values()))
     optimizer = partial(make_optimizer, settings, schedule.peak)
     optimizer(net)  # the Trainer makes it again on the training device; here its options are checked
     return Retraining(

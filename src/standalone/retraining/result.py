@@ -67,7 +67,7 @@ def finish(run: StandaloneRun) -> RetrainResult:
         steps=module.steps,
         epochs=round(run.budget.epochs, 4),
         backward_passes=module.meters.backward_passes,
-        batch_size=cfg.batch_size,
+        batch_size=run.batch_size,
         wall_seconds=round(module.stopwatch.seconds(), 2),
         commit=provenance["commit"],
         device=provenance["device"],

@@ -15,3 +15,5 @@ class StandaloneRun(Run):
 
     module: Retraining
     path: ArchPath
+    batch_size: int
+    """Images of a mini-batch, as many as a small training part has at most."""

@@ -1,0 +1,88 @@
+"""An estimate of the time that a run takes, printed as soon as its first steps have been measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+from tqdm import tqdm
+
+from src.supernet.path import ArchPath
+from src.training.budget import Budget
+from src.training.run_state import RunState
+
+MEASURED = 2.0
+"""Seconds of steps to measure, after the first one, which also allocates and compiles."""
+WORTH_SAYING = 30.0
+"""Shorter runs are over before anyone would read it."""
+FORWARD = 1 / 3
+"""Cost of a forward pass as a share of forward and backward."""
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """Forward passes of single images, in those of a whole path or network."""
+
+    validations: int
+    """In a whole run."""
+    each: float
+    """Passes of one validation."""
+    at_the_end: float
+    """Passes after the last step."""
+
+
+class Estimate(pl.Callback):
+    """Prints once, on the first process, how long the rest of a run will take."""
+
+    def __init__(self, budget: Budget, scoring: Scoring) -> None:
+        self.budget, self.scoring = budget, scoring
+        self.started: tuple[int, float] | None = None
+        self.is_said = False
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, *_: Any
+    ) -> None:
+        """After each step: start measuring, or say what was measured."""
+        assert isinstance(module, RunState)
+        if self.is_said or not trainer.is_global_zero:
+            return
+        now = time.monotonic()
+        if self.started is None:
+            self.started = module.steps, now
+            return
+        first, since = self.started
+        if now - since < MEASURED:
+            return
+        self.is_said = True
+        line = self.line((now - since) / (module.steps - first), module.steps, module.images_of(batch))
+        if line is not None:
+            tqdm.write(line)
+
+    def line(self, step_seconds: float, step: int, images: int) -> str | None:
+        """The time after `step` in words, for steps of `step_seconds` on so many `images`; None for a short one."""
+        left = self.budget.steps - step
+        forward = FORWARD * step_seconds / (images * self.budget.passes_per_step)
+        validations = self.scoring.validations * left / self.budget.steps
+        scoring = forward * (validations * self.scoring.each + self.scoring.at_the_end)
+        total = left * step_seconds + scoring
+        if total < WORTH_SAYING:
+            return None
+        steps = f"{left:,} steps of {step_seconds:.2g} s"
+        return f"about {in_words(total)} to go: {steps}, {in_words(scoring)} of scoring (budget.steps= sets how many)"
+
+
+def in_words(seconds: float) -> str:
+    """`40 s`, `12 min`, `6 h 50 min`."""
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{round(seconds)} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def whole_paths(paths: Collection[ArchPath]) -> float:
+    """Number of whole paths that cost as much as scoring `paths`, whose common prefixes run once."""
+    prefixes = {path[:depth] for path in paths for depth in range(1, len(path) + 1)}
+    return len(prefixes) / len(next(iter(paths)))

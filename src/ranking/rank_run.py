@@ -29,7 +29,7 @@ from src.runtime.provenance import commit, store_provenance
 from src.runtime.result import write_result
 from src.runtime.result_schemas import RankResult
 from src.runtime.resume import store
-from src.runtime.run_folder import RESULT, SCORES, claim
+from src.runtime.run_folder import CALIBRATED, RESULT, SCORES, claim
 from src.supernet.evaluator import Evaluator
 
 
@@ -71,7 +71,7 @@ def rank_run(ranking: SupernetRanking, processes: ScoringProcesses) -> None:
             ranges = f"one-shot range {100 * gap['one_shot_range']:.1f}, alone {100 * gap['alone_range']:.1f}"
             print(f"{name}: {ranges}, gap lambda {100 * gap['gap']:.1f} percentage points")
         scoring, images = ranking.scoring, next(iter(tables.values())).images.iloc[0]
-        calibrates = bool({*ranking.protocols} & {"adapt", "recalibrate"})
+        calibrates = bool({*ranking.protocols} & {*CALIBRATED})
         calibration = f", up to {scoring.calibration_images} calibration images" if calibrates else ""
         print(
             f"scored on {images} {scoring.part} images in batches of {scoring.batch_size}{calibration}; "

@@ -29,6 +29,8 @@ LOCK = ".lock"
 
 PROTOCOLS = ("running", "batch", "adapt", "recalibrate")
 """Batch-norm statistics that paths are scored under; src/supernet/bn_protocols.py says what they are."""
+CALIBRATED = ("adapt", "recalibrate")
+"""Those that read training images."""
 
 RANK_BY = ("loss", "accuracy", "mean_rank")
 """Scores that order paths: cross-entropy, top-1, or the mean of the ranks by both."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from src.runtime.errors import UsageError
+from src.runtime.run_folder import CALIBRATED
 from src.supernet.batch_norm import BatchNorm, Norm, norms_of
 
 NormStatistics = list[dict[str, Tensor]]
@@ -79,7 +80,7 @@ class BNProtocol:
     @property
     def calibrates(self) -> bool:
         """Whether the protocol reads calibration images."""
-        return self.protocol in ("adapt", "recalibrate")
+        return self.protocol in CALIBRATED
 
     @contextmanager
     def calibrate(self, norms: Sequence[Norm], begun: NormStatistics | None = None) -> Iterator[None]:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from src.datasets.dataset import Batch, Dataset
+from src.runtime.run_folder import CALIBRATED
 from src.supernet.bn_protocols import BNProtocol, under_protocol
 from src.supernet.path import ArchPath
 from src.supernet.prefix_walk import PrefixWalk
@@ -86,7 +87,7 @@ class Evaluator:
         """Number of images a path is scored on."""
         self.batches = Batches(dataset, part, batch_size, device, self.images)
         # the other protocols read no training images
-        needs_calibration = protocol in ("adapt", "recalibrate")
+        needs_calibration = protocol in CALIBRATED
         calibration_images = settings.calibration_images if needs_calibration else 0
         self.calibration = Batches(dataset, "train", batch_size, device, calibration_images)
         self.known: dict[ArchPath, Score] = {}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytorch_lightning as pl
@@ -23,7 +24,7 @@ from src.runtime.errors import UsageError
 from src.runtime.lightning import make_trainer, quiet
 from src.runtime.loggers import make_loggers
 from src.runtime.processes import is_first
-from src.runtime.run_folder import METRIC_COLUMNS, SPLIT
+from src.runtime.run_folder import CALIBRATED, METRIC_COLUMNS, SPLIT
 from src.runtime.seeds import mix
 from src.runtime.stored_run import read_checkpoint
 from src.samplers.sampler import Sampler
@@ -183,15 +184,21 @@ def ranked_paths(cfg: DictConfig, space: SearchSpace) -> list[ArchPath]:
     return space.sample_distinct(cfg.ranking.paths, torch.Generator().manual_seed(cfg.ranking.seed))
 
 
-def planned_scoring(cfg: DictConfig, dataset: Dataset, paths: Sequence[ArchPath]) -> Scoring:
+def planned_scoring(
+    cfg: DictConfig, dataset: Dataset, space: SearchSpace, net: Supernet, paths: Sequence[ArchPath]
+) -> Scoring:
     """The forward passes of the validations, and of the ranking of `paths`."""
 
-    def images(settings: DictConfig) -> int:
-        return dataset.count("val", settings.images) + dataset.count("train", settings.calibration_images)
+    def images(settings: DictConfig, protocol: str) -> int:
+        """Images of each path, those that its statistics are calibrated on among them."""
+        calibration = dataset.count("train", settings.calibration_images) if protocol in CALIBRATED else 0
+        return dataset.count("val", settings.images) + calibration
 
-    each = cfg.validation.paths * images(cfg.validation)
-    at_the_end = len(ranked_protocols(cfg)) * whole_paths(paths) * images(cfg.ranking)
-    return Scoring(cfg.journal.validations, each, at_the_end)
+    depths = [segment.depth for segment in net.segments() if segment.is_block]
+    layer_macs = [fmean(costs.macs for costs in layer) for layer in space.cost_table(dataset.input_spec).choices]
+    each = cfg.validation.paths * images(cfg.validation, cfg.validation.bn)
+    ranked = sum(images(cfg.ranking, protocol) for protocol in ranked_protocols(cfg))
+    return Scoring(cfg.journal.validations, each, whole_paths(paths, depths, layer_macs) * ranked)
 
 
 def step_settings(
@@ -231,5 +238,5 @@ def writers(
     return [
         MetricsWriter(folder, budget, LogSchedule(**cfg.journal), METRIC_COLUMNS, validate),
         CountsWriter(folder, budget),
-        Estimate(budget, planned_scoring(cfg, dataset, ranked)),
+        Estimate(budget, partial(planned_scoring, cfg, dataset, space, module.net, ranked)),
     ]

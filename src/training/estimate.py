@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +38,8 @@ class Scoring:
 class Estimate(pl.Callback):
     """Prints once, on the first process, how long the rest of a run will take."""
 
-    def __init__(self, budget: Budget, scoring: Scoring) -> None:
+    def __init__(self, budget: Budget, scoring: Callable[[], Scoring]) -> None:
+        """`scoring()` is asked for only where there is something to say."""
         self.budget, self.scoring = budget, scoring
         self.started: tuple[int, float] | None = None
         self.is_said = False
@@ -65,11 +67,12 @@ class Estimate(pl.Callback):
         """The time after `step` in words, for steps of `step_seconds` on so many `images`; None for a short one."""
         left = self.budget.steps - step
         forward = FORWARD * step_seconds / (images * self.budget.passes_per_step)
-        validations = self.scoring.validations * left / self.budget.steps
-        scoring = forward * (validations * self.scoring.each + self.scoring.at_the_end)
-        total = left * step_seconds + scoring
-        if total < WORTH_SAYING:
+        if left * step_seconds < WORTH_SAYING:
             return None
+        planned = self.scoring()
+        validations = planned.validations * left / self.budget.steps
+        scoring = forward * (validations * planned.each + planned.at_the_end)
+        total = left * step_seconds + scoring
         steps = f"{left:,} steps of {step_seconds:.2g} s"
         return f"about {in_words(total)} to go: {steps}, {in_words(scoring)} of scoring (budget.steps= sets how many)"
 
@@ -82,7 +85,14 @@ def in_words(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def whole_paths(paths: Collection[ArchPath]) -> float:
-    """Number of whole paths that cost as much as scoring `paths`, whose common prefixes run once."""
-    prefixes = {path[:depth] for path in paths for depth in range(1, len(path) + 1)}
-    return len(prefixes) / len(next(iter(paths)))
+def whole_paths(paths: Collection[ArchPath], depths: Sequence[int], layer_macs: Sequence[float]) -> float:
+    """Number of whole paths that cost as much as scoring `paths`, whose common prefixes run once.
+
+    Args:
+        paths: distinct ones.
+        depths: of the supernet's blocks, in order: the choices that each depends on.
+        layer_macs: multiply-adds of each layer's choices, on average; where blocks are not layers, all count alike.
+    """
+    weights = layer_macs if len(layer_macs) == len(depths) else [1.0] * len(depths)
+    runs = [len({path[:depth] for path in paths}) for depth in depths]
+    return sum(map(operator.mul, runs, weights)) / sum(weights)

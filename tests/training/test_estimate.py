@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from src import retrain, train
 from src.runtime.launch import launch
 from src.runtime.run_folder import RESULT, read_json
 from src.supernet.evaluator import Evaluator
-from src.training import estimate
+from src.training import build, estimate
 from src.training.budget import Budget, fitting_batch
 from src.training.estimate import Estimate, Scoring, in_words, whole_paths
 from tests.datasets.made_images import make_classes
@@ -20,17 +21,17 @@ from tests.datasets.made_images import make_classes
 def test_a_long_run_is_told_its_time() -> None:
     # 2,250 steps of 12 s with 3 passes of 100 images: a forward pass of one takes 12 / 900 s
     scoring = Scoring(validations=20, each=1000, at_the_end=9000)
-    line = Estimate(Budget(2250, 10, 3), scoring).line(12.0, 0, 100)
+    line = Estimate(Budget(2250, 10, 3), lambda: scoring).line(12.0, 0, 100)
     assert line is not None
     seconds = 2250 * 12 + (20 * 1000 + 9000) * 12 / 900
     assert f"about {in_words(seconds)} to go: 2,250 steps of 12 s, 6 min of scoring" in line
     # resumed in the middle, half of the validations are left
-    line = Estimate(Budget(2250, 10, 3), scoring).line(12.0, 1125, 100)
+    line = Estimate(Budget(2250, 10, 3), lambda: scoring).line(12.0, 1125, 100)
     assert line is not None and f"about {in_words(1125 * 12 + (10 * 1000 + 9000) * 12 / 900)} to go" in line
 
 
 def test_a_short_run_is_not() -> None:
-    assert Estimate(Budget(100, 10, 3), Scoring(20, 10, 10)).line(0.01, 5, 100) is None
+    assert Estimate(Budget(100, 10, 3), lambda: Scoring(20, 10, 10)).line(0.01, 5, 100) is None
 
 
 @pytest.mark.parametrize(
@@ -41,8 +42,11 @@ def test_times_are_read_at_a_glance(seconds: float, words: str) -> None:
 
 
 def test_common_prefixes_cost_once() -> None:
-    assert whole_paths([(0, 0), (0, 1)]) == 3 / 2
-    assert whole_paths([(0, 0), (1, 1), (1, 1)]) == 2
+    assert whole_paths([(0, 0), (0, 1)], [1, 2], [1.0, 1.0]) == 3 / 2
+    assert whole_paths([(0, 0), (1, 1)], [1, 2], [1.0, 1.0]) == 2
+    assert whole_paths([(0, 0), (0, 1)], [1, 2], [9.0, 1.0]) == 11 / 10
+    # cells: the first block depends on two choices, the others on all; no block is a layer
+    assert whole_paths([(0, 0, 0), (0, 0, 1)], [2, 3], [9.0, 1.0, 1.0]) == 3 / 2
 
 
 SHORT = ["batch_size=20", "validation.paths=2", "ranking.paths=3", "benchmark=none", "logger=csv"]
@@ -65,11 +69,12 @@ def test_both_kinds_of_training_say_it_once(
     planned: list[Scoring] = []
     made = Estimate.__init__
 
-    def noting(self: Estimate, budget: Budget, scoring: Scoring) -> None:
-        planned.append(scoring)
+    def noting(self: Estimate, budget: Budget, scoring: Callable[[], Scoring]) -> None:
+        planned.append(scoring())
         made(self, budget, scoring)
 
     monkeypatch.setattr(Estimate, "__init__", noting)
+    monkeypatch.setattr(build, "whole_paths", lambda paths, depths, _: whole_paths(paths, depths, [1.0] * len(depths)))
     run = tmp_path / "run"
     few = ["validation.calibration_images=300", "ranking.calibration_images=300", "ranking.bn=recalibrate"]
     asked = [*SHORT, *few, "budget.steps=4", "journal.validations=1", f"hydra.run.dir={run}"]

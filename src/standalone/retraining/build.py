@@ -108,7 +108,7 @@ def writers(cfg: DictConfig, folder: Path, budget: Budget, module: Retraining, d
     validate, schedule = StandaloneValidation(module, dataset), LogSchedule(**cfg.journal)
     held_out = dataset.size("val")
     scoring = Scoring(schedule.validations, held_out, held_out + dataset.size("test"))
-    return [MetricsWriter(folder, budget, schedule, COLUMNS, validate, "retrain"), Estimate(budget, scoring)]
+    return [MetricsWriter(folder, budget, schedule, COLUMNS, validate, "retrain"), Estimate(budget, lambda: scoring)]
 
 
 def split_of(cfg: DictConfig, folder: Path) -> Path:

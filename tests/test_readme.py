@@ -20,7 +20,7 @@ MAINS = {"train": train.main, "search": search.main, "retrain": retrain.main, "e
 SMALL = {
     "train": "logger=csv budget.steps=3 batch_size=8 validation.paths=2 ranking.paths=2 ranking.calibration_images=8",
     "search": "logger=csv budget.models=24 searcher.population=12 calibration_images=8",
-    "retrain": "logger=csv budget.steps=2 batch_size=8 calibration_images=8",
+    "retrain": "logger=csv budget.epochs=1 batch_size=8 calibration_images=8",
     "export": "",
 }
 

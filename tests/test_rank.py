@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import shutil
 import socket
@@ -337,3 +338,14 @@ def test_the_ceiling_does_not_depend_on_spelling(tmp_path: Path) -> None:
         ceiling = Comparison(space, table, [space.format(path) for path in paths]).ceilings()["all"]
         assert ceiling is not None
         assert ceiling["value"] > 0.9
+
+
+def test_predictions_without_a_finite_score_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = pd.read_csv("experiments/ground_truth_mini/table.csv", dtype={"arch": str})
+    table.loc[:1, "accuracy"] = -math.inf
+    table[["arch", "accuracy"]].to_csv(tmp_path / "proxy.csv", sep=";", decimal=",", index=False)
+    assert rank(f"scores={tmp_path / 'proxy.csv'}", "benchmark=mini", f"out={tmp_path / 'ranked'}") == 0
+    assert "2 rows of" in (said := capsys.readouterr().out) and "no finite accuracy and are left out" in said
+    stored = json.loads((tmp_path / "ranked" / "result.json").read_text())
+    assert stored["not_finite"] == {"count": 2, "examples": table.arch[:2].tolist()}
+    assert stored["ranking"]["as given"]["accuracy"]["all"]["tau"]["value"] == 1

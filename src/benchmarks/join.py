@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -138,8 +138,17 @@ def spellings(space: SearchSpace, archs: Iterable[str]) -> dict[str, str]:
     return spelled
 
 
-def read_predictions(path: str, space: SearchSpace) -> pd.DataFrame:
-    """A CSV of predictions: `arch` and `accuracy`, and whatever else it holds (loss, path, seed, bn).
+class Predictions(NamedTuple):
+    """The rows of a file of predictions that can be ranked, and those that cannot."""
+
+    frame: pd.DataFrame
+    """Columns `arch` and `accuracy`, and whatever else the file holds (loss, path, seed, bn)."""
+    not_finite: Examples
+    """Rows without a finite accuracy, which are left out; zero-cost proxies give some networks -inf or nan."""
+
+
+def read_predictions(path: str, space: SearchSpace) -> Predictions:
+    """Predictions from a CSV file with the columns `arch` and `accuracy`.
 
     Archs may be spelled in any way that the space reads; they come back as it formats them.
 
@@ -155,10 +164,16 @@ def read_predictions(path: str, space: SearchSpace) -> pd.DataFrame:
         raise UsageError(f"{path} holds no predictions: there is no row below its header")
     # accuracy was read as text, so that a line that is not a number can be shown as it stands; line 1 is the header
     values = pd.to_numeric(frame["accuracy"], errors="coerce").astype(float)
-    for row in np.flatnonzero(~np.isfinite(values))[:1]:
+    is_text = values.isna() & frame["accuracy"].notna() & (frame["accuracy"].str.strip().str.lower() != "nan")
+    for row in np.flatnonzero(is_text)[:1]:
         raise UsageError(f"{path}, line {row + 2}: accuracy '{frame['accuracy'][row]}' is not a number")
     names = [predicted_name(space, arch, f"{path}, line {row + 2}: ") for row, arch in enumerate(frame["arch"])]
-    return frame.assign(arch=names, accuracy=values)
+    frame = frame.assign(arch=names, accuracy=values)
+    # what has no finite score has no rank
+    is_finite = np.isfinite(values)
+    if not is_finite.any():
+        raise UsageError(f"{path} holds no prediction with a finite accuracy")
+    return Predictions(frame[is_finite].reset_index(drop=True), Examples.of(frame.arch[~is_finite]))
 
 
 def predicted_name(space: SearchSpace, arch: str, where: str = "") -> str:

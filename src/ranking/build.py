@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.benchmarks.benchmark import Benchmark
 from src.benchmarks.build import benchmark_from, known_benchmark
-from src.benchmarks.join import read_predictions
+from src.benchmarks.join import Examples, read_predictions
 from src.ranking.comparison import Comparison
 from src.ranking.score_table import ScoringProcesses, chosen_paths
 from src.runtime.errors import UsageError
@@ -71,6 +71,8 @@ class FileRanking:
     """BN protocol, or `as given` for a file that names none -> scores of distinct architectures."""
     source: str
     repeated_rows: int
+    not_finite: Examples
+    """Rows that were left out."""
     folder: Path
 
 
@@ -134,7 +136,10 @@ def build_file_ranking(cfg: DictConfig, folder: Path) -> FileRanking:
     if not cfg.benchmark.get("path"):
         raise UsageError("scores= needs a benchmark: benchmark=nas_bench_201 benchmark.path=..., or mini, table, ...")
     benchmark = benchmark_from(cfg.benchmark, space)
-    predictions = read_predictions(cfg.scores, space)
+    predictions, not_finite = read_predictions(cfg.scores, space)
+    if not_finite.count:
+        examples = ", ".join(not_finite.names)
+        print(f"{not_finite.count:,} rows of {cfg.scores} have no finite accuracy and are left out, e.g. {examples}")
 
     # Scores under several batch-norm protocols, as scores.csv of a run has them, are ranked one by one.
     has_protocols = "bn" in predictions and predictions.bn.notna().all()
@@ -153,4 +158,4 @@ def build_file_ranking(cfg: DictConfig, folder: Path) -> FileRanking:
     if (folder / CONFIG).exists() and load_config(folder / CONFIG).get("scores") is None:
         raise UsageError(f"out={folder} holds a run of another kind: give a new folder")
     settings = RankingSettings(OmegaConf.to_container(cfg, resolve=True), by, cfg.seed, cfg.subsets)  # type: ignore[arg-type]
-    return FileRanking(settings, comparison, tables, str(cfg.scores), repeated, folder)
+    return FileRanking(settings, comparison, tables, str(cfg.scores), repeated, not_finite, folder)

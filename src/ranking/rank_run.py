@@ -91,6 +91,7 @@ def rank_file(ranking: FileRanking) -> None:
         about = {
             "source": ranking.source,
             "repeated_rows": ranking.repeated_rows,
+            "not_finite": {"count": ranking.not_finite.count, "examples": list(ranking.not_finite.names)},
             "search_space": ranking.comparison.space.name,
         }
         write_ranking(ranking.settings, folder, ranking.comparison, tables, about, [])

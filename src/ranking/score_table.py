@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 from torch import distributed
 
+from src.benchmarks.csv_table import check_columns, read_csv
 from src.benchmarks.join import spellings
 from src.datasets.input_spec import InputSpec
 from src.runtime.devices import chosen_device
@@ -172,13 +173,8 @@ def read_scores(file: Path, space: SearchSpace, protocol: str) -> TableScores:
     """
     if not file.is_file():
         raise UsageError(f"scores={file}: there is no such file")
-    try:
-        # as text: the arch string of a space of one layer looks like a number
-        table = pd.read_csv(file, dtype={"arch": str, "path": str})
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeError) as error:
-        raise UsageError(f"scores={file} is not a table: {str(error).splitlines()[0]}") from None
-    if not {"arch", "accuracy"} <= set(table.columns):
-        raise UsageError(f"scores={file} needs the columns arch and accuracy: it has {', '.join(table.columns)}")
+    table = read_csv(file, text=["arch", "path"])
+    check_columns(file, table, ["arch", "accuracy"])
     # a table of several protocols: those of one
     if "bn" in table:
         if protocol not in set(table.bn):

@@ -70,6 +70,8 @@ class RankResult(RankingResult):
     """The file of predictions."""
     repeated_rows: int = 0
     """Rows of that file that repeat an architecture."""
+    not_finite: dict[str, Any] = field(default_factory=lambda: {"count": 0, "examples": []})
+    """Rows of that file without a finite accuracy, which were left out."""
     settings: dict[str, Any] = field(default_factory=dict)
     """The command's whole configuration."""
 

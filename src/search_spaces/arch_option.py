@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 from src.runtime.errors import UsageError
+from src.runtime.tables import read_table_text, separator_of
 from src.search_spaces.space import SearchSpace
 from src.supernet.path import ArchPath
 
@@ -48,13 +49,13 @@ def best_row(file: Path, rows: int) -> int:
     Raises:
         UsageError: it has neither column, or a row without a number there.
     """
-    with file.open(encoding="utf-8-sig") as lines:
-        table = list(csv.DictReader(lines))
+    text = read_table_text(file)
+    table = list(csv.DictReader(text.splitlines(), delimiter=separator_of(text)))
     for column, sign in (("accuracy", -1), ("loss", 1)):
         if len(table) == rows and table and column in table[0]:
             try:
-                scores = [sign * float(row[column]) for row in table]
-            except (TypeError, ValueError):
+                scores = [sign * float(row[column].replace(",", ".")) for row in table]
+            except (AttributeError, ValueError):
                 raise UsageError(f"pick={BEST}: {file} has a row without a number as {column}") from None
             return min(range(rows), key=lambda row: math.inf if math.isnan(scores[row]) else scores[row])
     raise UsageError(f"pick={BEST}: {file} has no column accuracy or loss, so use a row, 0 to {rows - 1}")
@@ -69,13 +70,18 @@ def listed_archs(file: Path, space: SearchSpace, option: str) -> list[ArchPath]:
     if not file.is_file():
         raise UsageError(f"{option}={file}: there is no such file")
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeError:
-        raise UsageError(f"{option}={file} is not a text file") from None
+        text = read_table_text(file)
+    except UsageError as error:
+        raise UsageError(f"{option}={error}") from None
+    lines, separator = text.splitlines(), separator_of(text)
     # A column by its name, or every line; line numbers in messages count from 1, below the header from 2
-    header = next(csv.reader(lines[:1]), [])
+    header = next(csv.reader(lines[:1], delimiter=separator), [])
     column = next((name for name in ("arch", "path") if name in header), None)
-    listed = [row[column] for row in csv.DictReader(lines)] if column else [line.strip() for line in lines]
+    listed = (
+        [row[column] for row in csv.DictReader(lines, delimiter=separator)]
+        if column
+        else [line.strip() for line in lines]
+    )
     paths = [_parsed(space, text, f"{file}, line {i}") for i, text in enumerate(listed, 2 if column else 1) if text]
     if not paths:
         raise UsageError(

@@ -135,7 +135,7 @@ class SearchSpace(ABC):
         """
         if isinstance(text, str) and text in self.named:
             return self.named[text]
-        if isinstance(text, str) and self.named and not text[:1].isdigit():
+        if isinstance(text, str) and self.named and not text.lstrip()[:1].isdigit() and text.lstrip()[:1] not in "[(":
             raise unknown(f"architecture of {self.name}", text, [*self.named, "a path like 2-0-2"])
         return self.check(parse_path(text))
 

@@ -5,6 +5,7 @@ L layers, m choices of a layer.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -39,13 +40,16 @@ def format_route(route: Route) -> str:
 
 
 def parse_path(text: object) -> ArchPath:
-    """A path from `2-0-2`, from a list of ints, or from one int (a space of one layer).
+    """A path from `2-0-2`, from a list of ints, also as text `[2, 0, 2]`, or from one int (a space of one layer).
 
     Raises:
         UsageError: anything else; it shows the two accepted forms.
     """
     # A command line gives text, Hydra's lists a ListConfig, a space of one layer a bare int.
-    parts: Any = text.split("-") if isinstance(text, str) else text if isinstance(text, Iterable) else [text]
+    parts: Any = text if isinstance(text, Iterable) else [text]
+    if isinstance(text, str):
+        listed = re.fullmatch(r"\s*[\[(](.*)[\])]\s*", text)
+        parts = re.split(r"\s*,\s*|\s+", listed[1].strip()) if listed else text.split("-")
     try:
         return tuple(int(part) for part in parts)
     except (TypeError, ValueError):

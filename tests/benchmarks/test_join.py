@@ -108,7 +108,7 @@ def test_a_prediction_of_another_space_is_refused(tmp_path: Path) -> None:
 def test_predictions_keep_leading_zeros_and_other_columns(tmp_path: Path) -> None:
     path = tmp_path / "scores.csv"
     path.write_text("path,arch,accuracy,loss,seed\n0-2-0-1-2-1-0-0,02012100,0.5,1.25,3\n,0-0-0-0-0-0-0-0,1,2,4\n")
-    frame = read_predictions(str(path), NasBenchMacro())
+    frame = read_predictions(str(path), NasBenchMacro()).frame
     assert frame["arch"].tolist() == ["02012100", "00000000"]
     assert frame["accuracy"].tolist() == [0.5, 1.0]
     assert frame["accuracy"].dtype == frame["loss"].dtype == float
@@ -125,8 +125,13 @@ def test_predictions_keep_leading_zeros_and_other_columns(tmp_path: Path) -> Non
         ("path,accuracy\n0-0-0-0-0,1\n", "no column 'arch': it has path, accuracy"),
         ("arch,accuracy\n", "no predictions"),
         ("arch,accuracy\n0-0-0-0-0,1\n0-0-0-0-1,high\n", "line 3: accuracy 'high' is not a number"),
-        ("arch,accuracy\n0-0-0-0-0,\n", "line 2: accuracy 'nan' is not a number"),
-        ("arch,accuracy\n0-0-0-0-0,inf\n", "line 2: accuracy 'inf' is not a number"),
+        ("arch,accuracy\n0-0-0-0-0,\n", "no prediction with a finite accuracy"),
+        ("arch,accuracy\n0-0-0-0-0,inf\n", "no prediction with a finite accuracy"),
+        ("arch;accuracy\n0-0-0-0-0;0,5\n0-0-0-0-1;high\n", "line 3: accuracy 'high' is not a number"),
+        ('{"arch": [' + '"0-0-0-0-0", ' * 9000 + '"0-0-0-0-1"]}', "not a CSV table but JSON: write a header"),
+        ('[{"arch": "0-0-0-0-0", "accuracy": 0.5}]', "not a CSV table but JSON"),
+        ("a" * 5000 + ",b\n1,2\n", "no column 'arch': it has a{80}, b$"),
+        (",".join(f"c{i}" for i in range(99)) + "\n", r"c18, c19, \.\.\.$"),
         ("arch,accuracy\n0-0-0-0-0,1\n0-0-0-0-9,1\n", "line 3: prediction '0-0-0-0-9' is not an architecture of mini"),
         ("arch,accuracy\n,1\n", "line 2: prediction 'nan' is not an architecture of mini"),
         ("arch,accuracy\n0-0-0-0-0,1,2\n", "not a CSV table"),
@@ -148,3 +153,43 @@ def test_a_missing_file_and_a_binary_one_are_refused(tmp_path: Path) -> None:
     (tmp_path / "image.png").write_bytes(bytes(range(256)))
     with pytest.raises(UsageError, match="not a CSV table"):
         read_predictions(str(tmp_path / "image.png"), Mini())
+
+
+COMMAS = "arch,accuracy,loss\n0-0-0-0-0,0.5,1.25\n1-1-1-1-1,0.75,1\n"
+AS_SPREADSHEETS_WRITE = {
+    "semicolons": COMMAS.replace(",", ";").encode(),
+    "semicolons and decimal commas": COMMAS.replace(",", ";").replace(".", ",").encode(),
+    "tabs": COMMAS.replace(",", "\t").encode(),
+    "tabs and decimal commas": COMMAS.replace(",", "\t").replace(".", ",").encode(),
+    "mark": COMMAS.encode("utf-8-sig"),
+    "wide": COMMAS.replace(",", "\t").encode("utf-16"),
+    "returns": COMMAS.replace("\n", "\r\n").encode(),
+    "lists": COMMAS.replace("0-0-0-0-0", '"[0, 0, 0, 0, 0]"').replace("1-1-1-1-1", '"(1,1,1,1,1)"').encode(),
+    "lists between semicolons": b"arch;accuracy;loss\n[0, 0, 0, 0, 0];0,5;1,25\n[1 1 1 1 1];0,75;1\n",
+}
+
+
+@pytest.mark.parametrize("content", AS_SPREADSHEETS_WRITE.values(), ids=AS_SPREADSHEETS_WRITE.keys())
+def test_files_of_spreadsheets_are_read(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_bytes(content)
+    frame = read_predictions(str(path), Mini()).frame
+    assert frame.arch.tolist() == ["0-0-0-0-0", "1-1-1-1-1"]
+    assert frame.accuracy.tolist() == [0.5, 0.75] and frame.loss.tolist() == [1.25, 1.0]
+
+
+def test_rows_without_a_finite_accuracy_are_left_out_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "proxies.csv"
+    rows = "0-0-0-0-0,-inf\n0-0-0-0-1,0.5\n0-0-0-0-2,nan\n0-0-0-1-0,NaN\n0-0-0-1-1,\n0-0-0-1-2,inf\n0-0-0-2-0,1e400\n"
+    path.write_text(f"arch,accuracy\n{rows}")
+    frame, not_finite = read_predictions(str(path), Mini())
+    assert frame.arch.tolist() == ["0-0-0-0-1"] and frame.accuracy.tolist() == [0.5]
+    assert not_finite.count == 6 and not_finite.names == ("0-0-0-0-0", "0-0-0-0-2", "0-0-0-1-0")
+
+
+def test_the_form_that_a_refusal_recommends_is_read() -> None:
+    for text in ("[3, 3, 3, 3, 3, 3]", "[3,3,3,3,3,3]", "(3, 3, 3, 3, 3, 3)", "3-3-3-3-3-3", [3] * 6):
+        assert NasBench201().parse(text) == (3,) * 6
+    for text in ("[3, 3", "[3, x, 3, 3, 3, 3]", "[]", "3, 3, 3, 3, 3, 3"):
+        with pytest.raises(UsageError):
+            NasBench201().parse(text)

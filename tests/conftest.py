@@ -2,6 +2,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 from unittest import mock
 
 import pytest
@@ -25,8 +26,8 @@ DRAW = Figure.savefig
 def _empty_pictures() -> Iterator[None]:
     """Files that only begin like a PNG: drawing would take half the time of a short run or a report."""
 
-    def write(self: Figure, path: Path, **_: object) -> None:
-        path.write_bytes(b"\x89PNG")
+    def write(self: Figure, file: BinaryIO, **_: object) -> None:
+        file.write(b"\x89PNG")
 
     with mock.patch.object(Figure, "savefig", write):
         yield

@@ -11,7 +11,7 @@ import numpy as np
 
 from src.datasets.decode import Pixels, SquareReader, decode
 from src.datasets.folder import Files
-from src.runtime.errors import UsageError
+from src.runtime.errors import MACHINE_ERRORS, RunError, UsageError
 
 
 def decode_cached(files: Files, reader: SquareReader, folder: str | None) -> Pixels:
@@ -60,7 +60,8 @@ def store_pixels(path: Path, pixels: Pixels) -> None:
         finally:
             Path(temporary).unlink(missing_ok=True)
     except OSError as error:
-        raise UsageError(
+        kind = RunError if error.errno in MACHINE_ERRORS else UsageError
+        raise kind(
             f"cannot write the cache {path.parent}: {error.strerror}; "
             "dataset.cache=<folder> puts it elsewhere, dataset.cache=null does without"
         ) from error

@@ -5,6 +5,7 @@ N images, B images of a mini-batch, C channels, H W size.
 
 from __future__ import annotations
 
+import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from src.datasets.split import Indices
 from src.datasets.stream import ALL, DataShard, Stream
 from src.runtime.devices import move
 from src.runtime.errors import UsageError
+from src.runtime.run_folder import replace_file
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation per channel, of images in [0, 1]."""
@@ -165,11 +167,11 @@ class Dataset(ABC):
 
     def save_split(self, path: Path) -> None:
         """Store which image belongs to which part, and which file it is, as an .npz."""
-        temporary = path.with_suffix(".tmp.npz")
+        content = io.BytesIO()
         # NumPy's stub takes any keyword for its own option
         named: dict[str, Any] = {**self.indices, **self.record}
-        np.savez_compressed(temporary, **named)
-        temporary.replace(path)
+        np.savez_compressed(content, **named)
+        replace_file(path, content.getbuffer())
 
     def check_split(self, path: Path) -> None:
         """Refuse to resume a run whose stored split differs from this one; files have been compared by file_record.

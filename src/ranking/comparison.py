@@ -24,6 +24,7 @@ from src.benchmarks.benchmark import Benchmark
 from src.benchmarks.join import Match, match, spellings
 from src.datasets.input_spec import InputSpec
 from src.ranking.ceiling import noise_ceiling
+from src.runtime.run_folder import replace_file
 from src.search_spaces.space import SearchSpace
 from src.supernet.path import ArchPath
 
@@ -91,7 +92,7 @@ class Comparison:
         selection = self._selection(tables)
         curves = pd.concat([curve.assign(prediction=name) for name, curve in self._curves(tables).items()])
         folder.mkdir(parents=True, exist_ok=True)
-        curves.round(6).to_csv(folder / "improvement.csv", index=False, lineterminator="\n")
+        replace_file(folder / "improvement.csv", curves.round(6).to_csv(index=False, lineterminator="\n"))
         # a figure of each kind, all protocols in it
         drawn = {
             "improvement": improvement_figure(selection),

@@ -29,7 +29,7 @@ from src.runtime.provenance import commit, store_provenance
 from src.runtime.result import write_result
 from src.runtime.result_schemas import RankResult
 from src.runtime.resume import store
-from src.runtime.run_folder import CALIBRATED, RESULT, SCORES, claim
+from src.runtime.run_folder import CALIBRATED, RESULT, SCORES, claim, replace_file
 from src.supernet.evaluator import Evaluator
 
 
@@ -87,7 +87,7 @@ def rank_file(ranking: FileRanking) -> None:
         # scores.csv has what the benchmark knows beside what was predicted
         predicted = pd.concat([table.assign(bn=name) for name, table in tables.items()])
         facts = ranking.comparison.facts.merge(predicted, on="arch", suffixes=("", "_given"))
-        facts.to_csv(folder / SCORES, index=False)
+        replace_file(folder / SCORES, facts.to_csv(index=False))
         about = {
             "source": ranking.source,
             "repeated_rows": ranking.repeated_rows,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from src.runtime.run_folder import PREVIOUS, is_whole_archive
+from src.runtime.run_folder import PREVIOUS, is_whole_archive, replace_file
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -20,14 +22,19 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Save so that at every moment one whole checkpoint is in the folder."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_suffix(".tmp")
-        with temporary.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        if is_whole_archive(target):  # a damaged one must not push out the good one before it
-            keep_as(target, target.with_stem(PREVIOUS))
-        temporary.replace(target)
+
+        def keep_old() -> None:
+            if is_whole_archive(target):  # a damaged one must not push out the good one before it
+                keep_as(target, target.with_stem(PREVIOUS))
+
+        write_tensors(checkpoint, target, keep_old)
+
+
+def write_tensors(value: Any, path: Path, before: Callable[[], None] = lambda: None) -> None:
+    """`torch.save` by `replace_file`, in memory first: on a full disk torch's own writer hides the cause."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    replace_file(path, buffer.getbuffer(), before)
 
 
 def keep_as(target: Path, previous: Path) -> None:
@@ -37,5 +44,9 @@ def keep_as(target: Path, previous: Path) -> None:
     try:
         os.link(target, spare)
     except OSError:
-        shutil.copyfile(target, spare)
+        try:
+            shutil.copyfile(target, spare)
+        except OSError:
+            spare.unlink(missing_ok=True)
+            raise
     spare.replace(previous)

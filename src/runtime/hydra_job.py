@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import os
 import re
 import sys
@@ -26,7 +25,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.runtime.config_reference import CONF, options_of
-from src.runtime.errors import DivergedError, Interrupted, ProcessFailedError, RunError, UsageError, unknown
+from src.runtime.errors import (
+    MACHINE_ERRORS,
+    DivergedError,
+    Interrupted,
+    ProcessFailedError,
+    RunError,
+    UsageError,
+    unknown,
+)
 from src.runtime.interrupts import INTERRUPTED, MESSAGE
 from src.runtime.processes import is_first
 from src.runtime.resume import IMAGES
@@ -38,7 +45,6 @@ if TYPE_CHECKING:
 FAILED, BAD_INPUT = 1, 2
 INPUT_ERRORS = (UsageError, TypeError, ValueError, ImportError, AttributeError)
 """What a `_target_` of the configuration raises when a value for it is wrong."""
-MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 """Disk or quota full, read-only, no permission: errors of the machine, which a traceback does not explain."""
 LAUNCHERS = (
     'basic | joblib | submitit_local | submitit_slurm after pip install ".[launchers]", ray after hydra-ray-launcher'
@@ -140,25 +146,37 @@ def end(code: int, line: str, diverged: bool = False) -> None:
 
 @contextmanager
 def errors_as_exit_codes() -> Iterator[None]:
-    """End with one line for errors of the input, of the run and of signals; bugs keep their traceback."""
+    """End with one line for errors of the input, of the run, of the machine and of signals; bugs keep their traceback.
+
+    Hydra wraps what a `_target_` raises: the cause says what happened.
+    """
     try:
         yield
-    except RunError as error:
-        end(FAILED, one_line(error), isinstance(error, DivergedError))
-    except OSError as error:
-        if error.errno not in MACHINE_ERRORS:
-            raise
-        end(FAILED, f"{error.filename or 'a file'}: {error.strerror}")
     except ProcessFailedError as error:
         raise Ended(error.code) from None
     except (Interrupted, KeyboardInterrupt) as error:
         end(INTERRUPTED, str(error) or MESSAGE)
-    except (UsageError, OmegaConfBaseException, HydraException) as error:
-        # Hydra wraps what a _target_ raises
-        cause = error.__cause__ if isinstance(error, HydraException) else None
-        if isinstance(cause, Exception) and not isinstance(cause, INPUT_ERRORS):
-            raise
-        end(BAD_INPUT, one_line(cause or error))
+    except Exception as error:
+        wrapped = error.__cause__ if isinstance(error, HydraException) else None
+        cause = wrapped if isinstance(wrapped, Exception) else error
+        if (line := failure(cause)) is not None:
+            end(FAILED, line, isinstance(cause, DivergedError))
+        is_input = isinstance(cause, UsageError | OmegaConfBaseException | HydraException)
+        if is_input or (wrapped is not None and isinstance(cause, INPUT_ERRORS)):
+            end(BAD_INPUT, one_line(cause))
+        raise
+
+
+def failure(error: Exception) -> str | None:
+    """The line of a run that cannot go on through no fault of its input; None for other errors."""
+    if isinstance(error, RunError):
+        return one_line(error)
+    if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
+        return f"{error.filename or 'a file'}: {error.strerror}"
+    # torch's only sign that a process of a data loader was killed; it comes at any moment
+    if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
+        return f"{one_line(error).rstrip('.')}: out of memory? Resume with fewer dataset.workers, or 0"
+    return None
 
 
 @contextmanager

@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import io
 import json
 import os
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from src.runtime.errors import UsageError
+from src.runtime.errors import MACHINE_ERRORS, UsageError
 
 CONFIG, PROVENANCE, RESULT = "config.yaml", "provenance.json", "result.json"
 METRICS, COUNTS, SCORES, SPLIT = "metrics.csv", "counts.csv", "scores.csv", "split.npz"
@@ -84,6 +85,8 @@ def claim(folder: Path) -> IO[str]:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / LOCK).open("w")
     except OSError as error:
+        if error.errno in MACHINE_ERRORS:
+            raise
         raise UsageError(f"{folder} cannot be written to: {error.strerror}") from None
     try:
         # the kernel gives the lock back however the process ends: no stale locks
@@ -94,14 +97,36 @@ def claim(folder: Path) -> IO[str]:
     return file
 
 
-def replace_file(path: Path, text: str) -> None:
-    """Write a file so that a reader, or a kill at any moment, finds the old text or the new and nothing between."""
+def replace_file(path: Path, content: str | bytes | memoryview, before: Callable[[], None] = lambda: None) -> None:
+    """Write a file so that a reader, or a kill at any moment, finds the old content or the new and nothing between.
+
+    Args:
+        path: of the file; where writing fails, nothing is left beside it.
+        content: text is written as UTF-8, with the line ends that it has.
+        before: called when the new content is safe on disk and the old one still in its place.
+
+    Raises:
+        OSError: a full disk, say; it names the file.
+    """
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb", buffering=0) as file:
+            write_all(file, content.encode() if isinstance(content, str) else content)
+            os.fsync(file.fileno())
+        before()
+        temporary.replace(path)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)
+        raise
+
+
+def write_all(file: io.FileIO, content: bytes | memoryview) -> None:
+    """Write all bytes, or raise: a nearly full disk takes some of them."""
+    rest = memoryview(content)
+    while len(rest):
+        rest = rest[file.write(rest) :]
 
 
 def is_whole_archive(path: Path) -> bool:
@@ -119,13 +144,25 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def append_rows(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add rows to a CSV file, with its header first if it is new; missing columns stay empty."""
-    is_new = not path.exists() or path.stat().st_size == 0
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(columns), lineterminator="\n")
-        if is_new:
-            writer.writeheader()
-        writer.writerows(rows)
+    """Add rows to a CSV file, with its header first if it is new; missing columns stay empty.
+
+    Raises:
+        OSError: a full disk, say; it names the file, which has all of the rows or none.
+    """
+    size = path.stat().st_size if path.exists() else 0
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
+    if not size:
+        writer.writeheader()
+    writer.writerows(rows)
+    try:
+        with path.open("ab", buffering=0) as file:
+            write_all(file, text.getvalue().encode())
+    except OSError as error:
+        if path.exists():
+            os.truncate(path, size)
+        error.filename = str(path)
+        raise
 
 
 def cut_back(path: Path, step: int) -> None:

@@ -7,6 +7,7 @@ from src.datasets import cache
 from src.datasets.cache import decode_cached
 from src.datasets.decode import Pixels, decode, square_reader
 from src.datasets.folder import Files, list_images
+from src.runtime.errors import RunError
 from tests.datasets.made_images import make_classes, noise, refusal
 
 
@@ -105,7 +106,9 @@ def test_nothing_half_written_is_left(files: Files, store: Store, monkeypatch: p
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", full_disk)
-    line = refusal(lambda: store.read(files))
+    with pytest.raises(RunError) as caught:
+        store.read(files)
+    line = str(caught.value)
     assert "No space left on device" in line and "dataset.cache=<folder>" in line
     assert list(store.folder.iterdir()) == []
 

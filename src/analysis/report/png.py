@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +31,7 @@ from src.analysis.report.chart import (
     Series,
     legend_entries,
 )
+from src.runtime.run_folder import replace_file
 
 DASHES: dict[str, Any] = {
     "solid": "-",
@@ -44,7 +46,9 @@ def save(chart: Chart, path: Path) -> Path:
     """Write a PNG of 150 dots per inch, with title and reading as its metadata; returns its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     texts = {"Title": chart.title, "Description": chart.reading}
-    draw(chart).savefig(path, dpi=150, facecolor="white", metadata=texts)
+    content = io.BytesIO()
+    draw(chart).savefig(content, format="png", dpi=150, facecolor="white", metadata=texts)
+    replace_file(path, content.getbuffer())
     return path
 
 

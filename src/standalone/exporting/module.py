@@ -14,10 +14,10 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from src.datasets.preprocessing import AREA, Preprocessing, as_pixels, central, upright
+from src.runtime.checkpoint import write_tensors
 from src.runtime.run_folder import replace_file
 from src.standalone.exporting.backbone import Backbone, FeatureInfo, normalised
 from src.standalone.exporting.backbone_parts import BackboneParts, split_backbone
@@ -35,7 +35,7 @@ TEMPLATE = Path(__file__).with_name("model.py.txt")
 def write(network: Network, folder: Path, normalise: bool) -> None:
     """Write both files; `normalise` changes neither: the function is in model.py where mean and deviation are known."""
     parts = split_backbone(network.net, network.input_spec.in_channels)
-    torch.save(parts.state_dict(), folder / WEIGHTS)
+    write_tensors(parts.state_dict(), folder / WEIGHTS)
     replace_file(folder / MODEL, model_source(network, parts))
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
-import torch
 from rich.console import Console
 from torch import nn
 
 from src.datasets.preprocessing import described
+from src.runtime.checkpoint import write_tensors
 from src.runtime.result import figures_table, write_result
 from src.runtime.result_schemas import RetrainResult
 from src.runtime.run_folder import PROVENANCE
@@ -87,12 +86,7 @@ def finish(run: StandaloneRun) -> RetrainResult:
 def store_weights(net: nn.Module, path: Path) -> None:
     """Store a state_dict on the CPU, in torch's own memory format; a reader gets the old file or the new one."""
     state = {key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_tensors(state, path)
 
 
 def show(run: StandaloneRun, result: RetrainResult) -> None:

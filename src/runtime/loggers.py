@@ -33,7 +33,9 @@ def make_loggers(wandb: DictConfig | None, folder: Path, names: Sequence[str]) -
     settings["tags"] = settings.get("tags") or list(names)
     if settings.get("offline"):
         os.environ.setdefault("WANDB_SILENT", "true")  # its summary would push the table off the screen
-    return [WandbLogger(name=folder.name, save_dir=str(folder), id=run_id, resume="allow", **settings)]
+    logger = WandbLogger(name=folder.name, save_dir=str(folder), id=run_id, resume="allow", **settings)
+    logger._wandb_init.pop("anonymous", None)  # Lightning passes it on, and W&B warns that it does nothing
+    return [logger]
 
 
 def open_loggers(loggers: Iterable[Any], config: Any, folder: Path) -> None:

@@ -8,7 +8,7 @@ from src.datasets.cache import decode_cached
 from src.datasets.decode import Pixels, decode, square_reader
 from src.datasets.folder import Files, list_images
 from src.runtime.errors import RunError
-from tests.datasets.made_images import make_classes, noise, refusal
+from tests.datasets.made_images import make_classes, noise
 
 
 @pytest.fixture

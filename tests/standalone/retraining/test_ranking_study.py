@@ -134,7 +134,7 @@ def rows(accuracies: list[str]) -> str:
     [
         (b"", "scores.csv"),
         (b"\xff\xfe\x00\x81", "scores.csv"),
-        (b"path,accuracy\n0-0-0-0-0,0.5\n", "arch and accuracy"),
+        (b"path,accuracy\n0-0-0-0-0,0.5\n", "no column 'arch'"),
         (rows(["0.5", "nan", "0.7"]).encode(), "1-1-1-1-1"),
         (rows(["0.5", "good", "0.7"]).encode(), "1-1-1-1-1"),
         (rows(["0.5", "inf", "0.7"]).encode(), "1-1-1-1-1"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import secrets
 from collections.abc import Iterable, Sequence
@@ -33,8 +34,9 @@ def make_loggers(wandb: DictConfig | None, folder: Path, names: Sequence[str]) -
     settings["tags"] = settings.get("tags") or list(names)
     if settings.get("offline"):
         os.environ.setdefault("WANDB_SILENT", "true")  # its summary would push the table off the screen
-    logger = WandbLogger(name=folder.name, save_dir=str(folder), id=run_id, resume="allow", **settings)
+    logger: Any = WandbLogger(name=folder.name, save_dir=str(folder), id=run_id, resume="allow", **settings)
     logger._wandb_init.pop("anonymous", None)  # Lightning passes it on, and W&B warns that it does nothing
+    logger.offline = bool(settings.get("offline"))
     return [logger]
 
 
@@ -52,6 +54,30 @@ def open_loggers(loggers: Iterable[Any], config: Any, folder: Path) -> None:
                 raise
             raise UsageError(f"W&B: {error}: use logger=wandb (offline), logger=csv, or wandb login") from None
         replace_file(folder / WANDB_ID, str(logger.version))
+
+
+def log_again(loggers: Iterable[Any], table: Path, step: str, prefix: str = "") -> None:
+    """Log the rows that a run had written before it was stopped, so that its new record holds the whole curve.
+
+    Offline, W&B writes a record for each start, and what it had not written when it was killed is in none of them.
+    Online its server has the rows.
+
+    Args:
+        loggers: of the run that goes on.
+        table: its CSV file, cut back to where it goes on.
+        step: the column that counts steps.
+        prefix: of the names under which the other columns are logged; with one, `step` is not among them.
+    """
+    offline = [logger for logger in loggers if logger.offline]
+    if not offline or not table.exists():
+        return
+    with table.open(newline="") as lines:
+        for row in csv.DictReader(lines):
+            values = {f"{prefix}{name}": float(value) for name, value in row.items() if value}
+            if prefix:
+                del values[prefix + step]
+            for logger in offline:
+                logger.log_metrics(values, step=int(row[step]))
 
 
 def finish_loggers(loggers: Iterable[Any]) -> None:

@@ -21,7 +21,7 @@ from src.analysis.spaced import evenly_spaced
 from src.ranking.score_table import ScoringProcesses
 from src.runtime.errors import Interrupted, UsageError
 from src.runtime.interrupts import finishing
-from src.runtime.loggers import finish_loggers, open_loggers
+from src.runtime.loggers import finish_loggers, log_again, open_loggers
 from src.runtime.provenance import store_provenance
 from src.runtime.result import read_result, write_result
 from src.runtime.result_schemas import SearchResult
@@ -81,6 +81,7 @@ def begin(settings: SearchSettings, search: Search) -> Iterator[None]:
     folder = search.folder
     try:
         open_loggers(search.loggers, OmegaConf.to_container(settings.config, resolve=True), folder)
+        log_again(search.loggers, folder / GENERATIONS, "generation", "search/")
         (folder / RESULT).unlink(missing_ok=True)
         store(settings.config, folder, "search")
         write_json(folder / SOURCE, dict(search.source.about))

@@ -18,10 +18,10 @@ from src.datasets.dataset import Dataset, TrainLoader, in_words
 from src.runtime.cpu_memory import keep_freed_memory
 from src.runtime.errors import Interrupted, RunError
 from src.runtime.interrupts import finishing
-from src.runtime.loggers import finish_loggers, open_loggers
+from src.runtime.loggers import finish_loggers, log_again, open_loggers
 from src.runtime.provenance import store_provenance
 from src.runtime.resume import cut_back_tables, store
-from src.runtime.run_folder import RESULT, SCORES, SPLIT, claim
+from src.runtime.run_folder import METRICS, RESULT, SCORES, SPLIT, claim
 from src.runtime.stored_run import checkpoint_path
 from src.search_spaces.space import SearchSpace
 from src.training.budget import Budget
@@ -92,6 +92,8 @@ class Run:
         self.dataset.save_split(self.folder / SPLIT)
         store_provenance(self.folder, device_name(self.device), self.dataset.name)
         cut_back_tables(self.folder, self.module.steps)
+        if self.module.steps < self.budget.steps:
+            log_again(self.trainer.loggers, self.folder / METRICS, "step")
 
     def train(self) -> None:
         """Train up to the budget; a signal ends the run after the step it arrives in, with a checkpoint.

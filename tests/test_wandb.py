@@ -1,0 +1,66 @@
+"""W&B offline: a run that was stopped and goes on has its whole curve in the new record, and no warning begins it."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytorch_lightning.loggers import WandbLogger
+
+from src import search, train
+from src.runtime.launch import launch
+from src.runtime.run_folder import GENERATIONS, METRICS
+
+Logged = list[tuple[int, dict[str, Any]]]
+SHORT = ["validation.paths=2", "ranking.paths=2", "ranking.images=50", "benchmark=none", "logger=wandb"]
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> Logged:
+    """(step, values) of all that is logged."""
+    calls: Logged = []
+
+    def note(self: WandbLogger, metrics: dict[str, Any], step: int) -> None:
+        calls.append((step, dict(metrics)))
+
+    monkeypatch.setattr(WandbLogger, "log_metrics", note)
+    monkeypatch.setattr(WandbLogger, "log_image", lambda *_: None)  # tests draw no pictures
+    return calls
+
+
+def rows(table: Path) -> list[dict[str, float]]:
+    with table.open() as lines:
+        return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(lines)]
+
+
+def test_a_resumed_training_logs_its_whole_curve(
+    tmp_path: Path, logged: Logged, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert launch("train", train.main, [*SHORT, "budget.steps=4", f"hydra.run.dir={run}"]) == 0
+    # rows beyond the checkpoint, as a kill leaves them, are not of the run that goes on
+    with (run / METRICS).open("a") as table:
+        table.write("9" + "," * (len(rows(run / METRICS)[0]) + 3) + "\n")
+    logged.clear()
+    assert launch("train", train.main, [f"resume={run}", "budget.steps=8"]) == 0
+    curve = [(step, values) for step, values in logged if "train/loss" in values]
+    assert [step for step, _ in curve] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [values for _, values in curve] == [pytest.approx(row) for row in rows(run / METRICS)]
+    assert "anonymous" not in capfd.readouterr().err
+
+
+def test_a_resumed_search_logs_its_whole_curve(tmp_path: Path, logged: Logged) -> None:
+    folder = tmp_path / "search"
+    asked = ["evaluator=truth", "benchmark=mini", "searcher.population=4", "logger=wandb", f"hydra.run.dir={folder}"]
+    assert launch("search", search.main, [*asked, "budget.models=8"]) == 0
+    first = len(rows(folder / GENERATIONS))
+    logged.clear()
+    assert launch("search", search.main, [f"resume={folder}", "budget.models=16"]) == 0
+    expected = rows(folder / GENERATIONS)
+    assert len(expected) > first
+    assert [step for step, _ in logged] == [int(row["generation"]) for row in expected]
+    for (_, values), row in zip(logged, expected, strict=True):
+        del row["generation"]
+        assert values == pytest.approx({f"search/{key}": value for key, value in row.items()}, abs=1e-3)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -24,7 +23,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.runtime.config_reference import CONF, options_of
+from src.runtime.arguments import quoted_texts
+from src.runtime.config_reference import CONF
 from src.runtime.errors import (
     MACHINE_ERRORS,
     DivergedError,
@@ -32,8 +32,8 @@ from src.runtime.errors import (
     ProcessFailedError,
     RunError,
     UsageError,
-    unknown,
 )
+from src.runtime.explain import explain
 from src.runtime.interrupts import INTERRUPTED, MESSAGE
 from src.runtime.processes import is_first
 from src.runtime.resume import IMAGES
@@ -45,18 +45,13 @@ if TYPE_CHECKING:
 FAILED, BAD_INPUT = 1, 2
 INPUT_ERRORS = (UsageError, TypeError, ValueError, ImportError, AttributeError)
 """What a `_target_` of the configuration raises when a value for it is wrong."""
-"""Disk or quota full, read-only, no permission: errors of the machine, which a traceback does not explain."""
-LAUNCHERS = (
-    'basic | joblib | submitit_local | submitit_slurm after pip install ".[launchers]", ray after hydra-ray-launcher'
-)
-"""Of Hydra, and where they come from."""
 
 
 def run_job(name: str, task: Task, arguments: Sequence[str]) -> int:
     """Run the task on the configuration conf/<name>.yaml with these arguments; returns the exit code."""
     # Hydra takes flags before or after keys, not between them
     arguments = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
-    arguments = with_root_of_run(arguments)
+    arguments = with_root_of_run(quoted_texts(name, arguments))
     job, SweepStart.folder = Job(name, task), None
     swept = {SWEPT: " ".join(swept_keys(arguments))}
     OmegaConf.register_new_resolver("run_dir", lambda resume, dated: resume or dated, replace=True)
@@ -198,45 +193,6 @@ def explain_refusals(job: Job, arguments: list[str]) -> Iterator[None]:
             if job.started:
                 raise
             end(BAD_INPUT, one_line(explain(job.name, arguments, error) or error))
-
-
-def explain(name: str, arguments: Sequence[str], error: Exception) -> UsageError | None:
-    """A clearer line for Hydra's most frequent complaints; None for the others."""
-    # a config group of another command
-    if match := re.search(r"In '([^'/]+)/([^']+)': Could not override '([^']+)'", str(error)):
-        return UsageError(f"{match[1]}={match[2]} is for another command: src.{name} has no {match[3]}")
-    # a key that does not exist, under the options that were chosen
-    if match := re.search(r"Could not override '([^']+)'", str(error)):
-        return unknown_key(name, arguments, match[1].split("@")[0])
-    # a launcher of a package that is not installed
-    if match := re.search(r"Could not find 'hydra/launcher/([^'/]+)'", str(error)):
-        return UsageError(f"hydra/launcher={match[1]} is unknown or not installed: {LAUNCHERS}")
-    # an option of a group that does not exist
-    if match := re.search(r"Could not find '([^']+)/([^'/]+)'", str(error)):
-        options = options_of(match[1])
-        return unknown(match[1], match[2], options) if options else None
-    return None
-
-
-def unknown_key(name: str, arguments: Sequence[str], key: str) -> UsageError:
-    """The keys that exist where `key` was looked for, under the options chosen for the config groups."""
-    GlobalHydra.instance().clear()
-    groups = [argument for argument in arguments if (CONF / argument.partition("=")[0]).is_dir()]
-    # a group of another command cannot be composed, nor can a sweep over several options
-    chosen = [group for group in groups if "," not in group and group.partition("=")[0] != key]
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        node = hydra.compose(name, chosen)
-    # walk down as far as the key is right
-    *parents, last = key.split(".")
-    known = []
-    for parent in parents:
-        if not isinstance(node, DictConfig) or parent not in node:
-            last = parent
-            break
-        known.append(parent)
-        node = node[parent]
-    options = sorted(str(k) for k in node if not str(k).startswith("_")) if isinstance(node, DictConfig) else []
-    return unknown(f"key{' in ' + '.'.join(known) if known else ''}", last, options)
 
 
 def one_line(error: BaseException) -> str:

@@ -5,7 +5,7 @@ Needs torch alone. B batch, C channels, H W size, s stride of a level.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -100,6 +100,62 @@ class Backbone(nn.Module):
                 maps.append(x)
         return maps
 
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: int | Sequence[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> Any:
+        """timm's: maps of levels, all if `indices` is None, and the features before pooling unless only maps are asked.
+
+        `norm` has no effect, `output_fmt` is NCHW; `stop_early` matters with `intermediates_only` alone.
+        """
+        if output_fmt != "NCHW":
+            raise ValueError(f"output_fmt={output_fmt}: these networks have maps of NCHW")
+        if self.features_only and not intermediates_only:
+            raise ValueError("with features_only there are no features before pooling: use intermediates_only=True")
+        levels = FeatureInfo(self.feature_info, len(self.feature_info) if indices is None else indices)
+        taps = [-1 if name == "stem" else int(name.split(".")[1]) for name in levels.module_name()]
+        # the stem, then layer by layer; what lies beyond the last level runs only where it is asked for
+        x = self.stem(x)
+        maps = [x] if -1 in taps else []
+        for i, layer in enumerate(self.layers):
+            if stop_early and intermediates_only and i > taps[-1]:
+                break
+            x = layer(x)
+            if i in taps:
+                maps.append(x)
+        return maps if intermediates_only else (self.final(x), maps)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load weights of the whole network; those of parts that this one leaves out are passed over.
+
+        Raises:
+            ValueError: weights of another number of classes.
+        """
+        own = self.state_dict().keys()
+        kept = dict(state_dict)
+        if self.features_only or not self.num_classes:
+            parts = ("layers.", "final.", "classifier.")
+            kept = {key: value for key, value in kept.items() if key in own or not key.startswith(parts)}
+        theirs = kept.get("classifier.bias")
+        if "classifier.bias" in own and theirs is not None and len(theirs) != self.num_classes:
+            raise ValueError(
+                f"these weights have {len(theirs)} classes and the network {self.num_classes}: load them with "
+                f"num_classes={len(theirs)}, then reset_classifier({self.num_classes})"
+            )
+        return super().load_state_dict(kept, strict, assign)
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        """The parts in a row, for torch.jit.script, which cannot read `forward`: its result has two types."""
+        if self.features_only:
+            raise TypeError("torch.jit.script does not go with features_only: use torch.jit.trace or torch.export")
+        pool = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(self.drop_rate))
+        return nn.Sequential(self.stem, *self.layers, self.final, *pool, self.classifier).train(self.training)
+
     def forward_features(self, x: Tensor) -> Tensor:
         """Images (B, C, H, W) to the features before pooling, (B, num_features, H / s, W / s)."""
         return self.final(self.layers(self.stem(x)))
@@ -110,14 +166,18 @@ class Backbone(nn.Module):
         x = F.dropout(x, self.drop_rate, self.training)
         return x if pre_logits else self.classifier(x)
 
+    def check_pool(self, global_pool: str | None) -> None:
+        """Refuse, by ValueError, another pooling than the one there is."""
+        if global_pool not in (None, "avg"):
+            raise ValueError(f"global_pool={global_pool}: these networks pool by avg")
+
     def get_classifier(self) -> nn.Module:
         """The linear layer, or nn.Identity without classes."""
         return self.classifier
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
         """Replace the classifier by a fresh one on the device of the weights; with 0 classes features come out."""
-        if global_pool not in (None, "avg"):
-            raise ValueError(f"global_pool={global_pool}: these networks pool by avg")
+        self.check_pool(global_pool)
         self.num_classes = num_classes
         first = next(self.parameters())  # tells device and type
         fresh = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()

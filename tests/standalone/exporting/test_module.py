@@ -254,6 +254,53 @@ def test_timm_creates_it(fairnas: tuple[Network, Any]) -> None:
 
 
 @torch.no_grad()
+def test_timm_reads_a_checkpoint(fairnas: tuple[Network, Any]) -> None:
+    network, model = fairnas
+    model.register_with_timm()
+    images, name = noise(PIXELS), "fairnas_a_test"
+    weights = str(Path(model.__file__).with_name("weights.pt"))
+    assert torch.equal(timm.create_model(name, checkpoint_path=weights).eval()(images), network.net(images))
+    backbone: Any = timm.create_model(name, features_only=True, checkpoint_path=weights).eval()
+    for own, expected in zip(backbone(images), model.load(features_only=True)(images), strict=True):
+        assert torch.equal(own, expected)
+    assert timm.create_model(name, num_classes=0, checkpoint_path=weights)(images).shape == (3, 1280)
+    with pytest.raises(ValueError, match=r"10 classes and the network 7.*then reset_classifier\(7\)"):
+        timm.create_model(name, num_classes=7, checkpoint_path=weights)
+    assert timm.create_model(name, global_pool="avg")(images).shape == (3, 10)
+    with pytest.raises(ValueError, match="global_pool=max"):
+        timm.create_model(name, global_pool="max")
+
+
+@torch.no_grad()
+def test_intermediate_maps_are_as_timm_has_them(fairnas: tuple[Network, Any]) -> None:
+    model, images = fairnas[1], noise(PIXELS)
+    net = model.load()
+    features, maps = net.forward_intermediates(images)
+    assert torch.equal(features, net.forward_features(images)) and len(maps) == len(net.feature_info)
+    last = net.forward_intermediates(images, indices=2, intermediates_only=True)
+    assert [m.shape for m in last] == [m.shape for m in maps[-2:]]
+    early = net.forward_intermediates(images, indices=[0, -4], stop_early=True, intermediates_only=True)
+    assert torch.equal(early[1], maps[-4]) and torch.equal(early[0], maps[0])
+    backbone = model.load(features_only=True)
+    for own, expected in zip(
+        backbone.forward_intermediates(images, 4, intermediates_only=True), maps[-4:], strict=True
+    ):
+        assert torch.equal(own, expected)
+    for options, words in (({"output_fmt": "NLC"}, "NCHW"), ({}, "intermediates_only=True")):
+        with pytest.raises(ValueError, match=words):
+            backbone.forward_intermediates(images, **options)
+
+
+@torch.no_grad()
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*")
+def test_scripts_are_written_or_refused_with_the_reason(fairnas: tuple[Network, Any]) -> None:
+    net, images = fairnas[1].load(), noise(PIXELS)
+    torch.testing.assert_close(torch.jit.script(net)(images), net(images))
+    with pytest.raises(TypeError, match=r"use torch\.jit\.trace"):
+        torch.jit.script(fairnas[1].load(features_only=True))
+
+
+@torch.no_grad()
 def test_the_head_is_as_timm_has_it(fairnas: tuple[Network, Any]) -> None:
     net, images = fairnas[1].load(), noise(PIXELS)
     features = net.forward_features(images)

@@ -20,7 +20,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from src.runtime.arguments import quoted_texts
@@ -37,6 +37,7 @@ from src.runtime.explain import explain
 from src.runtime.interrupts import INTERRUPTED, MESSAGE
 from src.runtime.processes import is_first
 from src.runtime.resume import IMAGES
+from src.runtime.run_folder import FRESH
 from src.runtime.sweep import DIVERGED, SWEPT, SweepStart, earlier_divergence, note_job, show_failed_jobs, swept_keys
 
 if TYPE_CHECKING:
@@ -53,11 +54,10 @@ def run_job(name: str, task: Task, arguments: Sequence[str]) -> int:
     arguments = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
     arguments = with_root_of_run(quoted_texts(name, arguments))
     job, SweepStart.folder = Job(name, task), None
-    swept = {SWEPT: " ".join(swept_keys(arguments))}
-    OmegaConf.register_new_resolver("run_dir", lambda resume, dated: resume or dated, replace=True)
+    environment = {SWEPT: " ".join(swept_keys(arguments)), FRESH: "{}"}
     try:
         check_resume(arguments)
-        with explain_refusals(job, arguments), mock.patch.dict(os.environ, swept):
+        with explain_refusals(job, arguments), mock.patch.dict(os.environ, environment):
             hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
     except Ended as ended:
         return ended.code

@@ -14,10 +14,12 @@ from __future__ import annotations
 import csv
 import fcntl
 import io
+import itertools
 import json
 import os
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +29,8 @@ CONFIG, PROVENANCE, RESULT = "config.yaml", "provenance.json", "result.json"
 METRICS, COUNTS, SCORES, SPLIT = "metrics.csv", "counts.csv", "scores.csv", "split.npz"
 CHECKPOINTS, LAST, PREVIOUS = "checkpoints", "last", "previous"
 LOCK = ".lock"
+FRESH = "FAIRPATH_FRESH_FOLDERS"
+"""Environment variable: the folders that a command made, by the names it wanted for them."""
 
 PROTOCOLS = ("running", "batch", "adapt", "recalibrate")
 """Batch-norm statistics that paths are scored under; src/supernet/bn_protocols.py says what they are."""
@@ -73,6 +77,24 @@ SCORE_COLUMNS = (
     "split",
     "images",
 )
+
+
+def fresh_folder(path: str) -> str:
+    """Make a new folder: `path`, or `path-2`, `path-3`, ... if others began a run in the same second.
+
+    Asked again in this command, also by its processes, it is the same folder.
+    """
+    known = json.loads(os.environ.get(FRESH, "{}"))
+    if path in known:
+        return str(known[path])
+    for number in itertools.count(1):
+        name = path if number == 1 else f"{path}-{number}"
+        # whoever makes a folder has it: two processes cannot both
+        with suppress(FileExistsError):
+            Path(name).mkdir(parents=True)
+            os.environ[FRESH] = json.dumps({**known, path: name})
+            return name
+    raise AssertionError("numbers do not end")
 
 
 def claim(folder: Path) -> IO[str]:

@@ -21,7 +21,7 @@ from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from src.runtime.run_folder import read_json, write_json
+from src.runtime.run_folder import fresh_folder, read_json, write_json
 
 SWEPT = "FAIRPATH_SWEPT"
 """Environment variable: keys that the command line sweeps, for the launchers' processes."""
@@ -76,6 +76,8 @@ def job_folder(
 
 
 OmegaConf.register_new_resolver("job_folder", job_folder, replace=True)
+OmegaConf.register_new_resolver("fresh", fresh_folder, replace=True)
+OmegaConf.register_new_resolver("run_dir", lambda resume, dated: resume or fresh_folder(dated), replace=True)
 
 
 class SweepStart(Callback):

@@ -168,7 +168,6 @@ def test_grammar_of_a_line(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_composes_to_allowed_values(command: str) -> None:
-    OmegaConf.register_new_resolver("run_dir", lambda resume, dated: resume or dated, replace=True)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for group in groups_of(read_file(CONF / f"{command}.yaml")):
             for option in options_of(group, command):

@@ -211,6 +211,13 @@ def test_tf32_reaches_torch_in_training_and_in_later_stages(tmp_path: Path) -> N
     assert json.loads((tmp_path / "false" / RESULT).read_text())["steps"] == 2
 
 
+def test_the_conditions_of_scores_are_in_the_result(tmp_path: Path) -> None:
+    short = ["budget.steps=1", "ranking.paths=2", "ranking.batch_size=40", "ranking.images=80", "logger=csv"]
+    assert train(tmp_path / "run", *short) == 0
+    result = json.loads((tmp_path / "run" / RESULT).read_text())
+    assert result["scoring"] == {"images": 80, "calibration_images": 50, "batch_size": 40}
+
+
 def test_wandb_offline_needs_no_account(tmp_path: Path) -> None:
     """One folder per run, closed at its end, so that a sweep does not fall into one run."""
     sweep = ["-m", "seed=0,1", "budget.steps=2", f"hydra.sweep.dir={tmp_path}/sweep", "logger=wandb"]

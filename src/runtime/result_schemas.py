@@ -57,6 +57,8 @@ class TrainResult(RankingResult):
     """classes, images of each part, and files passed over by kind."""
     count_spread: int
     """Largest difference between the update counts of two choices of one layer."""
+    scoring: dict[str, Any] = field(default_factory=dict)
+    """Conditions of the scores: images, calibration_images and batch_size, which moves those of `recalibrate` too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +88,8 @@ class SearchResult(Result):
     search_space: str
     evaluator: str
     """Source of the scores: supernet, scores (a table) or truth."""
+    scoring: dict[str, Any] = field(default_factory=dict)
+    """Conditions of a supernet's scores: bn, images, calibration_images, batch_size."""
     objectives: list[str]
     limit: dict[str, float]
     """Cost -> its upper limit."""

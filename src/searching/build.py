@@ -38,6 +38,9 @@ from src.training.trained_supernet import load_trained_supernet
 LATENCY = "latency.csv"
 """The table of a run folder, if the search measured one."""
 
+SCORING = ("bn", "images", "calibration_images", "batch_size")
+"""Keys that a supernet's scores depend on."""
+
 
 def build_search(cfg: DictConfig, folder: Path, source: ScoreSource) -> Search:
     """A search with the state of its checkpoint if it has one; its folder is locked by this process.
@@ -78,6 +81,7 @@ def search_settings(cfg: DictConfig) -> SearchSettings:
         limit={name: value for name, value in cfg.limit.items() if value is not None},
         select=cfg.select,
         device=cfg.device,
+        scoring={key: cfg[key] for key in SCORING} if cfg.run is not None else {},
     )
 
 

@@ -57,6 +57,8 @@ class SearchSettings:
     select: int
     """Networks selected from the front."""
     device: str
+    scoring: dict[str, Any]
+    """Conditions of a supernet's scores; empty where they come from a table."""
 
 
 @contextmanager
@@ -154,6 +156,7 @@ def search_result(
         searcher=settings.searcher,
         search_space=search.source.space.name,
         evaluator=search.source.about["evaluator"],
+        scoring=dict(settings.scoring),
         objectives=settings.objectives,
         limit=settings.limit,
         select=settings.select,

@@ -3,6 +3,8 @@
 The protocol changes rankings, so every score table names it: `running` the supernet's own statistics (FairNAS),
 `batch` those of the scored batch (Bender et al. 2018, PA&DA), `adapt` a few train-mode forwards without reset (20 in
 the inter-choice paper), `recalibrate` reset, then exact cumulative averages over fixed calibration batches (SPOS).
+Layers see calibration images that were normalised by the statistics of their batch, so scores under `adapt` and
+`recalibrate` move with the batch size: it is one of their conditions.
 """
 
 from __future__ import annotations

@@ -18,11 +18,13 @@ def main(cfg: DictConfig, folder: Path) -> None:
 
     from rich.console import Console
 
-    from src.search_spaces.summary import run, tables  # late: torch takes seconds to import
+    from src.search_spaces.summary import long_archs, run, tables  # late: torch takes seconds to import
 
     result = run(cfg)
     write_result(folder, result)
     Console().print(*tables(result), sep="\n", soft_wrap=True)
+    for line in long_archs(result):
+        print(line)
 
 
 if __name__ == "__main__":

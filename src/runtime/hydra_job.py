@@ -38,7 +38,16 @@ from src.runtime.interrupts import INTERRUPTED, MESSAGE
 from src.runtime.processes import is_first
 from src.runtime.resume import IMAGES
 from src.runtime.run_folder import FRESH
-from src.runtime.sweep import DIVERGED, SWEPT, SweepStart, earlier_divergence, note_job, show_failed_jobs, swept_keys
+from src.runtime.sweep import (
+    DIVERGED,
+    SWEPT,
+    SweepStart,
+    count_jobs,
+    earlier_divergence,
+    note_job,
+    show_failed_jobs,
+    swept_keys,
+)
 
 if TYPE_CHECKING:
     from src.runtime.launch import Task
@@ -53,7 +62,8 @@ def run_job(name: str, task: Task, arguments: Sequence[str]) -> int:
     # Hydra takes flags before or after keys, not between them
     arguments = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
     arguments = with_root_of_run(quoted_texts(name, arguments))
-    job, SweepStart.folder = Job(name, task), None
+    keys = [argument for argument in arguments if "=" in argument]
+    job, SweepStart.folder = Job(name, task, keys), None
     environment = {SWEPT: " ".join(swept_keys(arguments)), FRESH: "{}"}
     try:
         check_resume(arguments)
@@ -86,6 +96,8 @@ class Job:
 
     name: str
     task: Task
+    arguments: Sequence[str] = ()
+    """Keys of the command line."""
     started: bool = False
 
     def __call__(self, cfg: DictConfig) -> None:
@@ -100,6 +112,7 @@ class Job:
             note_job(sweep_dir, folder, FAILED, f"{reason} (earlier; retry_diverged=true tries again)")
             return
         (folder / DIVERGED).unlink(missing_ok=True)
+        print(self.heading())
         try:
             run_in(folder, partial(self.task, cfg, folder))
         except Ended as ended:
@@ -108,6 +121,12 @@ class Job:
             note_job(sweep_dir, folder, ended.code, ended.reason, ended.diverged)
         else:
             note_job(sweep_dir, folder)
+
+    def heading(self) -> str:
+        """`job 4 of 60: strict_fair_mini_seed3`, of the job that Hydra runs now."""
+        settings = HydraConfig.get()
+        total = count_jobs(self.arguments, settings.sweeper.get("params"))
+        return f"job {int(settings.job.num) + 1}{f' of {total}' if total else ''}: {settings.sweep.subdir}"
 
 
 def run_in(folder: Path, task: Callable[[], None]) -> None:

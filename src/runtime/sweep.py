@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import sys
@@ -43,6 +44,20 @@ def swept_keys(arguments: Iterable[str]) -> list[str]:
         if override.is_sweep_override():
             keys.append(override.get_key_element().lstrip("+"))
     return keys
+
+
+def count_jobs(arguments: Iterable[str], params: Mapping[str, Any] | None) -> int | None:
+    """Number of jobs of a sweep: of the command line's values and an experiment's; None if it cannot be told."""
+    parser, counts = OverridesParser.create(), dict[str, int]()
+    swept = [f"{key}={value}" for key, value in (params or {}).items()]  # the command line's come after, and win
+    for argument in (*swept, *arguments):
+        try:
+            (override,) = parser.parse_overrides([argument])
+            values = list(override.sweep_iterator()) if override.is_sweep_override() else [None]
+        except (HydraException, ValueError):
+            return None
+        counts[override.get_key_element().lstrip("+")] = len(values)
+    return math.prod(counts.values())
 
 
 def job_folder(

@@ -22,6 +22,9 @@ from src.runtime.result import Result
 from src.search_spaces.space import SearchSpace
 from src.supernet.path import format_path
 
+IN_TABLE = 40
+"""Letters of an arch string that a table of 80 columns has room for."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DescribeResult(Result):
@@ -113,10 +116,23 @@ def _choice_table(result: DescribeResult) -> Table:
     architectures = result.architectures
     table = Table(title=f"{result.search_space}: {architectures['form']} = {architectures['count']:,} architectures")
     table.add_column("layer", justify="right")
-    table.add_column("choices", overflow="fold")
-    for layer, names in enumerate(result.layers):
-        table.add_row(str(layer), ", ".join(f"{i} {name}" for i, name in enumerate(names)))
+    table.add_column("choices")
+    # neighbours with the same choices share a row
+    for names, same in itertools.groupby(range(len(result.layers)), key=result.layers.__getitem__):
+        layers = list(same)
+        numbers = str(layers[0]) if len(layers) == 1 else f"{layers[0]} to {layers[-1]}"
+        table.add_row(numbers, "\n".join(lines_of([f"{i} {name}" for i, name in enumerate(names)])))
     return table
+
+
+def lines_of(items: Sequence[str], width: int = 60) -> list[str]:
+    """Items with commas between them, in lines of at most `width` letters; no item is broken."""
+    lines = [items[0]]
+    for item in items[1:]:
+        fits = len(lines[-1]) + len(item) + 2 <= width
+        lines[-1] += ", " if fits else ","
+        lines[-1:] = [lines[-1] + item] if fits else [lines[-1], item]
+    return lines
 
 
 def _supernet_table(result: DescribeResult) -> Table:
@@ -130,10 +146,17 @@ def _supernet_table(result: DescribeResult) -> Table:
     return table
 
 
+def long_archs(result: DescribeResult) -> list[str]:
+    """`path: arch` of each path, where arch strings are too long for a table: unbroken, to be copied."""
+    if max((len(row["arch"]) for row in result.paths), default=0) <= IN_TABLE:
+        return []
+    return [f"{row['path']}: {row['arch']}" for row in result.paths if row["arch"] != row["path"]]
+
+
 def _path_table(result: DescribeResult) -> Table:
     table = Table(title="stand-alone networks")
-    # spaces whose arch string is the path need no second column
-    has_arch = any(row["arch"] != row["path"] for row in result.paths)
+    # spaces whose arch string is the path need no second column, and long ones stand below the table
+    has_arch = any(row["arch"] != row["path"] for row in result.paths) and not long_archs(result)
     for name in ["path", *["arch"] * has_arch]:
         table.add_column(name, overflow="fold")
     for name in ["parameters", "multiply-adds"]:

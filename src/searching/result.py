@@ -42,6 +42,9 @@ from src.runtime.run_folder import (
 from src.searching.archive import COLUMNS
 from src.searching.loop import Search
 
+IN_TABLE = 24
+"""Letters of an arch string that the table has room for beside the numbers."""
+
 
 @dataclass(frozen=True)
 class SearchSettings:
@@ -175,15 +178,13 @@ def show(result: SearchResult, selected: pd.DataFrame, folder: Path) -> None:
     """Print the selected networks, the hypervolume and why the search ended."""
     title = f"{result.searcher} on {result.search_space}: {result.models:,} models, {result.front} on the front"
     table = Table(title=title)
-    # columns that hold anything; the arch folds, so that numbers stay whole in a narrow terminal
-    shown = [
-        name
-        for name in ("arch", "accuracy", "loss", "macs", "params", "latency", "truth")
-        if selected[name].notna().any()
-    ]
-    for name in shown:
-        is_arch = name == "arch"
-        table.add_column(name, justify="left" if is_arch else "right", overflow="fold", no_wrap=not is_arch)
+    # columns that hold anything; long arch strings are left to selected.csv, so that numbers stay whole
+    name = "arch" if selected.arch.str.len().max() <= IN_TABLE else "path"
+    numbers = [c for c in ("accuracy", "loss", "macs", "params", "latency", "truth") if selected[c].notna().any()]
+    shown = [name, *numbers]
+    for column in shown:
+        is_name = column == name
+        table.add_column(column, justify="left" if is_name else "right", overflow="fold", no_wrap=not is_name)
     for row in selected[shown].to_dict("records"):
         table.add_row(*_cells(row))
     Console().print(table)
@@ -197,5 +198,5 @@ def show(result: SearchResult, selected: pd.DataFrame, folder: Path) -> None:
 
 
 def _cells(row: Mapping[Any, Any]) -> Sequence[str]:
-    formats = {"arch": "{}", "macs": "{:,}", "params": "{:,}", "latency": "{:.3f} ms"}
+    formats = {"arch": "{}", "path": "{}", "macs": "{:,}", "params": "{:,}", "latency": "{:.3f} ms"}
     return [formats.get(name, "{:.4f}").format(value) for name, value in row.items()]

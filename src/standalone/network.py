@@ -101,7 +101,7 @@ def fresh_network(space: SearchSpace, path: ArchPath, input_spec: InputSpec, see
 def extracted_network(trained: TrainedSupernet, path: ArchPath, calibration: Calibration, images: int) -> Network:
     """A path of a supernet with copies of its weights there, and up to `images` held-out images."""
     net = extract(trained.space, trained.net, path, trained.input_spec).eval()
-    origin = f"of the supernet {trained.folder.name} after {trained.steps:,} steps"
+    origin = f"of the supernet in run {trained.folder.name} after {trained.steps:,} steps"
     network = Network(network_name(trained.space, path), trained.space, path, net, trained.input_spec, origin)
     # Norms without running statistics always use the batch at hand: there is nothing to calibrate.
     if calibration.bn == "recalibrate" and network.has_statistics:
@@ -147,7 +147,7 @@ def retrained_network(folder: Path, images: int, root: str | None = None) -> Net
         if dataset.input_spec == input_spec:
             held_out = data_facts(dataset, images)["held_out"]
             facts.setdefault("preprocessing", dataset.preprocessing)  # older results do not hold it
-    name, origin = network_name(space, path), f"of the retraining {folder.name}"
+    name, origin = network_name(space, path), f"of the retraining in run {folder.name}"
     return Network(name, space, path, net.eval(), input_spec, origin, held_out=held_out, **facts)
 
 

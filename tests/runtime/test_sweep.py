@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from src import search
 from src.runtime.launch import launch
 from src.runtime.run_folder import RESULT
-from src.runtime.sweep import SWEPT, job_folder, swept_keys
+from src.runtime.sweep import SWEPT, count_jobs, job_folder, swept_keys
 from src.train import main
 
 SHORT = ["budget.steps=2", "logger=csv", "benchmark=none", "validation.paths=2", "ranking.paths=2"]
@@ -73,3 +74,24 @@ def test_a_refused_job_does_not_end_the_sweep(tmp_path: Path, capsys: pytest.Cap
     assert finished(tmp_path) == ["strict_fair_mini_seed0_batch_size=100"]
     assert sweep(tmp_path, "batch_size=100,200") == 0
     assert "failed" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "params", "jobs"),
+    [
+        (["seed=0,1", "sampler=spos,strict_fair,fair", "budget.steps=3"], None, 6),
+        (["seed=range(3)", "optimizer.lr=choice(0.1,0.2)"], None, 6),
+        ([], {"seed": "0,1,2", "searcher": "nsga2,random"}, 6),
+        (["seed=0"], {"seed": "0,1,2", "searcher": "nsga2,random"}, 2),
+        (["seed=0,1", "a=("], None, None),
+    ],
+)
+def test_jobs_are_counted(arguments: list[str], params: dict[str, str] | None, jobs: int | None) -> None:
+    assert count_jobs(arguments, params) == jobs
+
+
+def test_each_job_says_which_of_how_many_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = ["-m", "seed=0,1", "evaluator=truth", "benchmark=mini", "budget.models=4", "logger=csv"]
+    assert launch("search", search.main, [*sweep, f"hydra.sweep.dir={tmp_path}/s", "searcher=random"]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("job ")]
+    assert said == ["job 1 of 2: random_truth_seed0", "job 2 of 2: random_truth_seed1"]

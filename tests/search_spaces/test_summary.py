@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import asdict
 
 import pytest
@@ -7,7 +8,7 @@ from rich.console import Console
 
 from src.runtime.config_reference import CONF
 from src.runtime.errors import UsageError
-from src.search_spaces.summary import DescribeResult, run, size_form, tables
+from src.search_spaces.summary import DescribeResult, long_archs, run, size_form, tables
 
 
 def described(*overrides: str) -> DescribeResult:
@@ -94,3 +95,23 @@ def test_recipes_have_the_same_keys() -> None:
         recipes = [compose("describe", [f"search_space={name}"]).recipe for name in names]
     assert {tuple(recipe) for recipe in recipes} == {tuple(recipes[0])}
     assert all(isinstance(recipe.weight_decay, float) for recipe in recipes)
+
+
+def test_equal_layers_share_a_row_and_no_choice_is_broken() -> None:
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(tables(described("search_space=mobilenet_b"))[0])
+    lines = captured.get().splitlines()
+    assert any("0 to 18" in line for line in lines) and len(lines) <= 7
+    assert not [line for line in lines if re.search(r"\b\d\s*│$", line)]  # a number without its name
+    proxyless = described("search_space=proxyless")
+    assert shown(proxyless).count("6 identity") == 5
+
+
+def test_long_arch_strings_stand_whole_below_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    cell = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|none~2|"
+    result = described("search_space=nas_bench_201", f'path="{cell}"')
+    assert long_archs(result) == [f"3-0-1-0-0-0: {cell}"]
+    assert cell not in shown(result) and "3-0-1-0-0-0" in shown(result)
+    assert long_archs(described("search_space=nas_bench_macro", "path=02012100")) == []
+    assert "02012100" in shown(described("search_space=nas_bench_macro", "path=02012100"))

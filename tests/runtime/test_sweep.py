@@ -92,6 +92,6 @@ def test_jobs_are_counted(arguments: list[str], params: dict[str, str] | None, j
 
 def test_each_job_says_which_of_how_many_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = ["-m", "seed=0,1", "evaluator=truth", "benchmark=mini", "budget.models=4", "logger=csv"]
-    assert launch("search", search.main, [*sweep, f"hydra.sweep.dir={tmp_path}/s", "searcher=random"]) == 0
+    assert launch("search", search.main, [*sweep, f"hydra.sweep.dir={tmp_path}/s", "searcher=random_search"]) == 0
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("job ")]
-    assert said == ["job 1 of 2: random_truth_seed0", "job 2 of 2: random_truth_seed1"]
+    assert said == ["job 1 of 2: random_search_truth_seed0", "job 2 of 2: random_search_truth_seed1"]

@@ -18,10 +18,10 @@ def show(title: str, rankings: Mapping[str, Mapping[str, Any]], ceilings: Mappin
     `rankings` is {protocol or file: {score: {subset: summary}}}; the score that orders the paths is bold. Intervals of
     rho and r are in result.json.
     """
-    table = Table(title=title, caption=CAPTION, caption_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=title, caption=CAPTION, caption_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0))
     table.show_edge, table.pad_edge, table.collapse_padding = False, False, True
     table.add_column("\nordered by", no_wrap=True)
-    for name in ("Kendall's tau\n[95 %]", "\nrho", "\nr", "of top\n10", "best\nrank", "at ten\nleft"):
+    for name in ("Kendall's tau\n[95 %]", "\nrho", "\nr", "top\n10", "best\nrank", "ten\nleft"):
         table.add_column(name, justify="right", no_wrap=True)
     # One row for each score under each protocol; the one that orders the paths stands out
     every = [
@@ -40,11 +40,11 @@ def show(title: str, rankings: Mapping[str, Mapping[str, Any]], ceilings: Mappin
     Console(width=max(Console().width, WIDTH)).print(table)
 
 
-WIDTH = 98
+WIDTH = 80
 """Columns of a terminal that the table takes; where there are fewer, or none, its lines wrap."""
 CAPTION = (
-    "of top 10: share of the truly ten best among the predicted ten; best rank: true rank of the best of those; "
-    "at ten left: improvement of their mean, 0 the mean of all, 1 the best; *: best of the counts; "
+    "top 10: share of the truly ten best among the predicted ten; best rank: true rank of the best of those; "
+    "ten left: improvement of their mean, 0 the mean of all, 1 the best; *: best of the counts; "
     "bold: the score that orders the paths"
 )
 

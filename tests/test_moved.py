@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from omegaconf import OmegaConf
 from src import export, rank, retrain, search, train
 from src.runtime.launch import launch
 from src.runtime.run_folder import CONFIG
+from src.search_spaces.mini import Mini
 from tests.datasets.made_images import make_split, noise
 
 SHORT = ["budget.steps=2", "batch_size=8", "validation.paths=2", "ranking.paths=2", "benchmark=none", "logger=csv"]
@@ -68,3 +70,28 @@ def test_a_run_on_embedded_images_has_no_root(tmp_path: Path, capsys: pytest.Cap
     asked = [f"run={tmp_path / 'run'}", "dataset.root=here", "logger=csv", f"hydra.run.dir={tmp_path / 'search'}"]
     assert launch("search", search.main, asked) == 2
     assert "do not come from a folder" in capsys.readouterr().err
+
+
+def test_a_search_takes_the_new_places_of_its_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth, folder = tmp_path / "truth.csv", tmp_path / "search"
+    shutil.copy("experiments/ground_truth_mini/table.csv", truth)
+    choices = [(layer, choice) for layer, size in enumerate(Mini().sizes) for choice in range(size)]
+    rows = [f"{layer},{choice},op,{layer + choice + 1}" for layer, choice in choices]
+    text = "\n".join(["layer,choice,operation,milliseconds", "fixed,0,stem,1", *rows]) + "\n"
+    (tmp_path / "latency.csv").write_text(text)
+    asked = [
+        *("evaluator=truth", "search_space=mini", "benchmark=table", "benchmark.name=mine", f"benchmark.path={truth}"),
+        *("objectives=[accuracy,latency]", f"latency.table={tmp_path / 'latency.csv'}", "searcher=nsga2"),
+        *("searcher.population=4", "logger=csv", f"hydra.run.dir={folder}"),
+    ]
+    assert launch("search", search.main, [*asked, "budget.models=8"]) == 0, capsys.readouterr().err
+    (tmp_path / "new").mkdir()
+    for name in ("truth.csv", "latency.csv"):
+        (tmp_path / name).rename(tmp_path / "new" / name)
+    more = [f"resume={folder}", "budget.models=12"]
+    assert launch("search", search.main, more) == 2
+    assert "benchmark.path" in capsys.readouterr().err
+    more.append(f"benchmark.path={tmp_path / 'new' / 'truth.csv'}")
+    assert launch("search", search.main, more) == 2
+    assert "latency.table" in capsys.readouterr().err
+    assert launch("search", search.main, [*more, f"latency.table={tmp_path / 'new' / 'latency.csv'}"]) == 0

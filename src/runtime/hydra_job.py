@@ -211,6 +211,12 @@ def explain_refusals(job: Job, arguments: list[str]) -> Iterator[None]:
         except Exception as error:
             if job.started:
                 raise
+            # the folder of the run could not be made: by Hydra, or by a resolver, whose errors OmegaConf wraps
+            cause: BaseException | None = error
+            while cause is not None and not isinstance(cause, OSError):
+                cause = cause.__cause__ or cause.__context__
+            if cause is not None and (line := failure(cause)) is not None:
+                end(FAILED, line)
             end(BAD_INPUT, one_line(explain(job.name, arguments, error) or error))
 
 

@@ -144,3 +144,15 @@ def test_an_image_cache_that_cannot_be_written_is_named(tmp_path: Path, capsys: 
     line = capsys.readouterr().err
     assert line.count("\n") == 1 and "dataset.cache=null" in line and str(cache) in line
     assert not list(cache.iterdir())
+
+
+@pytest.mark.parametrize("key", ["hydra.run.dir={}/run", 'hydra.run.dir="${{run_dir:${{resume}},{}/run}}"'])
+def test_a_run_folder_that_cannot_be_made_is_the_machines_fault(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read_only(self: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self))
+
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    assert launch("train", train.main, [*SHORT, key.format(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"error: {tmp_path / 'run'}: {os.strerror(errno.EROFS)}\n"

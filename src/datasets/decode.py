@@ -133,11 +133,13 @@ def chosen_levels(files: Files, levels: str | Sequence[int]) -> tuple[int, int]:
         if len(values) != 2 or not all(type(v) is int for v in values) or not 0 <= values[0] < values[1] <= 65535:
             raise UsageError(f"dataset.levels={levels}: give {AUTO}, or black and white from 0 to 65535 as [0,4095]")
         return values[0], values[1]
+    # only these are opened: 8-bit files have no levels to find
     some = [path for path in files if may_be_deep(path)]
     with ThreadPoolExecutor(cores()) as pool:
         ranges = [low_and_high for low_and_high in pool.map(grey_range, some) if low_and_high is not None]
     if not ranges:
         return FULL
+    # one range for all files, so that brightness can be compared between them
     black, white = min(low for low, _ in ranges), max(high for _, high in ranges)
     if black == white:
         return FULL

@@ -106,6 +106,7 @@ def restore(split: Path | None, root: Path, skip_corrupt: bool, max_pixels: int)
         for part, files in parts.items():
             lost[part][list(unreadable(files, max_pixels, in_full=True))] = True
         record["examined"] = np.array(True)
+    # what is left: the same number of images in the same order
     fill_places(record, parts, marks, lost)
     return DividedFiles(
         [str(name) for name in record["classes"]],
@@ -159,6 +160,7 @@ def stand_ins(labels: Indices, lost: NDArray[np.bool_], classes: NDArray[np.str_
     Raises:
         UsageError: a class has no image left.
     """
+    # forwards, and from the end of a class on to its beginning
     sources = np.arange(len(labels))
     for position in np.flatnonzero(lost):
         left = np.flatnonzero((labels == labels[position]) & ~lost)

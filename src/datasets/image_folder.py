@@ -93,12 +93,14 @@ def in_memory(
     Raises:
         UsageError: files cannot be read; all of them are named.
     """
+    # part by part, from the cache or decoded
     parts = {}
     try:
         for part in PARTS:
             pixels = torch.from_numpy(decode_cached(files.files[part], reader, cache))
             parts[part] = ImagePart(pixels, files.labels[part], torch.from_numpy(files.indices[part]))
     except UnreadableError:
+        # decoding stopped at the first: look at the others too, and name them together
         refuse_unreadable(files, reader.max_pixels, in_full=True)
         raise
     dataset = MemoryDataset(name, parts, files.classes, augment, normalisation, reader.preprocessing)

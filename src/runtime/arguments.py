@@ -47,6 +47,7 @@ def quoted_argument(argument: str, keys: frozenset[str], is_sweep: bool) -> str:
     match = ARGUMENT.fullmatch(argument)
     if match is None or match[2] not in keys or SYNTAX.match(match[3]):
         return argument
+    # in a sweep a comma between quotes or brackets separates nothing: left to Hydra
     plus, key, value = match.groups()
     if is_sweep and re.search(r"""["'\[({]""", value):
         return argument

@@ -39,6 +39,7 @@ def write_tensors(value: Any, path: Path, before: Callable[[], None] = lambda: N
 
 def keep_as(target: Path, previous: Path) -> None:
     """Give the file a second name, so that it outlives the rename over its first; copy where links are unknown."""
+    # under a third name first: the rename over `previous` is atomic
     spare = previous.with_suffix(".spare")
     spare.unlink(missing_ok=True)
     try:

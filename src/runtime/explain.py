@@ -46,6 +46,7 @@ def explain(name: str, arguments: Sequence[str], error: Exception) -> UsageError
 
 def is_readable(argument: str) -> bool:
     """Whether Hydra's parser takes an argument."""
+    # one at a time: the parser does not say which of several is wrong
     try:
         OverridesParser.create().parse_overrides([argument])
     except HydraException:

@@ -71,6 +71,7 @@ def log_again(loggers: Iterable[Any], table: Path, step: str, prefix: str = "") 
     offline = [logger for logger in loggers if logger.offline]
     if not offline or not table.exists():
         return
+    # the same values under the same names as when they were measured
     with table.open(newline="") as lines:
         for row in csv.DictReader(lines):
             values = {f"{prefix}{name}": float(value) for name, value in row.items() if value}

@@ -171,6 +171,7 @@ def append_rows(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, 
     Raises:
         OSError: a full disk, say; it names the file, which has all of the rows or none.
     """
+    # all rows as one text, written at once
     size = path.stat().st_size if path.exists() else 0
     text = io.StringIO()
     writer = csv.DictWriter(text, list(columns), lineterminator="\n")
@@ -181,6 +182,7 @@ def append_rows(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, 
         with path.open("ab", buffering=0) as file:
             write_all(file, text.getvalue().encode())
     except OSError as error:
+        # back to where it ended before
         if path.exists():
             os.truncate(path, size)
         error.filename = str(path)

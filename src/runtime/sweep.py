@@ -48,6 +48,7 @@ def swept_keys(arguments: Iterable[str]) -> list[str]:
 
 def count_jobs(arguments: Iterable[str], params: Mapping[str, Any] | None) -> int | None:
     """Number of jobs of a sweep: of the command line's values and an experiment's; None if it cannot be told."""
+    # a key that is swept twice counts once, as its last value says
     parser, counts = OverridesParser.create(), dict[str, int]()
     swept = [f"{key}={value}" for key, value in (params or {}).items()]  # the command line's come after, and win
     for argument in (*swept, *arguments):

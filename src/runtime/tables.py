@@ -18,6 +18,7 @@ def read_table_text(path: Path) -> str:
     Raises:
         UsageError: it is no text, or JSON.
     """
+    # encodings: UTF-8 with or without a mark, and UTF-16 with one
     content = path.read_bytes()
     is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     not_text = UsageError(f"{path} is not a CSV table: it is not a text file in UTF-8")
@@ -27,6 +28,7 @@ def read_table_text(path: Path) -> str:
         raise not_text from None
     if is_wide and not text.split("\n", 1)[0].isascii():  # any bytes make wide characters
         raise not_text
+    # refused by name: as one line of a table it would be shown whole
     if re.match(r"\s*(\{|\[\s*[\[{\"])", text):
         raise UsageError(
             f"{path} is not a CSV table but JSON: write a header, arch,accuracy, and a row for each network"
@@ -44,6 +46,7 @@ def has_decimal_commas(text: str, separator: str) -> bool:
     """Whether a table has a cell such as 0,93 and none such as 0.93."""
     if separator == ",":
         return False
+    # cells that are whole numbers with a sign between digits; a list such as [0,5] is none
     cell = rf'(?:^|{separator})\s*"?-?\d+{{}}\d+"?\s*(?:{separator}|$)'
     comma, point = (re.search(cell.format(sign), text, re.MULTILINE) for sign in (",", r"\."))
     return comma is not None and point is None

@@ -23,6 +23,7 @@ def read_arch(text: object, space: SearchSpace, pick: int | str | None = None) -
     Raises:
         UsageError: neither of them, a file of another space, no row named where it has several, or one it has not.
     """
+    # an architecture by itself
     file = Path(str(text))
     try:
         path = space.parse(text)
@@ -33,6 +34,7 @@ def read_arch(text: object, space: SearchSpace, pick: int | str | None = None) -
         if pick not in (None, 0):  # 0 stands in the configurations of runs from when it was the default
             raise UsageError(f"pick={pick} chooses a row of a file, and arch={text} is one architecture: leave it out")
         return path
+    # a row of a file
     listed = listed_archs(file, space, "arch")
     is_missing = pick is None and len(listed) > 1  # row 0 of a front is the cheapest network, which few mean
     row = best_row(file, len(listed)) if isinstance(pick, str) else pick or 0
@@ -49,6 +51,7 @@ def best_row(file: Path, rows: int) -> int:
     Raises:
         UsageError: it has neither column, or a row without a number there.
     """
+    # read once more, for the columns beside the architectures
     text = read_table_text(file)
     table = list(csv.DictReader(text.splitlines(), delimiter=separator_of(text)))
     for column, sign in (("accuracy", -1), ("loss", 1)):

@@ -109,6 +109,7 @@ class PrefixWalk:
         statistics: PrefixStatistics | None,
     ) -> Activations:
         """Calibrate one segment after this prefix, then run it on the batches to be scored."""
+        # calibrate in the order of the batches, or take up the statistics of an earlier group
         segment = self.segments[number]
         norms, key = norms_of(segment.modules(path)), (number, path[: segment.depth])
         calibration: list[State] = []

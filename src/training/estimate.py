@@ -51,10 +51,12 @@ class Estimate(pl.Callback):
         assert isinstance(module, RunState)
         if self.is_said or not trainer.is_global_zero:
             return
+        # the first step is left out: it allocates, and may compile
         now = time.monotonic()
         if self.started is None:
             self.started = module.steps, now
             return
+        # the mean of the steps since then
         first, since = self.started
         if now - since < MEASURED:
             return
@@ -65,10 +67,12 @@ class Estimate(pl.Callback):
 
     def line(self, step_seconds: float, step: int, images: int) -> str | None:
         """The time after `step` in words, for steps of `step_seconds` on so many `images`; None for a short one."""
+        # the cost of a forward pass comes from the step, so that nothing is scored to know it
         left = self.budget.steps - step
         forward = FORWARD * step_seconds / (images * self.budget.passes_per_step)
         if left * step_seconds < WORTH_SAYING:
             return None
+        # validations are spread over the steps, the ranking comes after them
         planned = self.scoring()
         validations = planned.validations * left / self.budget.steps
         scoring = forward * (validations * planned.each + planned.at_the_end)
@@ -79,6 +83,7 @@ class Estimate(pl.Callback):
 
 def in_words(seconds: float) -> str:
     """`40 s`, `12 min`, `6 h 50 min`."""
+    # to the minute from two minutes on
     minutes = round(seconds / 60)
     if minutes < 2:
         return f"{round(seconds)} s"

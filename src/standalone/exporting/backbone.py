@@ -136,11 +136,13 @@ class Backbone(nn.Module):
         Raises:
             ValueError: weights of another number of classes.
         """
+        # parts that are left out here
         own = self.state_dict().keys()
         kept = dict(state_dict)
         if self.features_only or not self.num_classes:
             parts = ("layers.", "final.", "classifier.")
             kept = {key: value for key, value in kept.items() if key in own or not key.startswith(parts)}
+        # torch would only speak of shapes
         theirs = kept.get("classifier.bias")
         if "classifier.bias" in own and theirs is not None and len(theirs) != self.num_classes:
             raise ValueError(

@@ -77,6 +77,8 @@ def test_a_supernet_is_searched(run: Path, tmp_path: Path, capsys: pytest.Captur
 
 def test_its_scores_are_those_of_the_evaluator(run: Path, tmp_path: Path) -> None:
     assert search(tmp_path, f"run={run}", *QUICK, "budget.models=6", "objectives=[loss,params]") == 0
+    conditions = {"bn": "recalibrate", "images": 100, "calibration_images": 50, "batch_size": 50}
+    assert result(tmp_path)["scoring"] == conditions
     trained = load_trained_supernet(str(run), torch.device("cpu"))
     evaluator = Evaluator(
         trained.net, trained.dataset, torch.device("cpu"), "recalibrate", ScoringSettings(100, 50, 50)
@@ -92,7 +94,7 @@ def test_the_scores_of_a_run_are_a_table_to_search(run: Path, tmp_path: Path) ->
     stored = scores[scores.bn == "running"].set_index("arch").accuracy
     for row in table(tmp_path, ARCHIVE).itertuples():
         assert row.accuracy == stored[str(row.arch)]
-    assert result(tmp_path)["evaluator"] == "scores"
+    assert result(tmp_path)["evaluator"] == "scores" and result(tmp_path)["scoring"] == {}
 
 
 def test_a_search_of_the_whole_space_finds_the_true_front(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pytorch_lightning.loggers import WandbLogger
 
 from src import search, train
 from src.runtime.launch import launch
-from src.runtime.run_folder import GENERATIONS, METRICS
+from src.runtime.run_folder import GENERATIONS, METRICS, RESULT
 
 Logged = list[tuple[int, dict[str, Any]]]
 SHORT = ["validation.paths=2", "ranking.paths=2", "ranking.images=50", "benchmark=none", "logger=wandb"]
@@ -49,6 +49,15 @@ def test_a_resumed_training_logs_its_whole_curve(
     assert [step for step, _ in curve] == [1, 2, 3, 4, 5, 6, 7, 8]
     assert [values for _, values in curve] == [pytest.approx(row) for row in rows(run / METRICS)]
     assert "anonymous" not in capfd.readouterr().err
+
+
+def test_a_run_that_was_killed_while_it_ranked_logs_its_curve_too(tmp_path: Path, logged: Logged) -> None:
+    run = tmp_path / "run"
+    assert launch("train", train.main, [*SHORT, "budget.steps=4", f"hydra.run.dir={run}"]) == 0
+    (run / RESULT).unlink()
+    logged.clear()
+    assert launch("train", train.main, [f"resume={run}"]) == 0
+    assert [step for step, values in logged if "train/loss" in values] == [1, 2, 3, 4]
 
 
 def test_a_resumed_search_logs_its_whole_curve(tmp_path: Path, logged: Logged) -> None:

@@ -70,7 +70,7 @@ def without_unreadable(listed: Mapping[str, Listing], max_pixels: int) -> dict[s
 
 def unreadable(files: Files, max_pixels: int, in_full: bool) -> dict[int, str]:
     """Position of each file that cannot be read -> a line that names it and the reason; `in_full`: decode each."""
-    # by threads, chunk by chunk: a future for each of a million files would take a gigabyte
+    # by threads, chunk by chunk, so that not every file of a large set is queued at once
     lines = {}
     look = partial(flaw, max_pixels=max_pixels, in_full=in_full)
     with (

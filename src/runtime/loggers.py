@@ -60,7 +60,7 @@ def log_again(loggers: Iterable[Any], table: Path, step: str, prefix: str = "") 
     """Log the rows that a run had written before it was stopped, so that its new record holds the whole curve.
 
     Offline, W&B writes a record for each start, and what it had not written when it was killed is in none of them.
-    Online its server has the rows.
+    Online nothing is logged again.
 
     Args:
         loggers: of the run that goes on.

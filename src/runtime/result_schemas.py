@@ -89,7 +89,7 @@ class SearchResult(Result):
     evaluator: str
     """Source of the scores: supernet, scores (a table) or truth."""
     scoring: dict[str, Any] = field(default_factory=dict)
-    """Conditions of a supernet's scores: bn, images, calibration_images, batch_size."""
+    """Conditions of a supernet's scores: bn, images, calibration_images, batch_size; empty for a table's."""
     objectives: list[str]
     limit: dict[str, float]
     """Cost -> its upper limit."""

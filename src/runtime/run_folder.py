@@ -19,7 +19,6 @@ import json
 import os
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -87,14 +86,16 @@ def fresh_folder(path: str) -> str:
     known = json.loads(os.environ.get(FRESH, "{}"))
     if path in known:
         return str(known[path])
-    for number in itertools.count(1):
-        name = path if number == 1 else f"{path}-{number}"
+    numbers, name = itertools.count(2), path
+    while True:
         # whoever makes a folder has it: two processes cannot both
-        with suppress(FileExistsError):
+        try:
             Path(name).mkdir(parents=True)
+        except FileExistsError:
+            name = f"{path}-{next(numbers)}"
+        else:
             os.environ[FRESH] = json.dumps({**known, path: name})
             return name
-    raise AssertionError("numbers do not end")
 
 
 def claim(folder: Path) -> IO[str]:

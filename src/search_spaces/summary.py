@@ -6,6 +6,7 @@ L layers, m choices of a layer.
 from __future__ import annotations
 
 import itertools
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -22,6 +23,7 @@ from src.runtime.result import Result
 from src.search_spaces.space import SearchSpace
 from src.supernet.path import format_path
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
 IN_TABLE = 40
 """Letters of an arch string that a table of 80 columns has room for."""
 
@@ -121,18 +123,11 @@ def _choice_table(result: DescribeResult) -> Table:
     for names, same in itertools.groupby(range(len(result.layers)), key=result.layers.__getitem__):
         layers = list(same)
         numbers = str(layers[0]) if len(layers) == 1 else f"{layers[0]} to {layers[-1]}"
-        table.add_row(numbers, "\n".join(lines_of([f"{i} {name}" for i, name in enumerate(names)])))
+        # a number and its name stay together: textwrap, unlike rich, breaks no line at a no-break space
+        choices = ", ".join(f"{i}{NO_BREAK}{name}" for i, name in enumerate(names))
+        lines = textwrap.fill(choices, 60, break_long_words=False, break_on_hyphens=False)
+        table.add_row(numbers, lines.replace(NO_BREAK, " "))
     return table
-
-
-def lines_of(items: Sequence[str], width: int = 60) -> list[str]:
-    """Items with commas between them, in lines of at most `width` letters; no item is broken."""
-    lines = [items[0]]
-    for item in items[1:]:
-        fits = len(lines[-1]) + len(item) + 2 <= width
-        lines[-1] += ", " if fits else ","
-        lines[-1:] = [lines[-1] + item] if fits else [lines[-1], item]
-    return lines
 
 
 def _supernet_table(result: DescribeResult) -> Table:

@@ -81,7 +81,7 @@ def search_settings(cfg: DictConfig) -> SearchSettings:
         limit={name: value for name, value in cfg.limit.items() if value is not None},
         select=cfg.select,
         device=cfg.device,
-        scoring={key: cfg[key] for key in SCORING} if cfg.run is not None else {},
+        scoring={key: cfg[key] for key in SCORING},
     )
 
 

@@ -61,7 +61,7 @@ class SearchSettings:
     """Networks selected from the front."""
     device: str
     scoring: dict[str, Any]
-    """Conditions of a supernet's scores; empty where they come from a table."""
+    """Conditions of a supernet's scores."""
 
 
 @contextmanager
@@ -152,14 +152,15 @@ def search_result(
 ) -> SearchResult:
     """The figures of a search whose `last` generation is a row of generations.csv."""
     provenance = json.loads((search.folder / PROVENANCE).read_text())
+    evaluator = search.source.about["evaluator"]
     return SearchResult(
         commit=provenance["commit"],
         seed=settings.seed,
         wall_seconds=round(search.seconds, 2),
         searcher=settings.searcher,
         search_space=search.source.space.name,
-        evaluator=search.source.about["evaluator"],
-        scoring=dict(settings.scoring),
+        evaluator=evaluator,
+        scoring=settings.scoring if evaluator == "supernet" else {},
         objectives=settings.objectives,
         limit=settings.limit,
         select=settings.select,

@@ -92,8 +92,7 @@ class Run:
         self.dataset.save_split(self.folder / SPLIT)
         store_provenance(self.folder, device_name(self.device), self.dataset.name)
         cut_back_tables(self.folder, self.module.steps)
-        if self.module.steps < self.budget.steps:
-            log_again(self.trainer.loggers, self.folder / METRICS, "step")
+        log_again(self.trainer.loggers, self.folder / METRICS, "step")
 
     def train(self) -> None:
         """Train up to the budget; a signal ends the run after the step it arrives in, with a checkpoint.

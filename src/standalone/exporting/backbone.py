@@ -47,6 +47,10 @@ class FeatureInfo(list[dict[str, Any]]):
         """Name of the module whose output each map is."""
         return self.get("module", idx)
 
+    def taps(self) -> list[int]:
+        """The layer after which each map is taken: i for `layers.<i>`, -1 for the stem."""
+        return [-1 if name == "stem" else int(name.split(".")[1]) for name in self.module_name()]
+
     def get_dicts(self, keys: Sequence[str] | None = None, idx: int | Sequence[int] | None = None) -> Any:
         """Several facts of each level at once; all if `keys` is None."""
         rows = [{key: level[key] for key in keys or level} for level in self]
@@ -76,8 +80,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.feature_info = feature_info
         self.features_only, self.drop_rate = features_only, drop_rate
-        # -1 is the stem, i the layer `layers.<i>`.
-        self.taps = [-1 if name == "stem" else int(name.split(".")[1]) for name in self.feature_info.module_name()]
+        self.taps = self.feature_info.taps()
         self.stem = stem
         # Layers beyond the last selected level would get no gradient.
         self.layers = layers[: self.taps[-1] + 1] if features_only else layers
@@ -92,13 +95,17 @@ class Backbone(nn.Module):
 
     def feature_maps(self, x: Tensor) -> list[Tensor]:
         """Images (B, C, H, W) to the levels of `feature_info.out_indices`, (B, C', H / s, W / s) each."""
+        return self.tapped(x, self.taps, self.taps[-1] + 1)[1]
+
+    def tapped(self, x: Tensor, taps: Sequence[int], depth: int) -> tuple[Tensor, list[Tensor]]:
+        """The output of the first `depth` layers, and those at the `taps`."""
         x = self.stem(x)
-        maps = [x] if -1 in self.taps else []
-        for i, layer in enumerate(self.layers[: self.taps[-1] + 1]):
+        maps = [x] if -1 in taps else []
+        for i, layer in enumerate(self.layers[:depth]):
             x = layer(x)
-            if i in self.taps:
+            if i in taps:
                 maps.append(x)
-        return maps
+        return x, maps
 
     def forward_intermediates(
         self,
@@ -118,16 +125,10 @@ class Backbone(nn.Module):
         if self.features_only and not intermediates_only:
             raise ValueError("with features_only there are no features before pooling: use intermediates_only=True")
         levels = FeatureInfo(self.feature_info, len(self.feature_info) if indices is None else indices)
-        taps = [-1 if name == "stem" else int(name.split(".")[1]) for name in levels.module_name()]
-        # the stem, then layer by layer; what lies beyond the last level runs only where it is asked for
-        x = self.stem(x)
-        maps = [x] if -1 in taps else []
-        for i, layer in enumerate(self.layers):
-            if stop_early and intermediates_only and i > taps[-1]:
-                break
-            x = layer(x)
-            if i in taps:
-                maps.append(x)
+        taps = levels.taps()
+        # the layers beyond the last level matter for the features before pooling alone
+        depth = taps[-1] + 1 if stop_early and intermediates_only else len(self.layers)
+        x, maps = self.tapped(x, taps, depth)
         return maps if intermediates_only else (self.final(x), maps)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
@@ -138,10 +139,10 @@ class Backbone(nn.Module):
         """
         # parts that are left out here
         own = self.state_dict().keys()
-        kept = dict(state_dict)
-        if self.features_only or not self.num_classes:
-            parts = ("layers.", "final.", "classifier.")
-            kept = {key: value for key, value in kept.items() if key in own or not key.startswith(parts)}
+        left_out: tuple[str, ...] = ("layers.", "final.", "classifier.")
+        if not self.features_only:
+            left_out = () if self.num_classes else ("classifier.",)
+        kept = {key: value for key, value in state_dict.items() if key in own or not key.startswith(left_out)}
         # torch would only speak of shapes
         theirs = kept.get("classifier.bias")
         if "classifier.bias" in own and theirs is not None and len(theirs) != self.num_classes:

@@ -324,6 +324,9 @@ def test_weights_of_another_network_are_refused(fairnas: tuple[Network, Any], tm
         fairnas[1].load(tmp_path / "weights.pt")
     with pytest.raises(RuntimeError, match="size mismatch"):
         fairnas[1].load(tmp_path / "weights.pt", features_only=True)
+    longer = {**fairnas[1].load().state_dict(), "layers.99.weight": torch.zeros(1)}
+    with pytest.raises(RuntimeError, match="Unexpected key"):
+        fairnas[1].Network(num_classes=0).load_state_dict(longer)
 
 
 def test_pixels_are_normalised_as_the_data_set_does(fairnas: tuple[Network, Any]) -> None:

@@ -1,4 +1,4 @@
-"""COMMAND  train every path of a space alone: python -m src.ground_truth search_space=mini seeds=8"""
+"""COMMAND  train the networks of a space alone: python -m src.ground_truth search_space=mini seeds=8"""
 
 from __future__ import annotations
 

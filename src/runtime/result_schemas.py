@@ -202,14 +202,17 @@ class ExportResult(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class GroundTruthResult(Result):
-    """Every path of a space trained alone, and rank correlations (Kendall's tau) that say how far the table is true."""
+    """Networks of a space trained alone, and rank correlations (Kendall's tau) that say how far the table is true."""
 
     command: ClassVar[str] = "ground_truth"
     search_space: str
     dataset: str
     paths: int
+    """Networks that were trained."""
+    space: dict[str, int] | None
+    """Of the whole space: `paths`, `distinct` networks, and paths that are `dead` or `repeated`; None: too large."""
     seeds: int
-    """Trainings of each path."""
+    """Trainings of each network."""
     accuracy_min: float
     accuracy_max: float
     split_half_tau: float

@@ -24,7 +24,6 @@ from src.supernet.path import ArchPath
 
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 SUBSETS = {"all": OPS, "no_none": OPS[1:], "conv_only": OPS[2:4]}
-CHANNELS = (16, 32, 64)
 
 
 class NasBench201(SearchSpace):
@@ -35,6 +34,8 @@ class NasBench201(SearchSpace):
 
     name = "nas_bench_201"
     reference = InputSpec(in_channels=3, num_classes=10, image_size=32)
+    channels: tuple[int, ...] = (16, 32, 64)
+    """C of each of the three stages."""
     named = MappingProxyType({})
 
     def __init__(
@@ -108,22 +109,24 @@ class NasBench201(SearchSpace):
     def _stages(self, cell: Callable[[int], nn.Module]) -> list[nn.Module]:
         """3N cells of `cell(C)`, with a reduction before the second and the third stage."""
         modules: list[nn.Module] = []
-        for stage, channels in enumerate(CHANNELS):
+        for stage, channels in enumerate(self.channels):
             if stage > 0:
                 modules.append(self._reduction(stage))
             modules += [cell(channels) for _ in range(self.cells)]
         return modules
 
     def _stem(self, in_channels: int) -> nn.Sequential:
-        return nn.Sequential(nn.Conv2d(in_channels, CHANNELS[0], 3, padding=1, bias=False), self._norm(CHANNELS[0]))
+        return nn.Sequential(
+            nn.Conv2d(in_channels, self.channels[0], 3, padding=1, bias=False), self._norm(self.channels[0])
+        )
 
     def _reduction(self, stage: int) -> Reduction:
-        inputs, outputs = CHANNELS[stage - 1 : stage + 1]
+        inputs, outputs = self.channels[stage - 1 : stage + 1]
         return Reduction(inputs, outputs, self.fixed_affine, self.running_stats, self.conv_bias)
 
     def _tail(self, num_classes: int) -> nn.Sequential:
         pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        return nn.Sequential(self._norm(CHANNELS[-1]), nn.ReLU(), pool, nn.Linear(CHANNELS[-1], num_classes))
+        return nn.Sequential(self._norm(self.channels[-1]), nn.ReLU(), pool, nn.Linear(self.channels[-1], num_classes))
 
     def _norm(self, channels: int) -> BatchNorm:
         return BatchNorm(channels, affine=self.fixed_affine, track_running_stats=self.running_stats)
@@ -145,7 +148,7 @@ class NasBench201(SearchSpace):
         costs, shape = measure(stem, start)
         parts = [Part(stem, start, costs)]
         # A choice is used on any of the edges, in N cells of each stage
-        for stage, channels in enumerate(CHANNELS):
+        for stage, channels in enumerate(self.channels):
             if stage > 0:
                 reduction = partial(self._reduction, stage)
                 costs, after = measure(reduction, shape)
@@ -178,6 +181,10 @@ class NasBench201(SearchSpace):
         """
         return first_paths(self.ops)[expression(self._names(path))]
 
+    def is_connected(self, path: ArchPath) -> bool:
+        """False for cells whose output is zeros, whatever the input."""
+        return bool(expression(self._names(path)))
+
     def counts(self, path: ArchPath) -> dict[str, int]:
         """Live convolutions: those that the input reaches and that reach the output."""
         ops = self._names(path)
@@ -192,7 +199,7 @@ class NasBench201(SearchSpace):
 
     def whole(self) -> NasBench201:
         """All 15,625 cells."""
-        return NasBench201()
+        return type(self)()
 
     def parse(self, text: object) -> ArchPath:
         """A path from the benchmark's arch string, from `2-0-2-1-3-0` or from a list.

@@ -119,6 +119,10 @@ class SearchSpace(ABC):
         """One path for all that are the same stand-alone network; without such symmetries the path itself."""
         return path
 
+    def is_connected(self, path: ArchPath) -> bool:
+        """Whether the input reaches the output; a network of zeros has one output for all images."""
+        return True
+
     def counts(self, path: ArchPath) -> dict[str, int]:
         """Counting baselines beside parameters and multiply-adds, under the same names for every path of the space."""
         return {}

@@ -16,17 +16,21 @@ from src.runtime.provenance import store_provenance
 from src.runtime.resume import store
 from src.search_spaces.space import SearchSpace
 from src.standalone.bare_loop import Recipe
+from src.standalone.every_path.networks import chosen_networks
+from src.supernet.path import ArchPath
 
 
 @dataclass(frozen=True)
 class GroundTruthSettings:
-    """The trainings of a ground truth: every path of a space with seeds 0 to `seeds` - 1."""
+    """The trainings of a ground truth: networks of a space with seeds 0 to `seeds` - 1."""
 
     spec: str
     """The configuration as YAML, from which worker processes build space, data set and recipe."""
     seeds: int
     workers: int
     """Processes that train side by side."""
+    paths: list[ArchPath]
+    """The networks, in lexicographic order."""
 
 
 class Subject(NamedTuple):
@@ -43,16 +47,16 @@ def build(cfg: DictConfig, folder: Path) -> GroundTruthSettings:
     Raises:
         UsageError: a space too large, images that do not fit it, a batch larger than the training part.
     """
-    settings = GroundTruthSettings(OmegaConf.to_yaml(cfg, resolve=True), cfg.seeds, cfg.workers)
-    space, dataset, recipe = build_subject(settings.spec)
+    spec = OmegaConf.to_yaml(cfg, resolve=True)
+    space, dataset, recipe = build_subject(spec)
     # Each of these refuses: a space with too many paths, too small images, a batch that no epoch fills.
-    space.all_paths("ground truth")
+    paths = chosen_networks(space, cfg.paths, cfg.whole_subset, cfg.sample_seed)
     space.check_input(dataset.input_spec)
     dataset.train_loader(recipe.batch_size, 1, 0, torch.device("cpu"))
     # Written last: a folder with a config.yaml holds a ground truth that can be resumed.
     store(cfg, folder, "ground_truth")
     store_provenance(folder, "cpu, 1 thread a worker", dataset.name)
-    return settings
+    return GroundTruthSettings(spec, cfg.seeds, cfg.workers, paths)
 
 
 @lru_cache(maxsize=1)

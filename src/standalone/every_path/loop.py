@@ -1,4 +1,4 @@
-"""Ground truth of a small space: every path trained alone with several seeds, by a few worker processes."""
+"""Ground truth of a small space: every network trained alone with several seeds, by a few worker processes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ RUN_COLUMNS = ("arch", "seed", "test", "val")
 def train_missing(settings: GroundTruthSettings, folder: Path) -> None:
     """Add to runs.csv every (arch, seed) that is not there yet, one line as each is trained."""
     space = build_subject(settings.spec).space
-    # Seed by seed: whoever stops early has every path with fewer seeds, not a few paths with all.
+    # Seed by seed: whoever stops early has every network with fewer seeds, not a few networks with all.
     runs = folder / RUNS
     finished = finished_runs(runs)
-    jobs = [(space.format(p), seed) for seed in range(settings.seeds) for p in space.all_paths("ground truth")]
+    jobs = [(space.format(p), seed) for seed in range(settings.seeds) for p in settings.paths]
     missing = [job for job in jobs if job not in finished]
 
     # Ctrl-C reaches the whole process group: the workers ignore it and this process cancels what they have not begun.

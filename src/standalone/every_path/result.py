@@ -13,9 +13,11 @@ from rich.console import Console
 from src.analysis.ranking import kendall, split_half
 from src.runtime.result import figures_table, write_result
 from src.runtime.result_schemas import GroundTruthResult
-from src.runtime.run_folder import PROVENANCE, read_json, replace_file
+from src.runtime.run_folder import LISTED_PATHS, PROVENANCE, read_json, replace_file
+from src.search_spaces.space import SearchSpace
 from src.standalone.every_path.build import GroundTruthSettings, build_subject
 from src.standalone.every_path.loop import RUNS
+from src.standalone.every_path.networks import Networks, distinct_networks
 
 TABLE = "table.csv"
 
@@ -40,10 +42,12 @@ def write_results(settings: GroundTruthSettings, folder: Path) -> None:
     counts = pd.DataFrame([space.counts(path) for path in paths], index=table.index)
     counts = pd.concat([table[["params", "macs"]], counts], axis=1)
     steps = recipe.epochs * (dataset.size("train") // recipe.batch_size)
+    left_out = distinct_networks(space) if space.count <= LISTED_PATHS else None
     result = GroundTruthResult(
         search_space=space.name,
         dataset=dataset.name,
         paths=len(table),
+        space=None if left_out is None else space_sizes(space, left_out),
         seeds=wide.shape[1],
         accuracy_min=table.accuracy.min(),
         accuracy_max=table.accuracy.max(),
@@ -56,6 +60,12 @@ def write_results(settings: GroundTruthSettings, folder: Path) -> None:
     )
     write_result(folder, result)
     show(result, folder)
+
+
+def space_sizes(space: SearchSpace, networks: Networks) -> dict[str, int]:
+    """Paths of the space, and how many distinct networks, dead and repeated paths they are."""
+    counted = {"distinct": len(networks.paths), "dead": networks.dead, "repeated": networks.repeated}
+    return {"paths": space.count, **counted}
 
 
 def show(result: GroundTruthResult, folder: Path) -> None:

@@ -82,7 +82,7 @@ def run(settings: EvaluateSettings, device: torch.device) -> Measured:
 
 def multiply_adds(space: SequentialSpace, input_spec: InputSpec, paths: Sequence[ArchPath]) -> Work:
     """The stem runs once, or for every path; a choice for every distinct prefix, or path; the tail for every path."""
-    table = space.cost_table(input_spec)
+    table = space.additive_costs(input_spec)
     shape = (input_spec.in_channels, input_spec.image_size, input_spec.image_size)
     stem = measure(partial(space.stem, input_spec.in_channels), shape)[0].macs
     tail = table.fixed.macs - stem

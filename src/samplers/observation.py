@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from src.supernet.path import Route
+from src.supernet.path import OpId, Route
 
 GRADIENT_NORMS, SAMPLES = "gradient_norms", "samples"
 
@@ -26,8 +26,8 @@ class Observation:
     """R scalars: mean loss of each route."""
     hits: list[Tensor] = field(default_factory=list)
     """R scalars: images that each route classified correctly."""
-    gradient_norms: dict[tuple[int, int], Tensor] = field(default_factory=dict)
-    """(layer, choice) -> squared norm of the summed gradient (`gradient_norms`)."""
+    gradient_norms: dict[OpId, Tensor] = field(default_factory=dict)
+    """Operation -> squared norm of the summed gradient (`gradient_norms`)."""
     sample_losses: list[Tensor] = field(default_factory=list)
     """R tensors (B,): loss of each image (`samples`)."""
     logit_gradients: list[Tensor] = field(default_factory=list)

@@ -9,14 +9,17 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from src.runtime.errors import UsageError, unknown
-from src.supernet.cells import EDGES, NODES, incoming
+from src.supernet.cell_graph import NAS_BENCH_201
 from src.supernet.path import ArchPath
 
 Expression: TypeAlias = tuple[tuple[str, "Expression"], ...]
 """What a node sums up, sorted: (operation, what its source sums up); empty for a node of zeros."""
 
 
-TEMPLATE = "+".join("".join(f"|{{}}~{source}" for _, source in incoming(node)) + "|" for node in range(1, NODES))
+EDGES, NODES = NAS_BENCH_201.edges, NAS_BENCH_201.nodes
+TEMPLATE = "+".join(
+    "".join(f"|{{}}~{source}" for _, source in NAS_BENCH_201.incoming(node)) + "|" for node in range(1, NODES)
+)
 """For each node after the first, an operation and a source per edge."""
 
 
@@ -47,7 +50,7 @@ def expression(ops: Sequence[str]) -> Expression:
     for node in range(1, NODES):
         terms: list[tuple[str, Expression]] = []
         # a skip passes its node's terms on, zeros and edges from dead nodes add nothing
-        for edge, source in incoming(node):
+        for edge, source in NAS_BENCH_201.incoming(node):
             if ops[edge] == "skip_connect":
                 terms += nodes[source]
             elif ops[edge] != "none" and nodes[source]:

@@ -18,7 +18,8 @@ from src.search_spaces.cell_arch import expression, first_paths, format_cell, li
 from src.search_spaces.costs import Costs, CostTable, Part, measure, tabulate
 from src.search_spaces.space import SearchSpace
 from src.supernet.batch_norm import BatchNorm
-from src.supernet.cells import EDGES, Cell, CellNet, FixedCell, Reduction, Zero, relu_conv_bn
+from src.supernet.cell_graph import NAS_BENCH_201
+from src.supernet.cells import Cell, CellNet, FixedCell, Reduction, Zero, relu_conv_bn
 from src.supernet.choice import ChoiceBlock
 from src.supernet.path import ArchPath
 
@@ -67,7 +68,7 @@ class NasBench201(SearchSpace):
         if type(cells) is not int or cells < 1:
             raise UsageError(f"search_space.cells={cells}: give a whole number of cells a stage, 1 or more")
         self.ops, self.cells = SUBSETS[subset], cells
-        self.sizes = (len(self.ops),) * len(EDGES)
+        self.sizes = (len(self.ops),) * len(NAS_BENCH_201.edges)
         self.affine, self.fixed_affine = _switch("affine", affine), _switch("fixed_affine", fixed_affine)
         self.running_stats, self.conv_bias = _switch("running_stats", running_stats), _switch("conv_bias", conv_bias)
         self.linear_transformer = _switch("linear_transformer", linear_transformer)
@@ -133,17 +134,17 @@ class NasBench201(SearchSpace):
 
     def costs(self, path: ArchPath, input_spec: InputSpec | None = None) -> Costs:
         """Sums over the per-edge table of the input, which is built on first use."""
-        return self.cost_table(input_spec or self.reference)(self.check(path))
+        return self.additive_costs(input_spec or self.reference)(self.check(path))
 
     @lru_cache(maxsize=8)  # noqa: B019 - a space lives as long as its command
-    def cost_table(self, input_spec: InputSpec) -> CostTable:
+    def additive_costs(self, input_spec: InputSpec) -> CostTable:
         """The costs of the fixed part, and of each choice of an edge in all 3N cells together."""
         return tabulate(self.parts(input_spec), self.sizes)
 
     def parts(self, input_spec: InputSpec) -> list[Part]:
         """The stem, the choices in each of the three stages, the reductions, the tail."""
         self.check_input(input_spec)
-        stem, edges = partial(self._stem, input_spec.in_channels), tuple(range(len(EDGES)))
+        stem, edges = partial(self._stem, input_spec.in_channels), tuple(range(len(NAS_BENCH_201.edges)))
         start = (input_spec.in_channels, input_spec.image_size, input_spec.image_size)
         costs, shape = measure(stem, start)
         parts = [Part(stem, start, costs)]

@@ -48,13 +48,13 @@ class SearchSpace(ABC):
     def costs(self, path: ArchPath, input_spec: InputSpec | None = None) -> Costs:
         """Parameters and multiply-adds of the stand-alone network at `input_spec`, or at the reference input."""
 
-    @abstractmethod
-    def parts(self, input_spec: InputSpec) -> list[Part]:
-        """All modules that networks of the space are made of, for tables of whatever adds up over them."""
+    def additive_costs(self, input_spec: InputSpec) -> CostTable | None:
+        """Parameters and multiply-adds of each choice of each layer at one input; None where costs are no such sums."""
+        return None
 
-    @abstractmethod
-    def cost_table(self, input_spec: InputSpec) -> CostTable:
-        """Parameters and multiply-adds of each choice of each layer at one input."""
+    def parts(self, input_spec: InputSpec) -> list[Part]:
+        """All modules that networks of the space are made of, where `additive_costs` gives a table; else none."""
+        return []
 
     @abstractmethod
     def op_names(self, layer: int) -> list[str]:
@@ -195,10 +195,10 @@ class SequentialSpace(SearchSpace):
 
     def costs(self, path: ArchPath, input_spec: InputSpec | None = None) -> Costs:
         """Sums over the per-choice table of the input, which is built on first use."""
-        return self.cost_table(input_spec or self.reference)(self.check(path))
+        return self.additive_costs(input_spec or self.reference)(self.check(path))
 
     @lru_cache(maxsize=8)  # noqa: B019 - a space lives as long as its command
-    def cost_table(self, input_spec: InputSpec) -> CostTable:
+    def additive_costs(self, input_spec: InputSpec) -> CostTable:
         """The per-choice costs at one input."""
         return tabulate(self.parts(input_spec), self.sizes)
 

@@ -1,17 +1,19 @@
-"""Hard limits on what a network may cost, met by construction: paths are drawn from those within the limits alone.
+"""Hard limits on what a network may cost: paths are drawn from those within the limits alone.
 
+Limits on costs that are sums over the choices are met by construction, others by drawing again.
 L layers, m choices of a layer, R steps into which the room below a limit is divided.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from src.runtime.errors import UsageError
+from src.searchers.path_costs import Additive, Cost, PathCost
 from src.supernet.path import ArchPath
 
 STEPS = 2000
@@ -23,41 +25,16 @@ Kept = Sequence[int | None]
 
 
 @dataclass(frozen=True)
-class Additive:
-    """A cost that is a sum: of the fixed part (stem and tail), and of one number for each layer's choice."""
-
-    name: str
-    fixed: float
-    choices: tuple[tuple[float, ...], ...]
-
-    def __call__(self, path: ArchPath) -> float:
-        """Cost of one path."""
-        return self.fixed + sum(layer[choice] for layer, choice in zip(self.choices, path, strict=True))
-
-    def by_choice(self) -> dict[str, float]:
-        """Every number by `layer-choice`, and the fixed one."""
-        numbers = {f"{i}-{c}": cost for i, layer in enumerate(self.choices) for c, cost in enumerate(layer)}
-        return {"fixed": self.fixed, **numbers}
-
-    @property
-    def low(self) -> float:
-        """Minimum cost over all paths."""
-        return self.fixed + sum(map(min, self.choices))
-
-    @property
-    def high(self) -> float:
-        """Maximum cost over all paths."""
-        return self.fixed + sum(map(max, self.choices))
-
-
-@dataclass(frozen=True)
 class Limit:
     """`cost(path) <= most`."""
 
-    cost: Additive
+    cost: Cost
     most: float
 
     def __post_init__(self) -> None:
+        # of a sample the lowest cost is no bound: whether anything fits is found out by drawing
+        if isinstance(self.cost, PathCost) and self.cost.is_sample:
+            return
         if self.most < self.cost.low - self._rounding:
             raise UsageError(
                 f"limit.{self.cost.name}={self.most:.10g} is below every network of the space, which lie between "
@@ -73,17 +50,17 @@ class Limit:
         """Whether the path is within the limit."""
         return self.cost(path) <= self.most + self._rounding
 
-    def slack(self, least: float) -> float:
+    def slack(self, fixed: float, least: float) -> float:
         """Budget left beyond the fixed part and the cheapest choices, which cost `least`; below 0: none fits."""
-        left = self.most - self.cost.fixed - least
+        left = self.most - fixed - least
         return 0.0 if -self._rounding <= left < 0 else left
 
 
 class FeasiblePaths:
     """The paths within all limits.
 
-    Without limits, or with one, `sample` is uniform over them; with several it is nearly so only where they go
-    together, as multiply-adds and parameters do.
+    Without limits, or with one, `sample` is uniform over them; with several limits on sums it is nearly so only where
+    they go together, as multiply-adds and parameters do.
     """
 
     def __init__(self, sizes: Sequence[int], limits: Sequence[Limit] = ()) -> None:
@@ -93,10 +70,14 @@ class FeasiblePaths:
             UsageError: each limit can be met, but no sampled path meets them all.
         """
         self.sizes, self.limits = tuple(sizes), tuple(limits)
-        if len(limits) > 1 and self.complete([None] * len(self.sizes), np.random.default_rng(0)) is None:
+        self.sums = [limit for limit in limits if isinstance(limit.cost, Additive)]
+        """Limits that are met by construction."""
+        is_certain = len(limits) == len(self.sums) <= 1
+        if not is_certain and self.complete([None] * len(self.sizes), np.random.default_rng(0)) is None:
             named = " and ".join(f"limit.{limit.cost.name}={limit.most:.10g}" for limit in limits)
             alone = ", ".join(f"{limit.cost.name} {limit.cost.low:.10g} to {limit.cost.high:.10g}" for limit in limits)
-            raise UsageError(f"{named} are met by no architecture of {TRIES} samples; alone {alone}: relax one")
+            met = "are met" if len(limits) > 1 else "is met"
+            raise UsageError(f"{named} {met} by no architecture of {TRIES} samples; alone {alone}: relax one")
 
     def allows(self, path: ArchPath) -> bool:
         """Whether a path is within all limits."""
@@ -111,16 +92,20 @@ class FeasiblePaths:
     def complete(self, kept: Kept, rng: np.random.Generator) -> ArchPath | None:
         """Draw the layers that are None, uniformly among the ways to stay within the limits; None if there is none."""
         if not self.limits:
-            return tuple(int(rng.integers(m)) if c is None else c for c, m in zip(kept, self.sizes, strict=True))
-        rooms = [_Room(limit, kept) for limit in self.limits]
+            return self._any(kept, rng)
+        rooms = [_Room(limit.slack, limit.cost, kept) for limit in self.sums if isinstance(limit.cost, Additive)]
         if any(room.slack < 0 for room in rooms):
             return None
-        # costs were rounded to steps and several limits taken one by one: check, and draw again
+        # sums were rounded to steps and several limits taken one by one, others not looked at: check, and draw again
         for _ in range(TRIES if None in kept else 1):
-            path = _draw(kept, rooms, rng)
+            path = _draw(kept, rooms, rng) if rooms else self._any(kept, rng)
             if path is not None and self.allows(path):
                 return path
         return None
+
+    def _any(self, kept: Kept, rng: np.random.Generator) -> ArchPath:
+        """Uniform choices in the layers that are None, whatever the limits."""
+        return tuple(int(rng.integers(m)) if c is None else c for c, m in zip(kept, self.sizes, strict=True))
 
     def near(self, path: ArchPath, rng: np.random.Generator) -> ArchPath:
         """The path if it is within the limits; else with layers drawn anew, in random order, as few as it takes."""
@@ -139,14 +124,15 @@ class FeasiblePaths:
 class _Room:
     """Dynamic program: number of completions of layers l..L for each remaining budget, in steps."""
 
-    def __init__(self, limit: Limit, kept: Kept) -> None:
+    def __init__(self, slack: Callable[[float, float], float], cost: Additive, kept: Kept) -> None:
+        """`slack(fixed, least)`: what the limit leaves beyond the fixed part and the cheapest choices."""
         options = [
             np.array(costs if choice is None else [costs[choice]])
-            for costs, choice in zip(limit.cost.choices, kept, strict=True)
+            for costs, choice in zip(cost.choices, kept, strict=True)
         ]
         # What the limit leaves above the cheapest network, divided into equal steps
         least = sum(float(costs.min()) for costs in options)
-        self.slack = limit.slack(least)
+        self.slack = slack(cost.fixed, least)
         step = max(self.slack, 0) / STEPS
         self.steps = [_in_steps(costs - costs.min(), step) for costs in options]
         """(m,) for each layer: what a choice takes beyond the cheapest, in steps."""

@@ -66,7 +66,7 @@ class MoreMnas(Nsga2):
             return Prior(self.sizes, self.paths)
         if branch == 1 or not costs:
             return self.controller
-        return Roulette(self.objectives.costs[costs[int(self.rng.integers(len(costs)))]])
+        return Roulette(self.objectives.costs[costs[int(self.rng.integers(len(costs)))]], self.sizes)
 
     def ask(self) -> list[ArchPath]:
         """NSGA-II's generation; the controller's draws are remembered for its update."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from src.searchers.limits import Additive
+from src.searchers.path_costs import Additive, Cost
 from src.supernet.path import ArchPath
 
 
@@ -47,12 +47,15 @@ class Roulette(Mutation):
     FLOOR = 0.05
     """Share of the largest saving that the dearest choice keeps, so that it can still be drawn."""
 
-    def __init__(self, cost: Additive) -> None:
-        self.cost = cost
+    def __init__(self, cost: Cost, sizes: Sequence[int]) -> None:
+        self.cost, self.sizes = cost, sizes
 
     def probabilities(self, path: ArchPath, layer: int) -> NDArray[np.float64]:
         """Uniform where all choices cost the same."""
-        costs = np.array(self.cost.choices[layer], dtype=np.float64)
+        # of a sum the layer's own part is enough, else the whole path is computed with each choice
+        others = ((*path[:layer], choice, *path[layer + 1 :]) for choice in range(self.sizes[layer]))
+        numbers = self.cost.choices[layer] if isinstance(self.cost, Additive) else [self.cost(p) for p in others]
+        costs = np.array(numbers, dtype=np.float64)
         savings = costs.max() - costs
         weights = savings + self.FLOOR * savings.max() if savings.max() > 0 else np.ones_like(costs)
         return weights / weights.sum()

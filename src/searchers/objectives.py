@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from src.runtime.errors import UsageError, unknown
 from src.runtime.run_folder import LEARNT
-from src.searchers.limits import Additive
+from src.searchers.path_costs import Cost
 
 COMPUTED = ("macs", "params", "latency")
-"""Sums of a number for each choice."""
+"""Computed without a supernet."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Objective:
 class Objectives:
     """The objectives of a search, in the order in which they were named."""
 
-    def __init__(self, objectives: Sequence[Objective], costs: Mapping[str, Additive]) -> None:
+    def __init__(self, objectives: Sequence[Objective], costs: Mapping[str, Cost]) -> None:
         """`costs`: of every computed objective at least."""
         self.all, self.costs = tuple(objectives), dict(costs)
 
@@ -57,7 +57,7 @@ class Objectives:
 
     @property
     def computed(self) -> list[str]:
-        """Names of those that are sums over choices."""
+        """Names of those that need no supernet."""
         return [objective.name for objective in self.all if not objective.is_learnt]
 
     def minimised(self, table: Mapping[str, Sequence[float]]) -> NDArray[np.float64]:
@@ -76,9 +76,7 @@ class Objectives:
         return (values - low) / np.where(span > 0, span, 1.0)
 
 
-def make_objectives(
-    names: object, costs: Mapping[str, Additive], most: Mapping[str, float], classes: int
-) -> Objectives:
+def make_objectives(names: object, costs: Mapping[str, Cost], most: Mapping[str, float], classes: int) -> Objectives:
     """The named objectives; `most` holds the limits on costs, `classes` bounds the loss by that of guessing.
 
     Raises:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
@@ -21,8 +22,9 @@ from src.runtime.loggers import make_loggers
 from src.runtime.run_folder import LISTED_PATHS
 from src.runtime.stored_run import read_config
 from src.search_spaces.space import SearchSpace
-from src.searchers.limits import Additive, FeasiblePaths, Limit
+from src.searchers.limits import TRIES, FeasiblePaths, Limit
 from src.searchers.objectives import COMPUTED, make_objectives
+from src.searchers.path_costs import Additive, Cost, PathCost
 from src.searchers.searcher import Searcher, SearchProblem
 from src.searching.archive import Archive
 from src.searching.config_checks import evaluator_of
@@ -51,8 +53,8 @@ def build_search(cfg: DictConfig, folder: Path, source: ScoreSource) -> Search:
     # Costs that are objectives or limited; a search goes on with the latencies that it began with
     names, most = list(cfg.objectives), {name: v for name in COMPUTED if (v := cfg.limit[name]) is not None}
     costs = _costs(source, {*names, *most}, cfg, folder)
-    if "latency" in costs:
-        about = {**source.about, "latency": digest(costs["latency"].by_choice())}
+    if isinstance(latency := costs.get("latency"), Additive):
+        about = {**source.about, "latency": digest(latency.by_choice())}
         source = replace(source, about=about)
     check_source(folder, source.about)
     # The problem: objectives, the paths within the limits, and who proposes them
@@ -142,21 +144,31 @@ def _benchmark(cfg: DictConfig, run: DictConfig, dataset: Any, space: SearchSpac
     return benchmark_from(cfg.benchmark, space) if cfg.benchmark.get("path") else known_benchmark(run, dataset, space)
 
 
-def _costs(source: ScoreSource, wanted: set[str], cfg: DictConfig, folder: Path) -> dict[str, Additive]:
-    """The tables of parameters and multiply-adds, and of latency if it is wanted."""
-    # exact sums over the choices, so that limits can be met without trial and error
-    table = source.space.cost_table(source.input_spec)
-    costs = {
-        name: Additive(
-            name,
-            getattr(table.fixed, name),
-            tuple(tuple(getattr(choice, name) for choice in layer) for layer in table.choices),
-        )
-        for name in ("macs", "params")
-    }
-    if "latency" in wanted:
-        costs["latency"] = _latency(source.space, source.input_spec, cfg.latency, folder, cfg.seed)
-    return costs
+def _costs(source: ScoreSource, wanted: set[str], cfg: DictConfig, folder: Path) -> dict[str, Cost]:
+    """Parameters and multiply-adds, and latency if it is wanted.
+
+    Raises:
+        UsageError: latency is wanted of a space without a table of costs.
+    """
+    space = source.space
+    costs: dict[str, Cost] = {name: _cost(space, source.input_spec, name) for name in ("macs", "params")}
+    if "latency" not in wanted:
+        return costs
+    if not space.parts(source.input_spec):
+        raise UsageError(f"latency of {space.name} is no sum over its choices: use macs or params")
+    return costs | {"latency": _latency(space, source.input_spec, cfg.latency, folder, cfg.seed)}
+
+
+def _cost(space: SearchSpace, input_spec: InputSpec, name: str) -> Cost:
+    """Parameters or multiply-adds: a table where they are sums, so that limits are met without trial and error."""
+    table = space.additive_costs(input_spec)
+    if table is not None:
+        choices = tuple(tuple(getattr(choice, name) for choice in layer) for layer in table.choices)
+        return Additive(name, getattr(table.fixed, name), choices)
+    # bounds over all networks, or over a sample
+    is_sample = space.count > LISTED_PATHS
+    paths = space.sample_distinct(TRIES if is_sample else space.count, torch.Generator().manual_seed(0))
+    return PathCost(name, lambda path: getattr(space.costs(path, input_spec), name), paths, is_sample)
 
 
 def _latency(space: SearchSpace, input_spec: InputSpec, settings: DictConfig, folder: Path, seed: int) -> Additive:

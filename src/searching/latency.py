@@ -27,7 +27,7 @@ from src.runtime.progress import progress
 from src.runtime.run_folder import read_json, replace_file, write_json
 from src.search_spaces.costs import Part
 from src.search_spaces.space import SearchSpace
-from src.searchers.limits import Additive
+from src.searchers.path_costs import Additive
 from src.supernet.path import ArchPath
 
 COLUMNS = ("layer", "choice", "operation", "milliseconds")

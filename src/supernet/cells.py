@@ -1,61 +1,44 @@
-"""Cells: small graphs whose edges are the choices, with one path shared by all cells of a net (NAS-Bench-201).
+"""Cells: small graphs whose edges are the choices, with one path shared by all cells of a net (as in NAS-Bench-201).
 
 B batch, C channels, H W size, R routes, m choices of an edge. A layer of a path is an edge of the cell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial, reduce
+from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import chain
 
 import torch
 from torch import Tensor, nn
 
 from src.supernet.batch_norm import BatchNorm, repeated, stacked
+from src.supernet.cell_graph import NAS_BENCH_201, CellGraph
 from src.supernet.choice import ChoiceBlock, Routing
-from src.supernet.path import ArchPath, Route
+from src.supernet.path import ArchPath, OpId, Route
 from src.supernet.segment import Segment
 from src.supernet.supernet import Supernet
-
-EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
-"""(source, target) nodes of each edge; the order in which a path lists its choices."""
-
-NODES = 4
-
-
-def incoming(node: int) -> list[tuple[int, int]]:
-    """(edge, source node) of the edges that end in a node."""
-    return [(edge, source) for edge, (source, target) in enumerate(EDGES) if target == node]
-
-
-def run_graph(x: Tensor, edges: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
-    """x (B, C, H, W) is node 0; every later node is the sum of its incoming edges; returns the last node."""
-    nodes = [x]
-    # reduce, not sum(): adding to a 0 first would cost one more operation on a GPU for every node.
-    for node in range(1, NODES):
-        nodes.append(reduce(torch.add, [edges[edge](nodes[source]) for edge, source in incoming(node)]))
-    return nodes[-1]
 
 
 class Cell(nn.Module):
     """A cell of the supernet: each edge offers m operations that keep the shape (B, C, H, W)."""
 
-    def __init__(self, edges: Iterable[ChoiceBlock]) -> None:
+    def __init__(self, edges: Iterable[ChoiceBlock], graph: CellGraph = NAS_BENCH_201) -> None:
         super().__init__()
         self.edges = nn.ModuleList(edges)
+        self.graph = graph
 
     def forward(self, x: Tensor, route: Route) -> Tensor:
         """(B, C, H, W) to the same shape; the route has one entry per edge."""
         blocks = zip(self.blocks(), route, strict=True)
-        return run_graph(x, [partial(b, entry=entry, before=b.entries_before(route)) for b, entry in blocks])
+        return self.graph.run(x, [partial(b, entry=entry, before=b.entries_before(route)) for b, entry in blocks])
 
     def run_all(self, xs: Tensor, routing: Routing) -> Tensor:
         """Every choice of every edge once: xs (m, B, C, H, W) of m paths to the same shape."""
-        # The additions of run_graph in the same order, with a dimension of paths in front.
-        nodes = [xs]
-        for node in range(1, NODES):
-            sums = [self.blocks()[edge].run_all(nodes[source], routing, edge) for edge, source in incoming(node)]
+        # The additions of CellGraph.run in the same order, with a dimension of paths in front.
+        nodes, blocks = [xs], self.blocks()
+        for node in range(1, self.graph.nodes):
+            sums = [blocks[edge].run_all(nodes[source], routing, edge) for edge, source in self.graph.incoming(node)]
             nodes.append(sum(sums[1:], sums[0]))
         return nodes[-1]
 
@@ -72,11 +55,11 @@ Nodes = tuple[Tensor | None, ...]
 """Partial sums (B, C, H, W) of the nodes of a cell while its edges run one by one; None: nothing added yet."""
 
 
-def edge_segment(edge: int, block: ChoiceBlock) -> Segment:
+def edge_segment(cell: Cell, edge: int) -> Segment:
     """The segment of one edge of a cell: adds the edge's output to the partial sum of its target node."""
-    source, target = EDGES[edge]
+    (source, target), block = cell.graph.edges[edge], cell.blocks()[edge]
 
-    # EDGES lists a node's edges in the order in which run_graph adds them, so the sums are equal bit for bit.
+    # A graph lists a node's edges in the order in which it adds them, so the sums are equal bit for bit.
 
     def run(nodes: Nodes, path: ArchPath) -> Nodes:
         y, before = block(nodes[source], path[edge], block.entries_before(path)), nodes[target]
@@ -89,13 +72,14 @@ def edge_segment(edge: int, block: ChoiceBlock) -> Segment:
 class FixedCell(nn.Module):
     """A cell of a stand-alone network: one operation on each edge."""
 
-    def __init__(self, edges: Iterable[nn.Module]) -> None:
+    def __init__(self, edges: Iterable[nn.Module], graph: CellGraph = NAS_BENCH_201) -> None:
         super().__init__()
         self.edges = nn.ModuleList(edges)
+        self.graph = graph
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
-        return run_graph(x, list(self.edges))
+        return self.graph.run(x, list(self.edges))
 
 
 class CellNet(Supernet):
@@ -106,6 +90,7 @@ class CellNet(Supernet):
         self.stem = stem
         self.cells = nn.ModuleList(cells)
         self.tail = tail
+        self.graph = next(cell.graph for cell in self.cells if isinstance(cell, Cell))
 
     def forward(self, x: Tensor, route: Route) -> Tensor:
         """Images (B, C, H, W) through one route: logits (B, classes)."""
@@ -142,7 +127,9 @@ class CellNet(Supernet):
 
     def subnet(self, path: ArchPath) -> nn.Sequential:
         """The network of one path, made of these very modules, nested and named as stand-alone networks are."""
-        cells = [FixedCell(cell.modules_of(path)) if isinstance(cell, Cell) else cell for cell in self.cells]
+        cells = [
+            FixedCell(cell.modules_of(path), self.graph) if isinstance(cell, Cell) else cell for cell in self.cells
+        ]
         return nn.Sequential(self.stem, nn.Sequential(*cells), self.tail)
 
     def stacked_modules(self) -> list[nn.Module]:
@@ -155,12 +142,13 @@ class CellNet(Supernet):
         blocks = [cell.blocks() for cell in self.cells if isinstance(cell, Cell)]
         passes = [not isinstance(block.operation_on(path, edge), Zero) for edge, block in enumerate(blocks[0])]
         # Backwards from the last node: edges are sorted by target, so a target is decided before its sources.
-        reached = {NODES - 1}
-        for edge in reversed(range(len(EDGES))):
-            source, target = EDGES[edge]
+        reached = {self.graph.nodes - 1}
+        edges = self.graph.edges
+        for edge in reversed(range(len(edges))):
+            source, target = edges[edge]
             if passes[edge] and target in reached:
                 reached.add(source)
-        dead = [edge for edge, (_, target) in enumerate(EDGES) if target not in reached]
+        dead = [edge for edge, (_, target) in enumerate(edges) if target not in reached]
         return [cell[edge].operation_on(path, edge) for cell in blocks for edge in dead]
 
     def segments(self) -> list[Segment]:
@@ -179,9 +167,9 @@ class CellNet(Supernet):
             cells = [cell.modules_of(path) if isinstance(cell, Cell) else [cell] for cell in rest]
             return [*chain.from_iterable(cells), self.tail]
 
-        stem = Segment(0, lambda x, _: (self.stem(x), *[None] * (NODES - 1)), lambda _: [self.stem])
-        edges = [edge_segment(edge, block) for edge, block in enumerate(first.blocks())]
-        return [stem, *edges, Segment(len(EDGES), finish, modules)]
+        stem = Segment(0, lambda x, _: (self.stem(x), *[None] * (self.graph.nodes - 1)), lambda _: [self.stem])
+        edges = [edge_segment(first, edge) for edge in range(len(self.graph.edges))]
+        return [stem, *edges, Segment(len(edges), finish, modules)]
 
     def blocks(self) -> list[tuple[int, ChoiceBlock]]:
         """(edge, block) of all cells in turn."""
@@ -193,12 +181,13 @@ class CellNet(Supernet):
         # One hop back at a time: the edges that end where an edge of the frontier begins.
         frontier = {layer}
         for _ in range(depth):
-            frontier = {edge for later in frontier for edge, _ in incoming(EDGES[later][0])}
+            frontier = {edge for later in frontier for edge, _ in self.graph.incoming(self.graph.edges[later][0])}
             ancestors |= frontier
         return tuple(sorted(ancestors))
 
-    def choice_modules(self, layer: int, choice: int) -> list[nn.Module]:
-        """The operation of one edge in each cell, and its copies after a split."""
+    def op_modules(self, op: OpId) -> list[nn.Module]:
+        """The operation of (edge, choice) in each cell, and its copies after a split."""
+        layer, choice = op
         return [module for edge, block in self.blocks() if edge == layer for module in block.operations(choice)]
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from src.supernet.batch_norm import repeated, stacked
 from src.supernet.choice import ChoiceBlock, Routing
-from src.supernet.path import ArchPath, Route
+from src.supernet.path import ArchPath, OpId, Route
 from src.supernet.segment import Segment, block_segment
 from src.supernet.supernet import Supernet
 
@@ -81,6 +81,7 @@ class LayerwiseSupernet(Supernet):
         """In a row, the `depth` layers before this one."""
         return tuple(range(max(layer - depth, 0), layer))
 
-    def choice_modules(self, layer: int, choice: int) -> list[nn.Module]:
-        """The operation, and its copies after a split."""
+    def op_modules(self, op: OpId) -> list[nn.Module]:
+        """The operation of (layer, choice), and its copies after a split."""
+        layer, choice = op
         return self.blocks()[layer][1].operations(choice)

@@ -1,6 +1,7 @@
-"""Paths and routes: which choices of a supernet a forward pass runs.
+"""Paths and routes: which decisions a forward pass of a supernet follows.
 
-L layers, m choices of a layer.
+A path is one choice for each of L decisions, which are also called layers: in a layer-by-layer space a decision is a
+layer, in a cell an edge, a node's operation or its set of parents. m choices of a layer.
 """
 
 from __future__ import annotations
@@ -21,6 +22,21 @@ Entry = int | torch.Tensor
 
 Route = tuple[Entry, ...]
 """One entry per layer, (L,). A path is a route of ints."""
+
+OpId = tuple[int, int]
+"""An operation of a supernet, which may be several modules that are trained together.
+
+(layer, choice) where it belongs to one choice of one layer; else its first number is L or more.
+"""
+
+
+def chosen(route: Route) -> list[tuple[int, int]]:
+    """(layer, choice) of all that a route chooses, in order; weights choose what their weight is not 0 of."""
+    return [
+        (layer, choice)
+        for layer, entry in enumerate(route)
+        for choice in (entry.nonzero().flatten().tolist() if isinstance(entry, torch.Tensor) else [entry])
+    ]
 
 
 def format_path(path: Iterable[int]) -> str:

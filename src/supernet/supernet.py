@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from src.supernet.choice import ChoiceBlock, Routing
-from src.supernet.path import ArchPath, Route
+from src.supernet.path import ArchPath, OpId, Route, chosen
 from src.supernet.segment import Segment
 
 
@@ -64,6 +64,10 @@ class Supernet(nn.Module, ABC):
     def ancestors(self, layer: int, depth: int) -> tuple[int, ...]:
         """Layers whose outputs reach this one in `depth` hops at most, in ascending order."""
 
+    def operations(self, route: Route) -> list[OpId]:
+        """The operations that a route runs, each once; here one for each choice."""
+        return chosen(route)
+
     @abstractmethod
-    def choice_modules(self, layer: int, choice: int) -> list[nn.Module]:
-        """The modules that one choice of one layer stands for."""
+    def op_modules(self, op: OpId) -> list[nn.Module]:
+        """The modules of one operation: those of all cells that share it, and their copies after a split."""

@@ -195,7 +195,8 @@ def planned_scoring(
         return dataset.count("val", settings.images) + calibration
 
     depths = [segment.depth for segment in net.segments() if segment.is_block]
-    layer_macs = [fmean(costs.macs for costs in layer) for layer in space.cost_table(dataset.input_spec).choices]
+    table = space.additive_costs(dataset.input_spec)
+    layer_macs = [fmean(costs.macs for costs in layer) for layer in table.choices] if table else []
     each = cfg.validation.paths * images(cfg.validation, cfg.validation.bn)
     ranked = sum(images(cfg.ranking, protocol) for protocol in ranked_protocols(cfg))
     return Scoring(cfg.journal.validations, each, whole_paths(paths, depths, layer_macs) * ranked)

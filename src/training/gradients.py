@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from src.supernet.path import Route
+from src.supernet.path import OpId, Route
 from src.supernet.supernet import Supernet
 
 
@@ -37,12 +37,10 @@ def fill_missing(net: nn.Module) -> None:
             parameter.grad = torch.zeros_like(parameter)
 
 
-def squared_norms(net: Supernet, routes: Sequence[Route]) -> dict[tuple[int, int], Tensor]:
-    """Squared L2 norm () of the gradient of every (layer, choice) on the routes; weighted entries are left out."""
-    used = {(layer, c) for route in routes for layer, c in enumerate(route) if isinstance(c, int)}
+def squared_norms(net: Supernet, routes: Sequence[Route]) -> dict[OpId, Tensor]:
+    """Squared L2 norm () of the gradient of every operation that the routes run."""
     norms = {}
-    for layer, choice in sorted(used):
-        modules = net.choice_modules(layer, choice)
-        gradients = [p.grad for module in modules for p in module.parameters() if p.grad is not None]
-        norms[layer, choice] = sum((g.square().sum() for g in gradients), torch.zeros(()))
+    for op in sorted({op for route in routes for op in net.operations(route)}):
+        gradients = [p.grad for module in net.op_modules(op) for p in module.parameters() if p.grad is not None]
+        norms[op] = sum((g.square().sum() for g in gradients), torch.zeros(()))
     return norms

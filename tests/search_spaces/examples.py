@@ -6,6 +6,7 @@ from src.search_spaces.mobilenet import MobileNetA, MobileNetB, Proxyless
 from src.search_spaces.nas_bench_201 import NasBench201
 from src.search_spaces.nas_bench_macro import NasBenchMacro
 from src.search_spaces.space import SearchSpace
+from tests.search_spaces.diamond import Diamond
 
 DEPTHS = (1, 2, 1, 1, 1, 1)
 """Layers of the six stages in the short spaces, for what does not depend on depth."""
@@ -35,5 +36,6 @@ SPACES: dict[str, tuple[SearchSpace, InputSpec]] = {
         InputSpec(1, 100, 12),
     ),
     "nas_bench_201 conv_only": (NasBench201(subset="conv_only", cells=1), InputSpec(3, 10, 8)),
+    "a graph of its own": (Diamond(), InputSpec(1, 10, 8)),
     "nas_bench_macro": (NasBenchMacro(), InputSpec(3, 10, 32)),
 }

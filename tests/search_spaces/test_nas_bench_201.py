@@ -112,7 +112,7 @@ def test_pool_padding(counted: bool, corner: float) -> None:
 def test_linear_transformers_are_of_the_supernet_alone() -> None:
     space, plain = NasBench201(linear_transformer=True), NasBench201()
     assert space.costs((1,) * 6) == plain.costs((1,) * 6)
-    (skip, *_) = space.build(3, 10, 8).choice_modules(0, 1)
+    (skip, *_) = space.build(3, 10, 8).op_modules((0, 1))
     assert isinstance(skip, nn.Conv2d)
     assert skip.bias is None
 
@@ -120,8 +120,8 @@ def test_linear_transformers_are_of_the_supernet_alone() -> None:
 def test_what_only_feeds_zeros_gets_no_gradient() -> None:
     net = NasBench201(cells=1).build(3, 10, 8)
     net(torch.randn(4, 3, 8, 8), (3, 0, 0, 2, 0, 0)).sum().backward()
-    assert all(p.grad is None for module in net.choice_modules(0, 3) for p in module.parameters())
-    assert all(p.grad is not None for module in net.choice_modules(3, 2) for p in module.parameters())
+    assert all(p.grad is None for module in net.op_modules((0, 3)) for p in module.parameters())
+    assert all(p.grad is not None for module in net.op_modules((3, 2)) for p in module.parameters())
 
 
 @pytest.mark.parametrize(

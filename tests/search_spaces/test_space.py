@@ -42,7 +42,7 @@ def sampled(space: SearchSpace, count: int = 3) -> list[ArchPath]:
 
 def copy_weights(supernet: nn.Module, alone: nn.Module, path: ArchPath) -> None:
     """Give a stand-alone network the weights and statistics of its path."""
-    shared = [iter(supernet.choice_modules(layer, choice)) for layer, choice in enumerate(path)]  # type: ignore[operator]
+    shared = [iter(supernet.op_modules((layer, choice))) for layer, choice in enumerate(path)]  # type: ignore[operator]
     stem, body, tail = alone.children()
     pairs = [(stem, supernet.get_submodule("stem")), (tail, supernet.get_submodule("tail"))]
     for i, module in enumerate(body.children()):
@@ -85,7 +85,7 @@ def test_gradients_reach_the_chosen_operations_alone(space: SearchSpace, superne
     supernet.train()(images(space), path).sum().backward()
     for layer, size in enumerate(space.sizes):
         for choice in set(range(size)) - {path[layer]}:
-            modules = supernet.choice_modules(layer, choice)  # type: ignore[operator]
+            modules = supernet.op_modules((layer, choice))  # type: ignore[operator]
             assert all(p.grad is None for module in modules for p in module.parameters())
 
 

@@ -8,7 +8,8 @@ from scipy import stats
 from src.runtime.errors import UsageError
 from src.search_spaces.mobilenet import MobileNetB, Proxyless
 from src.search_spaces.space import SearchSpace
-from src.searchers.limits import Additive, FeasiblePaths, Limit
+from src.searchers.limits import FeasiblePaths, Limit
+from src.searchers.path_costs import Additive, PathCost
 
 COST = Additive("macs", 10.0, ((0.0, 3.0, 7.0), (1.0, 1.5), (2.0, 4.0, 4.5, 9.0)))
 SIZES = (3, 2, 4)
@@ -16,7 +17,8 @@ EVERY = list(itertools.product(*map(range, SIZES)))
 
 
 def costs_of(space: SearchSpace, name: str) -> Additive:
-    table = space.cost_table(space.reference)
+    table = space.additive_costs(space.reference)
+    assert table is not None
     choices = tuple(tuple(getattr(choice, name) for choice in layer) for layer in table.choices)
     return Additive(name, getattr(table.fixed, name), choices)
 
@@ -97,6 +99,37 @@ def test_limits_that_exclude_each_other_are_refused_together() -> None:
     opposite = Additive("params", 0.0, tuple(tuple(-c for c in layer) for layer in COST.choices))
     with pytest.raises(UsageError, match=r"limit.macs=14 and limit.params=-17 are met by no architecture"):
         FeasiblePaths(SIZES, [Limit(COST, 14.0), Limit(opposite, -17.0)])
+
+
+def pairs(path: tuple[int, ...]) -> float:
+    """No sum over the layers."""
+    return float(path[0] * path[1] + path[1] * path[2])
+
+
+def test_draws_within_a_limit_on_no_sum_are_uniform_over_its_paths() -> None:
+    cost = PathCost("macs", pairs, EVERY, is_sample=False)
+    assert (cost.low, cost.high) == (0.0, 5.0)
+    allowed = [path for path in EVERY if pairs(path) <= 2]
+    assert 0 < len(allowed) < len(EVERY)
+    feasible, rng = FeasiblePaths(SIZES, [Limit(cost, 2.0)]), np.random.default_rng(0)
+    counts = Counter(feasible.sample(rng) for _ in range(100 * len(allowed)))
+    assert set(counts) <= set(allowed)
+    assert stats.chisquare([counts[path] for path in allowed]).pvalue > 1e-3
+    assert feasible.allows(feasible.near((2, 1, 3), rng))
+
+
+def test_limits_on_sums_and_on_others_are_met_together() -> None:
+    limits = [Limit(COST, 17.0), Limit(PathCost("params", pairs, EVERY, is_sample=False), 1.0)]
+    feasible, rng = FeasiblePaths(SIZES, limits), np.random.default_rng(0)
+    allowed = {path for path in EVERY if COST(path) <= 17 and pairs(path) <= 1}
+    assert {feasible.sample(rng) for _ in range(500)} == allowed
+
+
+def test_a_limit_that_no_path_meets_is_refused_with_the_range_of_all_or_of_a_sample() -> None:
+    with pytest.raises(UsageError, match=r"limit.macs=-1 is below every network .* between 0 and 5"):
+        Limit(PathCost("macs", pairs, EVERY, is_sample=False), -1.0)
+    with pytest.raises(UsageError, match=r"limit.macs=-1 is met by no architecture of 1000 samples"):
+        FeasiblePaths(SIZES, [Limit(PathCost("macs", pairs, EVERY[:5], is_sample=True), -1.0)])
 
 
 def test_a_limit_at_the_least_sum_of_floats_leaves_the_cheapest_path() -> None:

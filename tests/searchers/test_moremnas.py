@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from src.searchers.controller import Controller
-from src.searchers.limits import Additive
 from src.searchers.moremnas import MoreMnas
 from src.searchers.mutation import Mutation, Prior, Roulette, Uniform
+from src.searchers.path_costs import Additive
 from tests.searchers import toy
 
 
@@ -47,7 +47,7 @@ def test_what_a_limit_changed_is_not_the_controllers() -> None:
 
 
 def test_roulette_prefers_what_is_cheap() -> None:
-    roulette = Roulette(Additive("macs", 0.0, ((0.0, 5.0, 10.0), (1.0, 1.0))))
+    roulette = Roulette(Additive("macs", 0.0, ((0.0, 5.0, 10.0), (1.0, 1.0))), (3, 2))
     weights = roulette.probabilities((0, 0), 0)
     np.testing.assert_allclose(weights, np.array([10.5, 5.5, 0.5]) / 16.5)
     np.testing.assert_allclose(roulette.probabilities((0, 0), 1), [0.5, 0.5])

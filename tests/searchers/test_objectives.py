@@ -5,8 +5,8 @@ import pytest
 
 from src.analysis.pareto import REFERENCE, front, hypervolume
 from src.runtime.errors import UsageError
-from src.searchers.limits import Additive
 from src.searchers.objectives import make_objectives
+from src.searchers.path_costs import Additive
 
 MACS = Additive("macs", 1.0, ((0.0, 4.0), (0.0, 5.0)))
 PARAMS = Additive("params", 2.0, ((0.0, 1.0), (0.0, 1.0)))

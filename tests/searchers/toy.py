@@ -12,8 +12,9 @@ from hydra.utils import instantiate
 from numpy.typing import NDArray
 
 from src.analysis.pareto import front
-from src.searchers.limits import Additive, FeasiblePaths, Limit
+from src.searchers.limits import FeasiblePaths, Limit
 from src.searchers.objectives import make_objectives
+from src.searchers.path_costs import Additive
 from src.searchers.searcher import Searcher, SearchProblem
 from src.supernet.path import ArchPath
 

@@ -9,7 +9,7 @@ from src.datasets.input_spec import InputSpec
 from src.runtime.errors import UsageError
 from src.search_spaces.mini import Mini
 from src.search_spaces.nas_bench_201 import NasBench201
-from src.searchers.limits import Additive
+from src.searchers.path_costs import Additive
 from src.searching.latency import COLUMNS, ModuleTimer, check_once, check_table, measure_table, onnx_call, read_table
 
 SHORT = 1e-4
@@ -72,7 +72,7 @@ def test_the_check_tells_how_far_sums_are_from_whole_networks() -> None:
         def __call__(self, module: nn.Module, shape: tuple[int, ...]) -> float:
             return 2.0 * sum(p.numel() for p in module.parameters())
 
-    costs = space.cost_table(space.reference)
+    costs = space.additive_costs(space.reference)
     choices = tuple(tuple(float(choice.params) for choice in layer) for layer in costs.choices)
     table = Additive("latency", costs.fixed.params, choices)
     found = check_table(space, space.reference, table, Twice(), [(0, 1, 2, 1, 0), (2, 2, 2, 2, 2), (0, 0, 0, 0, 0)])

@@ -24,11 +24,11 @@ class ToySpace(SearchSpace):
     def parts(self, input_spec: InputSpec) -> list[Part]:
         raise NotImplementedError
 
-    def cost_table(self, input_spec: InputSpec) -> CostTable:
+    def additive_costs(self, input_spec: InputSpec) -> CostTable:
         return CostTable(Costs(0, 1), tuple(tuple(Costs(1, int(c)) for c in layer) for layer in toy.MACS.choices))
 
     def costs(self, path: ArchPath, input_spec: InputSpec | None = None) -> Costs:
-        return self.cost_table(self.reference)(path)
+        return self.additive_costs(self.reference)(path)
 
     def op_names(self, layer: int) -> list[str]:
         return [f"op{choice}" for choice in range(self.sizes[layer])]

@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from src.search_spaces.nas_bench_201 import NasBench201
-from src.supernet.cells import EDGES, Cell, CellNet, FixedCell, Reduction, Zero, run_graph
+from src.supernet.cell_graph import NAS_BENCH_201
+from src.supernet.cells import Cell, CellNet, FixedCell, Reduction, Zero
 from src.supernet.choice import ChoiceBlock
 
 
@@ -22,8 +23,8 @@ EXPECTED = 7 + 11 * 2 + 13 * (3 + 5 * 2)
 
 
 def test_the_graph_by_hand() -> None:
-    assert EDGES == ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
-    assert run_graph(torch.ones(1), [Times(f) for f in FACTORS]).item() == EXPECTED
+    assert NAS_BENCH_201.edges == ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+    assert NAS_BENCH_201.run(torch.ones(1), [Times(f) for f in FACTORS]).item() == EXPECTED
     assert FixedCell(Times(f) for f in FACTORS)(torch.ones(1)).item() == EXPECTED
 
 
@@ -47,7 +48,7 @@ def test_all_cells_follow_one_route() -> None:
     cells = [Cell(ChoiceBlock([Times(0.0), Times(f)]) for f in FACTORS) for _ in range(2)]
     net = CellNet(nn.Identity(), [cells[0], Times(0.5), cells[1]], nn.Identity())
     assert net(torch.ones(1), (1,) * 6).item() == EXPECTED * 0.5 * EXPECTED
-    assert net.choice_modules(2, 1) == [cell.edges[2].choices[1] for cell in cells]  # type: ignore[index]
+    assert net.op_modules((2, 1)) == [cell.edges[2].choices[1] for cell in cells]  # type: ignore[index]
 
 
 def test_a_reduction_halves_the_size() -> None:

@@ -19,6 +19,7 @@ from src.search_spaces.nas_bench_201 import NasBench201
 from src.search_spaces.nas_bench_macro import NasBenchMacro
 from src.search_spaces.space import SearchSpace
 from src.supernet.batch_norm import BatchNorm
+from tests.search_spaces.diamond import Diamond
 from tests.search_spaces.examples import ShortB, ShortProxyless
 from tests.training.short_training import assert_same, images, make_net, train
 
@@ -30,6 +31,7 @@ SPACES: dict[str, tuple[SearchSpace, InputSpec]] = {
     "mobilenet_b, short": (ShortB(NARROW, 2, (2, 1, 1, 1, 1, 1)), InputSpec(3, 5, 8)),
     "proxyless, short, irregular": (ShortProxyless((8, 8, 12, 8, 12, 8), 2, KEPT), InputSpec(3, 5, 4)),
     "nas_bench_macro": (NasBenchMacro(channels=(8, 8, 16), strides=(1, 1, 2)), InputSpec(3, 5, 8)),
+    "a graph of its own": (Diamond(), InputSpec(1, 10, 8)),
     "nas_bench_201": (NasBench201(cells=1), InputSpec(3, 5, 8)),
     "nas_bench_201 of PA&DA": (
         NasBench201("conv_only", 1, affine=False, fixed_affine=False, running_stats=False, conv_bias=True),

@@ -14,7 +14,7 @@ from src.runtime.validate import check_keys
 FORMATS = ("module", "onnx")
 """Modules of src/standalone/exporting; each has FILES, `write(network, folder, normalise)` and `reader(...)`."""
 ONNX = ("onnx", "onnxscript", "onnxruntime")
-TAKEN = ("conv_bn", "relu_conv_bn", "incoming", "run_graph", "normalised", "load", "register_with_timm", "torch", "nn")
+TAKEN = ("conv_bn", "relu_conv_bn", "normalised", "load", "register_with_timm", "torch", "nn")
 """What model.py defines or imports in small letters."""
 
 

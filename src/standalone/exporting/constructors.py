@@ -40,20 +40,21 @@ class ConstructorWriter:
             return laid_out("nn.Sequential", self.write_members(module, indent), indent)
         if "." not in written_name(maker) and maker not in self.used:
             self.used.append(maker)
-        # A block whose only argument is its modules, as FixedCell.
-        if [type(value) for value in arguments.values()] == [nn.ModuleList]:
-            (members,) = arguments.values()
-            return f"{written_name(maker)}({laid_out('', self.write_members(members, indent), indent, '[]')})"
+        parameters = inspect.signature(maker).parameters
+        # The modules of a block such as FixedCell come first, as a list.
+        lists = [key for key, value in arguments.items() if isinstance(value, nn.ModuleList)]
+        members = [laid_out("", self.write_members(arguments.pop(key), indent), indent, "[]") for key in lists]
 
         # Sizes by position, the rest by name and only where it is not the default.
-        parameters = inspect.signature(maker).parameters
         names = [key for key in parameters if key in arguments and not is_default(arguments[key], parameters[key])]
         by_position = [key for key in names[:2] if key in POSITIONAL]
-        parts = []
+        parts = members
         for key in names:
             value = arguments[key]
             text = written_name(value) if isinstance(value, type) else repr(value)
             parts.append(text if key in by_position else f"{key}={text}")
+        if len(parts) == 1 and members:
+            return f"{written_name(maker)}({parts[0]})"
         return laid_out(written_name(maker), parts, indent)
 
     def call_of(self, module: nn.Module) -> tuple[Callable[..., Any], Arguments]:
@@ -108,7 +109,7 @@ def attribute_arguments(module: nn.Module) -> Arguments:
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 continue  # an argument that older versions of torch lack; `affine` says it
             value = value is not None
-        is_square = isinstance(value, tuple) and len(set(value)) == 1
+        is_square = type(value) is tuple and len(set(value)) == 1
         arguments[key] = value[0] if is_square else value
     return arguments
 

@@ -122,7 +122,7 @@ class Square(nn.Module):
 
 def test_bytes_that_a_pass_needs() -> None:
     (batch,) = noise(InputSpec(1, 10, 8), 4, 1, seed=0).batches("train", 4, torch.device("cpu"))
-    batch = type(batch)(batch.images[..., :2, :3].contiguous(), batch.labels, batch.index)
+    batch = type(batch)(batch.images[..., :2, :3].contiguous(), batch.labels, batch.index, batch.positions)
     net: Any = Square()  # as much of a supernet as one step needs
     step = LoneStep(net, Fixed((1,), paths="0"), lambda n: torch.optim.SGD(n.parameters(), 0.1, momentum=0.9))
     before = net.linear.weight.detach().clone()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from src.datasets.dataset import Batch
 from src.samplers.sampler import Sampler
 from src.supernet.supernet import Supernet
-from src.training.step import StepSettings, SupernetStep
+from src.training.step import StepSchedule, StepSettings, SupernetStep
 
 
 class LoneStep(SupernetStep):
@@ -24,7 +24,7 @@ class LoneStep(SupernetStep):
         optimizer: Callable[[nn.Module], torch.optim.Optimizer],
         settings: StepSettings | None = None,
     ) -> None:
-        super().__init__(net, sampler, settings or StepSettings(), optimizer, learning_rate=lambda step: 0.0)
+        super().__init__(net, sampler, settings or StepSettings(), optimizer, StepSchedule(lambda step: 0.0))
         self.optimizer = optimizer(net)
 
     def optimizers(self, use_pl_optimizer: bool = True) -> torch.optim.Optimizer:  # type: ignore[override]

@@ -25,7 +25,7 @@ from src.runtime.progress import progress
 from src.samplers.strict_fair import StrictFair
 from src.search_spaces.space import SearchSpace
 from src.supernet.supernet import Supernet
-from src.training.step import StepSettings, SupernetStep
+from src.training.step import StepSchedule, StepSettings, SupernetStep
 
 
 def run(settings: OverheadSettings, device: torch.device) -> Measured:
@@ -85,7 +85,7 @@ def lightning_loop(
         StrictFair(space.sizes, seed),
         StepSettings(),
         lambda n: torch.optim.SGD(n.parameters(), 0.0, momentum=0.9),
-        learning_rate=lambda number: 0.0,
+        StepSchedule(lambda number: 0.0),
     )
     trainer = pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",

@@ -45,11 +45,18 @@ PARTS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Batch:
-    """Normalised images (B, C, H, W) float, labels (B,) int64, index (B,) int64 into the data set's own files."""
+    """A mini-batch, or a process's share of it, on the training device."""
 
     images: Tensor
+    """(B, C, H, W) float, normalised."""
     labels: Tensor
+    """(B,) int64"""
     index: Tensor
+    """(B,) int64 numbers in the data set's own files."""
+    positions: Tensor
+    """int64 positions in the part, on the CPU, of the whole mini-batch over all processes."""
+    weights: Tensor | None = None
+    """(B,) factors of the images' losses; None: 1 each."""
 
 
 class TrainLoader(Protocol):
@@ -189,6 +196,11 @@ class Dataset(ABC):
                 f"{path} holds another split than {self.name} gives now: its images have changed since the run was "
                 "started, so start a new run"
             )
+
+
+def on_device(weights: Tensor | None, device: torch.device) -> Tensor | None:
+    """Weights of images (B,), where they are used; None where there are none."""
+    return None if weights is None else move(weights, device)
 
 
 def channel_statistics(images: Tensor) -> Statistics:

@@ -6,13 +6,14 @@ N images, B images of a mini-batch, C channels, H W size.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from src.datasets.augment import Augment, ShiftFlip
-from src.datasets.dataset import OWN, Batch, Dataset, Normalisation, channel_statistics
+from src.datasets.dataset import OWN, Batch, Dataset, Normalisation, channel_statistics, on_device
 from src.datasets.preprocessing import Preprocessing
 from src.datasets.stream import BatchRequest, Stream
 from src.runtime.devices import move
@@ -78,10 +79,12 @@ class MemoryDataset(Dataset):
         where = move(positions, device)
         chosen = images[where]
         if request is not None:
-            chosen = self.augment(chosen, request.seed, request.first, request.total)
-        return Batch(self.normalise(chosen), labels[where], numbers[where])
+            chosen = self.augment(chosen, request.seed, request.first, len(request.whole))
+        whole, weights = (positions, None) if request is None else (request.whole, request.weights)
+        return Batch(self.normalise(chosen), labels[where], numbers[where], whole, on_device(weights, device))
 
     def augmented(self, requests: Stream, device: torch.device) -> Iterator[Batch]:
         """Training batches, made in this process: a batch costs less than handing it over would."""
-        for request in requests:
+        # the next epoch is drawn after the last batch of this one was used
+        for request in chain.from_iterable(requests):
             yield self.load("train", request.positions, device, request)

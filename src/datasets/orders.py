@@ -1,8 +1,12 @@
-"""The order in which an epoch visits the training images."""
+"""The order in which an epoch visits the training images.
+
+N images of the training part, B images of a mini-batch.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -10,35 +14,39 @@ from torch import Tensor
 from src.runtime.seeds import mix
 
 
-class Order(Protocol):
-    """The order of a training epoch; `Dataset.train_loader(order=...)` takes any, such as one that draws by importance.
+class Order(ABC):
+    """The images of each training epoch; an option of conf/order.
 
-    It must not depend on how images are read: the same for any number of workers, and drawn by the main process.
+    It is drawn by the main process at the beginning of an epoch, after the last one was observed. Asked again within
+    the epoch, also after a resume, it gives the same positions: what an order learns counts from the next epoch on.
     """
 
+    least_epochs: ClassVar[int] = 1
+    """Epochs below which it is no other than a shuffle; 2 for orders that learn."""
+
+    def __init__(self, count: int, seed: int, epochs: float = 1.0) -> None:
+        """`count` N; `epochs` of the whole run, for schedules."""
+        self.count, self.seed, self.epochs = count, seed, epochs
+
+    @abstractmethod
     def draw(self, epoch: int) -> Tensor:
-        """Positions in the training part, (N,) int64, for one epoch counted from 0."""
+        """(N,) int64 positions in the training part, for one epoch counted from 0; some may come more than once."""
+
+    def weights(self, positions: Tensor) -> Tensor | None:
+        """(B,) factors of the losses of the images at `positions` (B,) in the epoch drawn last; None: 1 each."""
+        return None
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the next `draw` depends on besides the epoch."""
+        """All that this and the next draws depend on besides the epoch; plain values and tensors."""
+        return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a saved state."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027 - a shuffle has no state
+        """Go on exactly where `state_dict` was taken."""
 
 
-class Shuffle:
+class Shuffle(Order):
     """Every image once an epoch, in an order that depends on the seed and the epoch alone."""
-
-    def __init__(self, count: int, seed: int) -> None:
-        self.count, self.seed = count, seed
 
     def draw(self, epoch: int) -> Tensor:
         """A uniform permutation (N,)."""
         return torch.randperm(self.count, generator=torch.Generator().manual_seed(mix(self.seed, epoch)))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Empty, since the seed comes from the configuration."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Ignore the state, which is empty."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from src.datasets.orders import Order
@@ -25,8 +24,10 @@ class BatchRequest(NamedTuple):
     """Seed of the augmentation of the whole mini-batch."""
     first: int
     """Index in the mini-batch at which the shard begins."""
-    total: int
-    """B"""
+    whole: Tensor
+    """(B,) int64 positions of the whole mini-batch."""
+    weights: Tensor | None
+    """Factors of the losses of the images at `positions`; None: 1 each."""
 
 
 class DataShard(NamedTuple):
@@ -45,7 +46,7 @@ ALL = DataShard()
 
 
 class Stream:
-    """The mini-batches of a whole run, `steps` of them, epoch after epoch; an incomplete last batch is left out."""
+    """The mini-batches of a whole run of `steps` steps, epoch by epoch; an incomplete last batch is left out."""
 
     def __init__(
         self, order: Order, count: int, batch_size: int, steps: int, seed: int, shard: DataShard = ALL
@@ -55,28 +56,31 @@ class Stream:
         self.order, self.batch_size, self.steps, self.seed = order, batch_size, steps, seed
         self.epoch_steps = count // batch_size
         self.start, self.shard = 0, shard
-        # epoch -> state of the order before it was drawn; several at once, since loaders read ahead into the next epoch
-        self._orders: dict[int, dict[str, Any]] = {}
 
-    def __iter__(self) -> Iterator[BatchRequest]:
-        """Requests from step `start` on."""
-        positions = torch.empty(0)
-        for step in range(self.start, self.steps):
-            epoch, at = divmod(step, self.epoch_steps)
-            # at the start of an epoch, or in the middle of one after a resume
-            if at == 0 or step == self.start:
-                self._orders[epoch] = self.order.state_dict()
-                positions = self.order.draw(epoch)
-            batch = positions[at * self.batch_size : (at + 1) * self.batch_size]
-            mine = self.shard.of(self.batch_size)
-            # the seed is of (epoch, batch) alone, so a resumed run augments as one that was never interrupted
-            yield BatchRequest(batch[mine], mix(self.seed, epoch, at), mine.start, self.batch_size)
+    def __iter__(self) -> Iterator[list[BatchRequest]]:
+        """The requests of each epoch, from step `start` on.
+
+        The order is drawn when an epoch is asked for. Whoever reads ahead must not ask before the epoch before it was
+        trained on: an order may learn from it.
+        """
+        step = self.start
+        while step < self.steps:
+            epoch, first = divmod(step, self.epoch_steps)
+            last = min(self.epoch_steps, first + self.steps - step)
+            positions = self.order.draw(epoch)
+            yield [self._request(positions, epoch, at) for at in range(first, last)]
+            step += last - first
+
+    def _request(self, positions: Tensor, epoch: int, at: int) -> BatchRequest:
+        """Mini-batch `at` of an epoch that visits `positions` (N,)."""
+        whole, mine = positions[at * self.batch_size : (at + 1) * self.batch_size], self.shard.of(self.batch_size)
+        # the seed is of (epoch, batch) alone, so a resumed run augments as one that was never interrupted
+        seed, weights = mix(self.seed, epoch, at), self.order.weights(whole[mine])
+        return BatchRequest(whole[mine], seed, mine.start, whole, weights)
 
     def state_dict(self, step: int) -> dict[str, Any]:
         """The state to resume from after `step` consumed steps: loaders read ahead, so the stream cannot count them."""
-        epoch = step // self.epoch_steps
-        self._orders = {e: state for e, state in self._orders.items() if e >= epoch}  # steps only grow
-        return {"step": step, "order": self._orders.get(epoch, self.order.state_dict())}
+        return {"step": step, "order": self.order.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume where `state_dict` was taken."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,13 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from src.datasets.augment import Augment
-from src.datasets.dataset import OWN, Batch, Dataset, Normalisation, Statistics
+from src.datasets.dataset import OWN, Batch, Dataset, Normalisation, Statistics, on_device
 from src.datasets.decode import Reader, cores, decode, decode_ahead
 from src.datasets.folder import Files
 from src.datasets.layout import DividedFiles
 from src.datasets.options import check_number
 from src.datasets.split import Indices
-from src.datasets.stream import Stream
+from src.datasets.stream import BatchRequest, Stream
 from src.runtime.devices import move
 from src.runtime.errors import UsageError
 from src.runtime.seeds import mix
@@ -35,8 +36,9 @@ IMAGENET: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 IMAGENET_GREY: Statistics = ((0.459,), (0.226,))
 """The mean under ITU-R 601 luma weights; the deviation is the channels' average."""
 
-Request = tuple[Indices, int, int, int]
-"""A BatchRequest as it travels to a worker: positions (B,) as an array, since a tensor would go by shared memory."""
+Reading = tuple[Indices, int, int]
+"""The part of a BatchRequest that a worker needs: positions (B,) as an array, since a tensor would go by shared memory,
+seed and first."""
 
 
 class WorkerDataset(Dataset):
@@ -80,11 +82,11 @@ class WorkerDataset(Dataset):
 
     def augmented(self, requests: Stream, device: torch.device) -> Iterator[Batch]:
         """Training batches, the same for any number of workers, which live as long as one iteration."""
-        sent = ((request.positions.numpy(), *request[1:]) for request in requests)
-        replies = read_ahead(self.files["train"], self.train_reader, sent, self.workers, pin=device.type == "cuda")
-        for pixels, (positions, *augmentation) in replies:
-            images = self.augment(move(pixels, device), *augmentation)
-            yield self.as_batch(images, "train", torch.from_numpy(positions), device)
+        replies = read_ahead(self.files["train"], self.train_reader, requests, self.workers, pin=device.type == "cuda")
+        for pixels, request in replies:
+            images = self.augment(move(pixels, device), request.seed, request.first, len(request.whole))
+            batch = self.as_batch(images, "train", request.positions, device)
+            yield replace(batch, positions=request.whole, weights=on_device(request.weights, device))
 
     def batches(self, part: str, batch_size: int, device: torch.device, images: int | None = None) -> Iterator[Batch]:
         """Batches of a part, normalised, not augmented; from memory where there is room for the images asked for."""
@@ -103,7 +105,7 @@ class WorkerDataset(Dataset):
     def as_batch(self, pixels: Tensor, part: str, positions: Tensor, device: torch.device) -> Batch:
         """Pixels (B, C, S, S) uint8 of the images at `positions` (B,) of a part, with their labels on the device."""
         labels, index = self.labels[part][positions], torch.from_numpy(self.indices[part])[positions]
-        return Batch(self.normalise(move(pixels, device)), move(labels, device), move(index, device))
+        return Batch(self.normalise(move(pixels, device)), move(labels, device), move(index, device), positions)
 
     def decoded(self, part: str, count: int) -> Tensor:
         """The first `count` images of a part, (count, C, S, S) uint8; each is decoded once and kept."""
@@ -116,30 +118,46 @@ class WorkerDataset(Dataset):
 
 
 def read_ahead(
-    files: Files, reader: Reader, requests: Iterator[Request], workers: int, pin: bool
-) -> Iterator[tuple[Tensor, Request]]:
+    files: Files, reader: Reader, epochs: Iterable[list[BatchRequest]], workers: int, pin: bool
+) -> Iterator[tuple[Tensor, BatchRequest]]:
     """Pixels (B, C, S, S) uint8 for each request, in order; processes read up to two batches each ahead of their use.
+
+    They do not read over the end of an epoch: the next one is asked for once all of this one was used.
 
     Raises:
         UsageError: a file cannot be read; it is named.
     """
+    epoch = Epoch()
     loader: DataLoader[Reply] = DataLoader(
         Replies(files, reader),
         batch_size=None,
-        sampler=requests,  # any iterable serves
+        sampler=epoch,  # any iterable serves
         num_workers=workers,
+        persistent_workers=workers > 0,  # from one epoch to the next
         collate_fn=unchanged,
         pin_memory=pin,
         worker_init_fn=ignore_interrupt,
         generator=torch.Generator(),  # its own: the global one must not depend on when reading began
     )
-    for reply in loader:
-        if isinstance(reply, UsageError):
-            raise UsageError(f"{reply}; a resume with dataset.skip_corrupt=true goes on without it")
-        yield reply
+    for requests in epochs:
+        epoch.requests = requests
+        for reply, request in zip(loader, requests, strict=True):
+            if isinstance(reply, UsageError):
+                raise UsageError(f"{reply}; a resume with dataset.skip_corrupt=true goes on without it")
+            yield reply, request
 
 
-Reply = tuple[Tensor, Request] | UsageError
+class Epoch:
+    """The requests of the epoch at hand, as a DataLoader asks for them."""
+
+    def __init__(self) -> None:
+        self.requests: list[BatchRequest] = []
+
+    def __iter__(self) -> Iterator[Reading]:
+        return ((request.positions.numpy(), request.seed, request.first) for request in self.requests)
+
+
+Reply = Tensor | UsageError
 
 
 class Replies(TorchDataset[Reply]):
@@ -148,9 +166,9 @@ class Replies(TorchDataset[Reply]):
     def __init__(self, files: Files, reader: Reader) -> None:
         self.files, self.reader = files, reader
 
-    def __getitem__(self, request: Request) -> Reply:
+    def __getitem__(self, request: Reading) -> Reply:
         """Pixels (B, C, S, S) uint8 of a batch, each image augmented by a seed of its own."""
-        positions, seed, first, _ = request
+        positions, seed, first = request
         try:
             with isolate_rng(include_cuda=False):
                 images = []
@@ -160,7 +178,7 @@ class Replies(TorchDataset[Reply]):
                     images.append(self.reader(self.files.path(position)))
         except UsageError as error:
             return error
-        return torch.from_numpy(np.stack(images)), request
+        return torch.from_numpy(np.stack(images))
 
 
 def seed_generators(seed: int) -> None:

@@ -15,6 +15,8 @@ ADDED: dict[str, Any] = {
     "strategy": "ddp",
     "sync_batchnorm": False,
     "step.way": "serial",
+    "order": {"_target_": "src.datasets.orders.Shuffle"},
+    "choices.order": "shuffle",
     "ranking.by": "accuracy",
 }
 """Keys of a training run that did not exist once, with the values that they had implicitly."""

@@ -1,41 +1,87 @@
-"""The observation of one update, for samplers that learn from it.
+"""The observation of one update, for whoever learns from it: a sampler, a data order, a measurement.
 
-B images of the mini-batch, R routes of the update.
+It is the same on every process and for every way of running a step. What an update computes stays on the device, where
+reading a value would make the host wait: observers sum it up there, and read at the end of an epoch.
+B images of a mini-batch over all processes, R routes of an update, O operations on them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
 
-import torch
 from torch import Tensor
 
-from src.supernet.path import OpId, Route
+from src.samplers.plan import Update
+from src.supernet.path import OpId
 
-GRADIENT_NORMS, SAMPLES = "gradient_norms", "samples"
+GRADIENT_NORMS, IMAGES = "gradient_norms", "images"
+"""Parts of an observation that cost extra; the others are always there."""
+
+
+class GradientNorms(NamedTuple):
+    """L2 norms of an update's gradient, before it is clipped as a whole; all on the device.
+
+    With step.clip=before each route's gradient was clipped before the sum was taken.
+    """
+
+    ops: tuple[OpId, ...]
+    """(O,) in ascending order."""
+    squared: Tensor
+    """(O,) squared norm of the gradient of each operation, over all its parameters."""
+    tensor_sums: Tensor
+    """(O,) sum of the norms of each operation's single parameters."""
+    whole: Tensor
+    """() norm over all parameters; in an update of one route that of its path."""
+    clip_factor: Tensor
+    """() that the gradient was multiplied with before the optimizer step; 1 where it was not clipped."""
+
+    @property
+    def clipped(self) -> Tensor:
+        """(O,) squared norm of the gradient of each operation, as the optimizer took it."""
+        return self.squared * self.clip_factor.square()
+
+
+class ImageRecord(NamedTuple):
+    """What an epoch showed of its images: one row for each image of each route of each update, in this order.
+
+    On the CPU; after a resume in mid-epoch the earlier steps are in it too.
+    """
+
+    positions: Tensor
+    """(n,) int64 in the training part."""
+    losses: Tensor
+    """(n,) loss of each image, without weights."""
+    logit_norms: Tensor
+    """(n,) L2 norm of the gradient of each image's loss with respect to its logits: softmax minus target."""
 
 
 @dataclass
 class Observation:
-    """Filled while the update is carried out; the last ones only if the sampler's `wants` names them."""
+    """Handed over after the update's optimizer step."""
 
-    routes: tuple[Route, ...]
-    index: Tensor
-    """(B,) positions of the images in the data set's own files."""
-    losses: list[Tensor] = field(default_factory=list)
-    """R scalars: mean loss of each route."""
-    hits: list[Tensor] = field(default_factory=list)
-    """R scalars: images that each route classified correctly."""
-    gradient_norms: dict[OpId, Tensor] = field(default_factory=dict)
-    """Operation -> squared norm of the summed gradient (`gradient_norms`)."""
-    sample_losses: list[Tensor] = field(default_factory=list)
-    """R tensors (B,): loss of each image (`samples`)."""
-    logit_gradients: list[Tensor] = field(default_factory=list)
-    """R tensors (B,): norm of the gradient of each image's loss with respect to its logits (`samples`)."""
+    step: int
+    """Of the run, counted from 0."""
+    epoch: int
+    end_of_epoch: bool
+    """Whether this is the last update of an epoch; an epoch that the budget cuts short has none."""
+    update: Update
+    losses: Tensor
+    """(R,) mean loss of each route, without weights, on the device."""
+    hits: Tensor
+    """(R,) images that each route classified correctly, on the device."""
+    norms: GradientNorms | None = None
+    """If an observer wants GRADIENT_NORMS."""
+    images: ImageRecord | None = None
+    """If an observer wants IMAGES, at the end of an epoch."""
 
-    def add_samples(self, logits: Tensor, losses: Tensor) -> None:
-        """Add the loss of each image (B,), and the norm of its gradient with respect to the logits (B, classes)."""
-        # The graph is needed again: the backward pass of the update comes after.
-        (gradient,) = torch.autograd.grad(losses.sum(), logits, retain_graph=True)
-        self.sample_losses.append(losses.detach())
-        self.logit_gradients.append(gradient.norm(dim=1))
+
+@runtime_checkable
+class Observer(Protocol):
+    """Learns from updates. Its `observe` must not read a value from the device before the end of an epoch."""
+
+    wants: frozenset[str]
+    """GRADIENT_NORMS, IMAGES, both or none."""
+
+    def observe(self, observation: Observation) -> None:
+        """Take in one update, after its optimizer step."""

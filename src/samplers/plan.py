@@ -1,4 +1,7 @@
-"""A sampler's plan for one mini-batch: which routes are trained together, and in which order."""
+"""A sampler's plan for one mini-batch: which routes are trained together, and in which order.
+
+R routes of an update.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,12 @@ class Update:
 
     routes: tuple[Route, ...]
     lr_scale: float = 1.0
+    weights: tuple[float, ...] | None = None
+    """(R,) factors of the routes' losses; None: 1 each."""
+
+    def __post_init__(self) -> None:
+        if self.weights is not None and len(self.weights) != len(self.routes):
+            raise ValueError(f"{len(self.weights)} weights for {len(self.routes)} routes")
 
 
 Plan = list[Update]

@@ -20,7 +20,7 @@ STREAM = 1  # keeps a sampler's draws apart from others that start from the same
 
 
 class Sampler(ABC):
-    """Decides which paths each supernet step trains.
+    """Decides which paths each supernet step trains; an Observer, which most samplers make no use of.
 
     Its generator is its own and the same on every rank; nothing else draws from it, validation least of all.
     """
@@ -29,7 +29,7 @@ class Sampler(ABC):
     """Images per ghost batch of batch normalisation while training; None: the whole mini-batch."""
 
     wants: frozenset[str] = frozenset()
-    """Parts of an Observation that cost extra: observation.GRADIENT_NORMS, observation.SAMPLES."""
+    """Parts of an observation that cost extra: observation.GRADIENT_NORMS, observation.IMAGES."""
 
     def __init__(self, sizes: Sequence[int], seed: int = 0, total_steps: int = 1) -> None:
         """`sizes` (L,) choices of each layer; `total_steps` supernet steps of the whole run, for schedules."""

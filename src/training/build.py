@@ -18,6 +18,7 @@ from src.benchmarks.benchmark import Benchmark
 from src.benchmarks.build import known_benchmark
 from src.datasets.dataset import Dataset
 from src.datasets.opening import open_dataset
+from src.datasets.orders import Order
 from src.datasets.stream import ALL, DataShard
 from src.runtime.devices import allow_tf32
 from src.runtime.errors import UsageError
@@ -27,6 +28,7 @@ from src.runtime.processes import is_first
 from src.runtime.run_folder import CALIBRATED, METRIC_COLUMNS, SPLIT
 from src.runtime.seeds import mix
 from src.runtime.stored_run import read_checkpoint
+from src.samplers.observation import Observer
 from src.samplers.sampler import Sampler
 from src.search_spaces.space import SearchSpace
 from src.supernet.batch_norm import synchronise
@@ -42,7 +44,7 @@ from src.training.metrics_writer import CountsWriter, LogSchedule, MetricsWriter
 from src.training.optimizer import make_optimizer
 from src.training.run import Run
 from src.training.run_state import STATE
-from src.training.step import StepSettings, SupernetStep
+from src.training.step import StepSchedule, StepSettings, SupernetStep
 from src.training.strategy import OneReduction, make_parallelism
 from src.training.validation import SupernetValidation
 from src.training.window_memory import PROBE, fitting_way
@@ -85,6 +87,7 @@ def assemble(cfg: DictConfig, folder: Path) -> SupernetRun:
     epoch_steps = max(dataset.size("train") // batch_size, 1)
     budget = plan_budget(dict(cfg.budget), cfg.recipe.epochs, epoch_steps, sampler.passes_per_step)
     sampler.total_steps = budget.steps
+    order = image_order(cfg, dataset, budget)
 
     # The module, with the settings of the checkpoint that the run resumes from.
     trainer = supernet_trainer(cfg, folder, budget)
@@ -92,10 +95,12 @@ def assemble(cfg: DictConfig, folder: Path) -> SupernetRun:
     settings = step_settings(cfg, net, dataset, space, device, batch_size)
     saved = read_checkpoint(folder, cfg.checkpoint, "train")
     module = supernet_module(cfg, net, inter_choice, sampler, settings, saved, budget, trainer)
+    if isinstance(order, Observer):
+        module.add_observer(order)
     # Mini-batches, tables, and what the ranking will need.
     paths = ranked_paths(cfg, space)
     shard = DataShard(trainer.global_rank, trainer.world_size) if module.parallelism.images > 1 else ALL
-    loader = dataset.train_loader(batch_size, budget.steps, mix(cfg.seed, ORDER), device, shard)
+    loader = dataset.train_loader(batch_size, budget.steps, mix(cfg.seed, ORDER), device, shard, order)
     run = SupernetRun(
         cfg=cfg,
         folder=folder,
@@ -160,7 +165,23 @@ def supernet_module(
         warmup=round(cfg.schedule.warmup_epochs * budget.epoch_steps),
     )
     split_step = inter_choice.split_step(budget.steps, budget.epoch_steps)
-    return SupernetStep(net, sampler, settings, lambda _: optimizer, learning_rate, split_step, parallelism)
+    schedule = StepSchedule(learning_rate, split_step, budget.epoch_steps)
+    return SupernetStep(net, sampler, settings, lambda _: optimizer, schedule, parallelism)
+
+
+def image_order(cfg: DictConfig, dataset: Dataset, budget: Budget) -> Order:
+    """The order in which epochs visit the training images.
+
+    Raises:
+        UsageError: it learns from one epoch for the next, and the run has no second one.
+    """
+    order: Order = instantiate(cfg.order, count=dataset.size("train"), seed=mix(cfg.seed, ORDER), epochs=budget.epochs)
+    if budget.epochs <= order.least_epochs - 1:
+        raise UsageError(
+            f"order={cfg.choices.order} learns from one epoch for the next, and this run has {budget.epochs:g}: "
+            f"give a budget of more than {order.least_epochs - 1}, or order=shuffle"
+        )
+    return order
 
 
 def build_supernet(cfg: DictConfig, dataset: Dataset, space: SearchSpace) -> tuple[Supernet, InterChoice]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from src.runtime.devices import move
+from src.samplers.observation import GradientNorms
 from src.supernet.path import OpId, Route
 from src.supernet.supernet import Supernet
 
@@ -25,9 +27,9 @@ def add(net: nn.Module, kept: Sequence[Tensor | None]) -> None:
             parameter.grad = before if parameter.grad is None else parameter.grad + before
 
 
-def clip(net: nn.Module, norm: float) -> None:
-    """Scale all gradients so that their common L2 norm is at most `norm`."""
-    torch.nn.utils.clip_grad_norm_(net.parameters(), norm)
+def clip(net: nn.Module, norm: float) -> Tensor:
+    """Scale all gradients so that their common L2 norm is at most `norm`; returns the norm () that they had."""
+    return torch.nn.utils.clip_grad_norm_(net.parameters(), norm)
 
 
 def fill_missing(net: nn.Module) -> None:
@@ -37,10 +39,29 @@ def fill_missing(net: nn.Module) -> None:
             parameter.grad = torch.zeros_like(parameter)
 
 
-def squared_norms(net: Supernet, routes: Sequence[Route]) -> dict[OpId, Tensor]:
-    """Squared L2 norm () of the gradient of every operation that the routes run."""
-    norms = {}
-    for op in sorted({op for route in routes for op in net.operations(route)}):
-        gradients = [p.grad for module in net.op_modules(op) for p in module.parameters() if p.grad is not None]
-        norms[op] = sum((g.square().sum() for g in gradients), torch.zeros(()))
-    return norms
+def gradient_norms(net: Supernet, routes: Sequence[Route]) -> GradientNorms:
+    """Norms of the gradients as they are now, of every operation that the routes run; not clipped yet."""
+    ops = sorted({op for route in routes for op in net.operations(route)})
+    used = [(i, p.grad) for i, op in enumerate(ops) for p in parameters_of(net, op) if p.grad is not None]
+    every = [p.grad for p in net.parameters() if p.grad is not None]
+    first = next(net.parameters())
+    squared, sums = first.new_zeros(2, len(ops)).unbind()
+    if used:
+        # one fused call for all P parameters
+        places, gradients = zip(*used, strict=True)
+        norms = torch.stack(torch._foreach_norm(gradients))  # (P,)
+        # sums by operation; index_add would sum in any order on a GPU, and processes must agree to the bit
+        belongs = torch.tensor(places)[:, None] == torch.arange(len(ops))  # (P, O)
+        weights = move(belongs.to(norms.dtype), first.device)
+        squared, sums = (norms.square()[:, None] * weights).sum(0), (norms[:, None] * weights).sum(0)
+    return GradientNorms(tuple(ops), squared, sums, torch.nn.utils.get_total_norm(every), first.new_ones(()))
+
+
+def parameters_of(net: Supernet, op: OpId) -> list[nn.Parameter]:
+    """All parameters of an operation."""
+    return [parameter for module in net.op_modules(op) for parameter in module.parameters()]
+
+
+def clip_factor(norm: Tensor, most: float) -> Tensor:
+    """() by which `clip` scales gradients of a common norm () to `most`."""
+    return (most / (norm + 1e-6)).clamp(max=1.0)  # as torch computes it

@@ -28,8 +28,21 @@ class UpdateStatistics:
     """(R,) mean loss of each route."""
     hits: Tensor
     """(R,) images that each route classified correctly."""
+    images: Tensor
+    """(V, R, B) values of each image, as many as observers want; V may be 0."""
     stop: bool = False
     """Whether a process was asked to stop."""
+
+    @classmethod
+    def joined(cls, parts: Sequence[UpdateStatistics], batch: Tensor, values: int) -> UpdateStatistics:
+        """The routes of all parts; of none a process without any, whose images (B, C, H, W) have `values` each."""
+        if not parts:
+            none = batch.new_zeros(0)
+            return cls(none, none, batch.new_zeros(values, 0, len(batch)))
+        if len(parts) == 1:
+            return parts[0]
+        images = torch.cat([part.images for part in parts], 1)
+        return cls(torch.cat([part.losses for part in parts]), torch.cat([part.hits for part in parts]), images)
 
 
 class Parallelism:
@@ -67,16 +80,20 @@ class DataParallel(Parallelism):
         # one flat all-reduce for gradients, batch-norm statistics, losses, hits and the wish to stop
         gradients = [parameter.grad for parameter in net.parameters() if parameter.grad is not None]
         shared = [*gradients, *_statistics(net)]
-        flat = _flat([*shared, statistics.losses, statistics.hits, _flags(statistics.stop)], net)
+        share = statistics.images.shape[2]
+        images = _placed(statistics.images, 2, self.rank * share, self.size * share)
+        flat = _flat([*shared, images, statistics.losses, statistics.hits, _flags(statistics.stop)], net)
         distributed.all_reduce(flat)
         # back to where they came from, as means
-        *parts, losses, hits, stop = flat.split([*(t.numel() for t in shared), count, count, 1])
+        sizes = [t.numel() for t in (*shared, images)]
+        *parts, values, losses, hits, stop = flat.split([*sizes, count, count, 1])
         for tensor, part in zip(shared, parts, strict=True):
             tensor.copy_(part.view(tensor.shape) / self.size)
         self.updates += 1
         # reading the flag waits for a GPU, so it is read now and then alone
         look = flat.device.type == "cpu" or self.updates % LOOK_EVERY == 0
-        return UpdateStatistics(losses / self.size, hits.round().long(), look and bool(stop.item()))
+        stop_asked = look and bool(stop.item())
+        return UpdateStatistics(losses / self.size, hits.round().long(), values.view_as(images), stop_asked)
 
 
 class PathParallel(Parallelism):
@@ -112,15 +129,19 @@ class PathParallel(Parallelism):
         delta = self._statistics() - self._kept() ** self._spread(moved) * self.before
         local = torch.cat([delta, moved.to(delta)])
         slots = torch.stack([local if r == self.rank else torch.zeros_like(local) for r in range(self.size)])
-        flat = _flat([*gradients, shares, slots, _flags(*has_gradient, statistics.stop)], net)
+        images = _placed(statistics.images, 1, self._first(count), count)
+        flat = _flat([*gradients, images, shares, slots, _flags(*has_gradient, statistics.stop)], net)
         distributed.all_reduce(flat)
         sizes = [p.numel() for p in parameters]
-        *sums, shares, slots, flags = flat.split([*sizes, 2 * count, slots.numel(), len(sizes) + 1])
+        *sums, values, shares, slots, flags = flat.split(
+            [*sizes, images.numel(), 2 * count, slots.numel(), len(sizes) + 1]
+        )
         *used, stop = flags.tolist()  # the one look of the host
         for parameter, has, total in zip(parameters, used, sums, strict=True):
             parameter.grad = _into(parameter, total) if has else None
         self._combine(slots.view(self.size, -1))
-        return UpdateStatistics(shares[:count], shares[count:].round().long(), bool(stop))
+        hits = shares[count:].round().long()
+        return UpdateStatistics(shares[:count], hits, values.view_as(images), bool(stop))
 
     def _combine(self, slots: Tensor) -> None:
         """`slots` hold each process's change of the statistics (S,) and its number of updates of each norm (N,)."""
@@ -139,8 +160,12 @@ class PathParallel(Parallelism):
     def _places(self, share: Tensor, count: int) -> Tensor:
         """(count,) with this process's values where its routes are."""
         places = torch.zeros(count, dtype=torch.float64, device=share.device)
-        places[count * self.rank // self.size :][: len(share)] = share
+        places[self._first(count) :][: len(share)] = share
         return places
+
+    def _first(self, count: int) -> int:
+        """The first of `count` routes that is this process's."""
+        return count * self.rank // self.size
 
     def _statistics(self) -> Tensor:
         """(S,) of all norms one after another."""
@@ -180,6 +205,14 @@ def _flat(tensors: Sequence[Tensor], net: nn.Module) -> Tensor:
     """All in one vector, of the net's own type and on its device."""
     first = next(net.parameters())
     return torch.cat([move(tensor.reshape(-1).to(first.dtype), first.device) for tensor in tensors])
+
+
+def _placed(values: Tensor, dim: int, start: int, total: int) -> Tensor:
+    """Zeros of size `total` in one dimension, with `values` from `start` on: their sum over all is everybody's."""
+    shape = [*values.shape[:dim], total, *values.shape[dim + 1 :]]
+    whole = values.new_zeros(shape)
+    whole.narrow(dim, start, values.shape[dim]).copy_(values)
+    return whole
 
 
 def _flags(*values: bool) -> Tensor:

@@ -5,27 +5,30 @@ B images, L layers, m choices of a layer, R routes of an update.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from src.datasets.dataset import Batch
-from src.samplers.observation import GRADIENT_NORMS, SAMPLES, Observation
+from src.runtime.devices import move
+from src.samplers.observation import GRADIENT_NORMS, IMAGES, Observation, Observer
+from src.samplers.plan import Update
 from src.samplers.sampler import Sampler
 from src.supernet.batch_norm import set_ghost_batch
 from src.supernet.choice import is_permuted
 from src.supernet.dependences import frozen_rows, tables
 from src.supernet.inter_choice import is_split, split_weights
-from src.supernet.path import Route, format_route
+from src.supernet.path import format_route
 from src.supernet.supernet import Supernet
 from src.training import gradients
 from src.training.compiled import CompiledWindow
 from src.training.counts import Counts
-from src.training.objective import CrossEntropy, Objective
+from src.training.image_meter import VALUES, ImageMeter
+from src.training.objective import CrossEntropy, Loss, Objective
 from src.training.optimizer import extend
 from src.training.parallel import Parallelism, UpdateStatistics
 from src.training.run_state import RunState
@@ -51,6 +54,26 @@ class StepSettings:
     label_smoothing: float = 0.0
 
 
+@dataclass(frozen=True)
+class StepSchedule:
+    """What depends on how far the run is; supernet steps are counted from 0."""
+
+    learning_rate: Callable[[int], float]
+    """Of a supernet step."""
+    split_step: int | None = None
+    """Before this step every operation is copied for each previous choice; None: never."""
+    epoch_steps: int = 1
+    """Supernet steps of an epoch."""
+
+    def epoch(self, step: int) -> int:
+        """The epoch that a step belongs to."""
+        return step // self.epoch_steps
+
+    def ends_epoch(self, step: int) -> bool:
+        """Whether a step is the last of its epoch."""
+        return (step + 1) % self.epoch_steps == 0
+
+
 class SupernetStep(RunState):
     """Trains a supernet. It knows no sampler by name: a variant of training is a value, the plan.
 
@@ -67,19 +90,21 @@ class SupernetStep(RunState):
         sampler: Sampler,
         settings: StepSettings,
         optimizer: Callable[[nn.Module], torch.optim.Optimizer],
-        learning_rate: Callable[[int], float],
-        split_step: int | None = None,
+        schedule: StepSchedule,
         parallelism: Parallelism | None = None,
     ) -> None:
-        """`net(images, route)` gives logits; `learning_rate(step)` is that of a supernet step counted from 0.
+        """`net(images, route)` gives logits.
 
-        Before step `split_step` every operation is copied for each previous choice. `parallelism` says which part
-        of an update this process computes; None: all of it.
+        `parallelism` says which part of an update this process computes; None: all of it. The sampler is the first
+        observer of every update.
         """
         super().__init__(net)
         self.automatic_optimization = False
         self.sampler, self.settings = sampler, settings
-        self.make_optimizer, self.learning_rate, self.split_step = optimizer, learning_rate, split_step
+        self.make_optimizer, self.schedule = optimizer, schedule
+        self.observers: tuple[Observer, ...] = (sampler,)
+        self.wants = sampler.wants
+        self.image_meter = ImageMeter()
         self.objective: Objective = CrossEntropy(settings.label_smoothing)
         self.parallelism = parallelism or Parallelism()
         self.stop_agreed = False
@@ -88,6 +113,11 @@ class SupernetStep(RunState):
         self.tables = tables(net)
         self.counts = Counts(sampler.sizes)
         set_ghost_batch(net, sampler.ghost_batch)
+
+    def add_observer(self, observer: Observer) -> None:
+        """Tell this one of every update too, after the others."""
+        self.observers = (*self.observers, observer)
+        self.wants |= observer.wants
 
     @property
     def stopping(self) -> bool:
@@ -101,31 +131,36 @@ class SupernetStep(RunState):
     def training_step(self, batch: Batch, _: int) -> None:
         """One supernet step: the updates of the plan in order, each with an optimizer step of its own."""
         # Inter-choice weights: at the split the optimizer is extended in place.
-        if self.split_step is not None and self.steps >= self.split_step and not is_split(self.net):
+        split_step = self.schedule.split_step
+        if split_step is not None and self.steps >= split_step and not is_split(self.net):
             extend(self.optimizers(use_pl_optimizer=False), split_weights(self.net))  # type: ignore[arg-type]
-        lr = self.learning_rate(self.steps)
-        for update in self.sampler.plan():
-            observation = Observation(update.routes, batch.index)
+        lr = self.schedule.learning_rate(self.steps)
+        plan = self.sampler.plan()
+        for number, update in enumerate(plan, 1):
             # None, not zero: the optimizer then leaves choices off the routes alone.
             self.net.zero_grad(set_to_none=True)
             self.parallelism.begin(self.net)
             # Gradients of all routes add up in .grad.
-            weight = 1 / len(update.routes) if self.settings.reduction == "mean" else 1.0
-            for routes in self.grouped(update.routes[self.parallelism.mine(update.routes)]):
-                self.backward_pass(batch, routes, weight, observation)
-            self.reduce(batch, observation)
-            self.optimizer_update(lr * update.lr_scale)
-            self.observe(observation)
+            parts = [self.backward_pass(batch, update, part) for part in self.grouped(update)]
+            own = UpdateStatistics.joined(parts, batch.images, VALUES * (IMAGES in self.wants))
+            whole = self.reduce(batch, update, own)
+            observation = self.observation(update, whole, is_last=number == len(plan))
+            self.optimizer_update(lr * update.lr_scale, observation)
+            self.observe(batch, observation, whole.images)
         self.steps += 1
 
-    def grouped(self, routes: tuple[Route, ...]) -> list[tuple[Route, ...]]:
-        """The routes in groups, each of which goes forward and backward as one graph."""
+    def grouped(self, update: Update) -> list[slice]:
+        """This process's routes in groups, each of which goes forward and backward as one graph."""
+        mine = self.parallelism.mine(update.routes)
         clips_each = self.settings.clip_norm is not None and self.settings.clip == "before"
         alone = self.settings.way == "serial" or clips_each or self.sampler.ghost_batch is not None
-        return [(route,) for route in routes] if alone or not routes else [routes]
+        if alone:
+            return [slice(i, i + 1) for i in range(mine.start, mine.stop)]
+        return [mine] if mine.start < mine.stop else []
 
-    def backward_pass(self, batch: Batch, routes: tuple[Route, ...], weight: float, observation: Observation) -> None:
-        """Forward and backward of R routes on images (B, C, H, W): gradients are added to .grad, losses observed."""
+    def backward_pass(self, batch: Batch, update: Update, part: slice) -> UpdateStatistics:
+        """Forward and backward of some of an update's routes: gradients are added to .grad."""
+        routes = update.routes[part]
         clips_each = self.settings.clip_norm is not None and self.settings.clip == "before"
         kept = gradients.set_aside(self.net) if clips_each else None
 
@@ -138,46 +173,59 @@ class SupernetStep(RunState):
         else:
             all_logits = self.net.window(batch.images, routes)
 
-        # Backward of the sum over the routes.
+        # Backward of the weighted sum over the routes.
         losses = [self.objective(logits, batch.labels) for logits in all_logits]
-        if SAMPLES in self.sampler.wants:
-            for logits, loss in zip(all_logits, losses, strict=True):
-                observation.add_samples(logits, loss.per_image)
-        self.manual_backward(torch.stack([loss.mean for loss in losses]).sum() * weight)
+        self.manual_backward(self.combined(losses, batch, update, part))
         if runs_compiled:
             self.compiled.clear_unreached(routes)  # type: ignore[arg-type]
-
         if kept is not None:
             assert self.settings.clip_norm is not None
             gradients.clip(self.net, self.settings.clip_norm)
             gradients.add(self.net, kept)
-        for loss, logits in zip(losses, all_logits, strict=True):
-            observation.losses.append(loss.mean.detach())
-            observation.hits.append((logits.detach().argmax(1) == batch.labels).sum())
 
-    def reduce(self, batch: Batch, observation: Observation) -> None:
+        # What it showed: means, and the values of single images only if somebody wants them.
+        images = batch.images.new_zeros(0, len(routes), len(batch.labels))
+        if IMAGES in self.wants:
+            norms = [self.objective.logit_norms(logits, batch.labels) for logits in all_logits]
+            images = torch.stack([torch.stack([loss.per_image.detach() for loss in losses]), torch.stack(norms)])
+        hits = [(logits.detach().argmax(1) == batch.labels).sum() for logits in all_logits]
+        return UpdateStatistics(torch.stack([loss.mean.detach() for loss in losses]), torch.stack(hits), images)
+
+    def combined(self, losses: Sequence[Loss], batch: Batch, update: Update, part: slice) -> Tensor:
+        """The loss () that is differentiated: (1 / B) sum over images of image weight * loss, summed over routes."""
+        # an image's weight counts in full: the sum is over B images, not over their weights
+        weights = batch.weights
+        means = [loss.mean if weights is None else (weights * loss.per_image).mean() for loss in losses]
+        stacked = torch.stack(means)
+        if update.weights is not None:
+            stacked = stacked * move(torch.tensor(update.weights[part], dtype=stacked.dtype), stacked.device)
+        return stacked.sum() * (1 / len(update.routes) if self.settings.reduction == "mean" else 1.0)
+
+    def reduce(self, batch: Batch, update: Update, own: UpdateStatistics) -> UpdateStatistics:
         """One all-reduce of gradients, BN statistics and losses; then the losses are metered and checked."""
-        # A process without a route of its own has no losses.
-        none = batch.images.new_zeros(0)
-        own = UpdateStatistics(
-            torch.stack(observation.losses) if observation.losses else none,
-            torch.stack(observation.hits) if observation.hits else none,
-            self.stop.asked,
-        )
-        whole = self.parallelism.reduce(self.net, own, len(observation.routes))
+        own.stop = self.stop.asked
+        whole = self.parallelism.reduce(self.net, own, len(update.routes))
         self.stop_agreed |= whole.stop
-        observation.losses, observation.hits = list(whole.losses.unbind()), list(whole.hits.unbind())
-        for loss, hits in zip(observation.losses, observation.hits, strict=True):
+        for loss, hits in zip(whole.losses.unbind(), whole.hits.unbind(), strict=True):
             self.meters.add(loss, hits, self.images_of(batch))
-        routes = observation.routes
-        self.check_later(torch.stack(observation.losses), lambda i: f" on path {format_route(routes[i])}")
+        self.check_later(whole.losses, lambda i: f" on path {format_route(update.routes[i])}")
+        return whole
 
-    def optimizer_update(self, lr: float) -> None:
+    def observation(self, update: Update, whole: UpdateStatistics, is_last: bool) -> Observation:
+        """What an update showed before its optimizer step; `is_last` of its supernet step."""
+        ends = is_last and self.schedule.ends_epoch(self.steps)
+        norms = gradients.gradient_norms(self.net, update.routes) if GRADIENT_NORMS in self.wants else None
+        return Observation(self.steps, self.schedule.epoch(self.steps), ends, update, whole.losses, whole.hits, norms)
+
+    def optimizer_update(self, lr: float, observation: Observation) -> None:
         """Clip the summed gradients if asked for, then move the weights."""
         if self.settings.unsampled == "drifting":
             gradients.fill_missing(self.net)
         if self.settings.clip_norm is not None and self.settings.clip == "after":
-            gradients.clip(self.net, self.settings.clip_norm)
+            norm = gradients.clip(self.net, self.settings.clip_norm)
+            if observation.norms is not None:
+                factor = gradients.clip_factor(norm, self.settings.clip_norm)
+                observation.norms = observation.norms._replace(clip_factor=factor)
         self.lr = lr
         optimizer = self.optimizers(use_pl_optimizer=True)
         for group in optimizer.param_groups:  # type: ignore[union-attr]
@@ -187,12 +235,15 @@ class SupernetStep(RunState):
         with frozen_rows(self.tables, self.optimizers(False)) if frozen else nullcontext():  # type: ignore[arg-type]
             optimizer.step()  # type: ignore[union-attr]
 
-    def observe(self, observation: Observation) -> None:
-        """Hand the observation to the sampler, and count the update."""
-        if GRADIENT_NORMS in self.sampler.wants:
-            observation.gradient_norms = gradients.squared_norms(self.net, observation.routes)
-        self.sampler.observe(observation)
-        self.counts.add(observation.routes)
+    def observe(self, batch: Batch, observation: Observation, images: Tensor) -> None:
+        """Tell the observers, with the values (VALUES, R, B) of all images at an epoch's end; count the update."""
+        if IMAGES in self.wants:
+            self.image_meter.add(batch.positions, images)
+            if observation.end_of_epoch:
+                observation.images = self.image_meter.take()
+        for observer in self.observers:
+            observer.observe(observation)
+        self.counts.add(observation.update.routes)
 
     def images_of(self, batch: Batch) -> int:
         """Images of a mini-batch over all processes."""
@@ -203,15 +254,17 @@ class SupernetStep(RunState):
         return {"fairness/count_spread": self.counts.spread()}
 
     def own_state(self) -> dict[str, Any]:
-        """The way that `auto` came to (another one would sum in another order), split, sampler, counts."""
+        """The way that `auto` came to (another one would sum in another order), split, sampler, counts, images."""
         return {
             "way": self.settings.way,
             "is_split": is_split(self.net),
             "sampler": self.sampler.state_dict(),
             "counts": self.counts.values.clone(),
+            "images": self.image_meter.state_dict(),
         }
 
     def load_own_state(self, state: dict[str, Any]) -> None:
-        """Restore sampler and counts; whoever builds the run has split the net already."""
+        """Restore sampler, counts and images; whoever builds the run has split the net already."""
         self.sampler.load_state_dict(state["sampler"])
         self.counts.values.copy_(state["counts"])
+        self.image_meter.load_state_dict(state.get("images", {}))

@@ -1,16 +1,12 @@
-from collections.abc import Iterator
 from itertools import islice
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from src.datasets.augment import ShiftFlip
 from src.datasets.dataset import Batch, channel_statistics
 from src.datasets.digits import Digits
 from src.datasets.memory import ImagePart, MemoryDataset
-from src.datasets.stream import Stream
 from src.runtime.seeds import mix
 from tests.datasets.made_images import refusal
 
@@ -134,43 +130,6 @@ def test_loading_leaves_the_global_generator_alone() -> None:
     before = torch.get_rng_state()
     list(made().train_loader(5, 4, 0, CPU))
     assert torch.equal(before, torch.get_rng_state())
-
-
-class Counting:
-    """An order with a state: it turns by one more every epoch."""
-
-    def __init__(self) -> None:
-        self.turns = 0
-
-    def draw(self, epoch: int) -> Tensor:
-        self.turns += 1
-        return torch.arange(6).roll(self.turns)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"turns": self.turns}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.turns = state["turns"]
-
-
-def stream() -> Stream:
-    return Stream(Counting(), 6, 2, 12, 0)
-
-
-def positions(draws: Iterator[Any]) -> list[list[int]]:
-    return [draw.positions.tolist() for draw in draws]
-
-
-@pytest.mark.parametrize("ahead", [0, 1, 5, 8])
-@pytest.mark.parametrize("step", [1, 2, 3, 4])
-def test_order_is_resumed_where_it_was_consumed_not_where_it_was_read(step: int, ahead: int) -> None:
-    whole = positions(iter(stream()))
-    first = stream()
-    for _ in islice(iter(first), step + ahead):
-        pass
-    second = stream()
-    second.load_state_dict(first.state_dict(step))
-    assert positions(iter(second)) == whole[step:]
 
 
 def test_batch_larger_than_the_training_part_is_refused() -> None:

@@ -146,38 +146,6 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
-class Backwards:
-    """An order from the last image to the first, that remembers the epochs it was asked for."""
-
-    def __init__(self, count: int) -> None:
-        self.count, self.epochs = count, list[int]()
-
-    def draw(self, epoch: int) -> torch.Tensor:
-        self.epochs.append(epoch)
-        return torch.arange(self.count).flip(0)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"epochs": list(self.epochs)}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.epochs = list(state["epochs"])
-
-
-@pytest.mark.parametrize("limit", [0, 100])
-def test_another_order_is_followed_in_memory_and_by_workers_and_resumed(root: Path, limit: float) -> None:
-    data = small(root, limit)
-    count, orders = data.size("train"), [Backwards(data.size("train")) for _ in range(2)]
-    loader = data.train_loader(count, 3, 0, CPU, order=orders[0])
-    batches = [next(iter(loader))]
-    resumed = data.train_loader(count, 3, 0, CPU, order=orders[1])
-    resumed.load_state_dict(loader.state_dict())
-    batches += list(resumed)
-    assert len(batches) == 3
-    for batch in batches:
-        assert batch.index.tolist() == data.indices["train"][::-1].tolist()
-    assert orders[1].epochs[-2:] == [1, 2]
-
-
 def test_held_out_parts_are_decoded_once(root: Path, decoded: list[int]) -> None:
     data = diced(root, limit=1)
     for images in (4, 4, 3, None, None):

@@ -14,14 +14,15 @@ from src.samplers.strict_fair import StrictFair
 from src.supernet.inter_choice import copied_parameters
 from src.supernet.path import ArchPath
 from src.supernet.supernet import Supernet
-from src.training.step import StepSettings, SupernetStep
+from src.training.step import StepSchedule, StepSettings, SupernetStep
 from tests.supernet.split_by_hand import SPACE, make, sgd, train_by_hand, worker
 from tests.training.test_step import Loader, batches
 
 
 def fit(net: Supernet, steps: int, split_step: int, **settings: object) -> list[list[ArchPath]]:
     """Train by the real step; returns the paths of each step."""
-    step = SupernetStep(net, StrictFair(SPACE.sizes), StepSettings(**settings), sgd, lambda _: 0.05, split_step)  # type: ignore[arg-type]
+    schedule = StepSchedule(lambda _: 0.05, split_step)
+    step = SupernetStep(net, StrictFair(SPACE.sizes), StepSettings(**settings), sgd, schedule)  # type: ignore[arg-type]
     planned = [StrictFair(SPACE.sizes)]
     trainer = pl.Trainer(
         max_epochs=1,

@@ -19,7 +19,7 @@ from src.supernet.batch_norm import synchronise
 from src.supernet.inter_choice import Attention, Bias, InterChoice, SharedBias, Split
 from src.supernet.supernet import Supernet
 from src.training.parallel import Parallelism
-from src.training.step import StepSettings, SupernetStep
+from src.training.step import StepSchedule, StepSettings, SupernetStep
 from tests.training.test_step import Loader
 
 LR = 1e-3
@@ -43,6 +43,7 @@ def images(input_spec: InputSpec, count: int, size: int = 6, seed: int = 1) -> l
         Batch(
             torch.randn(shape, generator=generator, dtype=torch.float64),
             torch.randint(input_spec.num_classes, (size,), generator=generator),
+            torch.arange(size),
             torch.arange(size),
         )
         for _ in range(count)
@@ -71,6 +72,7 @@ def train(
     steps: int = 20,
     sampler: Sampler | None = None,
     parallelism: Parallelism | None = None,
+    epoch_steps: int = 2,
     **settings: Any,
 ) -> SupernetStep:
     """Train by the real step under a real Trainer; inter-choice `split` happens half way."""
@@ -83,8 +85,7 @@ def train(
         sampler or StrictFair(space.sizes, seed=5),
         StepSettings(**settings),
         sgd,
-        lambda _: LR,
-        steps // 2 if method == "split" else None,
+        StepSchedule(lambda _: LR, steps // 2 if method == "split" else None, epoch_steps),
         parallelism,
     )
     trainer = pl.Trainer(
@@ -102,7 +103,8 @@ def train(
 def _share(batch: Batch, parallelism: Parallelism) -> Batch:
     """A process's own images, if they are divided."""
     parts = (batch.images, batch.labels, batch.index)
-    return Batch(*(part.chunk(parallelism.images)[parallelism.rank % parallelism.images] for part in parts))
+    images, labels, index = (part.chunk(parallelism.images)[parallelism.rank % parallelism.images] for part in parts)
+    return Batch(images, labels, index, batch.positions)
 
 
 def state(step: SupernetStep) -> dict[str, Tensor]:

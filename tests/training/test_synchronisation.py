@@ -22,7 +22,7 @@ from src.benches.timing import noise
 from src.datasets.dataset import Batch
 from src.datasets.input_spec import InputSpec
 from src.samplers.fixed import Fixed
-from src.samplers.observation import GRADIENT_NORMS, SAMPLES, Observation
+from src.samplers.observation import GRADIENT_NORMS, IMAGES, Observation
 from src.samplers.one_shot import OneShot
 from src.samplers.sampler import Sampler
 from src.samplers.strict_fair import StrictFair
@@ -31,7 +31,7 @@ from src.search_spaces.space import SearchSpace
 from src.supernet.inter_choice import split_weights
 from src.training.compiled import CompiledWindow
 from src.training.parallel import DataParallel, Parallelism
-from src.training.step import WAYS, StepSettings
+from src.training.step import WAYS, StepSchedule, StepSettings
 from tests.training.short_training import make_net, sgd
 from tests.training.test_window import SPACES
 
@@ -42,11 +42,12 @@ WARM_UP, STEPS = 6, 4
 class Curious(StrictFair):
     """Asks for all that a record can hold."""
 
-    wants = frozenset({GRADIENT_NORMS, SAMPLES})
+    wants = frozenset({GRADIENT_NORMS, IMAGES})
 
-    def observe(self, record: Observation) -> None:
+    def observe(self, observation: Observation) -> None:
         """What was asked for is there, on the device."""
-        assert record.gradient_norms and record.sample_losses and record.logit_gradients
+        assert observation.norms is not None
+        assert {norms.device.type for norms in observation.norms[1:]} == {observation.losses.device.type}
 
 
 class NoWaiting(TorchDispatchMode):
@@ -72,6 +73,7 @@ def lone_step(
     parallelism = settings.pop("parallelism", Parallelism())
     step = LoneStep(net.to(device), make_sampler(space.sizes), sgd, StepSettings(**settings))
     step.parallelism = parallelism
+    step.schedule = StepSchedule(lambda number: 0.0, epoch_steps=10**6)  # an epoch's end may wait
     return step
 
 

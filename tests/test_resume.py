@@ -179,6 +179,26 @@ def test_a_run_with_tables_goes_on_as_if_it_had_not_been_killed(
     assert_same_run(whole(*settings), cut_and_resumed(tmp_path / "cut", 12, monkeypatch, *settings))
 
 
+LEARNT = "order._target_=tests.datasets.learnt_order.ByLoss"
+
+
+@pytest.mark.parametrize("killed_at", [11, pytest.param(15, marks=pytest.mark.slow), 16])
+def test_a_run_whose_order_learns_goes_on_as_if_it_had_not_been_killed(
+    killed_at: int, whole: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of its second epoch, before its last step, and at its end, of 8 steps each."""
+    assert_same_run(whole(LEARNT), cut_and_resumed(tmp_path / "cut", killed_at, monkeypatch, LEARNT))
+    # what it learnt did something: from the second epoch on it trains on other images than a shuffle
+    learnt, shuffled = (pd.read_csv(run / METRICS)["train/loss"] for run in (whole(LEARNT), whole()))
+    assert learnt.iloc[-1] != shuffled.iloc[-1]
+
+
+def test_an_order_that_learns_needs_a_second_epoch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(tmp_path / "run", LEARNT, steps=8) == 2
+    check_one_line(capsys.readouterr().err, "learns from one epoch for the next: give budget.epochs above 1")
+    assert not (tmp_path / "run").exists()
+
+
 def test_rows_written_after_the_checkpoint_are_not_kept_twice(
     whole: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

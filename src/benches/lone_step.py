@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from src.datasets.dataset import Batch
 from src.samplers.sampler import Sampler
 from src.supernet.supernet import Supernet
-from src.training.step import StepSchedule, StepSettings, SupernetStep
+from src.training.step import SupernetStep
+from src.training.step_settings import StepSchedule, StepSettings
 
 
 class LoneStep(SupernetStep):

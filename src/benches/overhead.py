@@ -25,7 +25,8 @@ from src.runtime.progress import progress
 from src.samplers.strict_fair import StrictFair
 from src.search_spaces.space import SearchSpace
 from src.supernet.supernet import Supernet
-from src.training.step import StepSchedule, StepSettings, SupernetStep
+from src.training.step import SupernetStep
+from src.training.step_settings import StepSchedule, StepSettings
 
 
 def run(settings: OverheadSettings, device: torch.device) -> Measured:

@@ -26,7 +26,7 @@ from src.samplers.strict_fair import StrictFair
 from src.search_spaces.space import SearchSpace
 from src.supernet.path import ArchPath
 from src.supernet.supernet import Supernet
-from src.training.step import StepSettings
+from src.training.step_settings import StepSettings
 from src.training.window_memory import PROBE, free_bytes, saved_bytes
 
 PLAIN = "plain"

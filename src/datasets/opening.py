@@ -1,4 +1,4 @@
-"""Builds the data set of a configuration, as it is now or as a stored run had it."""
+"""Builds the data set of a configuration, as it is now or as a stored run had it, and the order of its epochs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 from hydra.utils import get_object, instantiate
 
 from src.datasets.dataset import Dataset
+from src.datasets.orders import Order
+from src.runtime.errors import UsageError
 
 
 def open_dataset(section: Mapping[str, Any], split: Path | None = None) -> Dataset:
@@ -36,3 +38,18 @@ def takes_split(target: str) -> bool:
         return "split" in inspect.signature(get_object(target)).parameters
     except Exception:  # no such target: building it says so
         return False
+
+
+def make_order(section: Mapping[str, Any], name: str, count: int, seed: int, epochs: float) -> Order:
+    """The order in which `epochs` epochs visit `count` training images, of the section `order` of a configuration.
+
+    Raises:
+        UsageError: it learns from one epoch for the next, and the run has no second one; `name` is the option's.
+    """
+    order: Order = instantiate(section, count=count, seed=seed, epochs=epochs)
+    if epochs <= order.least_epochs - 1:
+        raise UsageError(
+            f"order={name} learns from one epoch for the next: give budget.epochs above {order.least_epochs - 1} "
+            f"(this run has {epochs:g}), or order=shuffle"
+        )
+    return order

@@ -43,7 +43,7 @@ class GradientNorms(NamedTuple):
 
 
 class ImageRecord(NamedTuple):
-    """What an epoch showed of its images: one row for each image of each route of each update, in this order.
+    """The images of an epoch: one row for each image of each route of each update, in this order.
 
     On the CPU; after a resume in mid-epoch the earlier steps are in it too.
     """

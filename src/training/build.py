@@ -17,8 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.benchmarks.benchmark import Benchmark
 from src.benchmarks.build import known_benchmark
 from src.datasets.dataset import Dataset
-from src.datasets.opening import open_dataset
-from src.datasets.orders import Order
+from src.datasets.opening import make_order, open_dataset
 from src.datasets.stream import ALL, DataShard
 from src.runtime.devices import allow_tf32
 from src.runtime.errors import UsageError
@@ -28,7 +27,6 @@ from src.runtime.processes import is_first
 from src.runtime.run_folder import CALIBRATED, METRIC_COLUMNS, SPLIT
 from src.runtime.seeds import mix
 from src.runtime.stored_run import read_checkpoint
-from src.samplers.observation import Observer
 from src.samplers.sampler import Sampler
 from src.search_spaces.space import SearchSpace
 from src.supernet.batch_norm import synchronise
@@ -44,7 +42,8 @@ from src.training.metrics_writer import CountsWriter, LogSchedule, MetricsWriter
 from src.training.optimizer import make_optimizer
 from src.training.run import Run
 from src.training.run_state import STATE
-from src.training.step import StepSchedule, StepSettings, SupernetStep
+from src.training.step import SupernetStep
+from src.training.step_settings import StepSchedule, StepSettings
 from src.training.strategy import OneReduction, make_parallelism
 from src.training.validation import SupernetValidation
 from src.training.window_memory import PROBE, fitting_way
@@ -67,8 +66,8 @@ class SupernetRun(Run):
 def assemble(cfg: DictConfig, folder: Path) -> SupernetRun:
     """Build everything a run needs, with the state of its checkpoint if it has one.
 
-    The order matters: the seed is set before weights are drawn; a supernet that was split before it was saved is
-    split before the optimizer lists its parameters; the checkpoint's state comes last.
+    In this order: the seed before weights are drawn; the split of a supernet that was saved split before the optimizer
+    lists its parameters; the checkpoint's state last.
     """
     quiet()
     allow_tf32(cfg.tf32)
@@ -83,21 +82,19 @@ def assemble(cfg: DictConfig, folder: Path) -> SupernetRun:
 
     # The plan of each step, and the number of steps; samplers with a schedule need to know it.
     sampler: Sampler = instantiate(cfg.sampler, sizes=space.sizes, seed=cfg.seed)
-    batch_size = fitting_batch(cfg.batch_size, cfg.recipe.batch_size, dataset.size("train"), devices_of(cfg))
-    epoch_steps = max(dataset.size("train") // batch_size, 1)
-    budget = plan_budget(dict(cfg.budget), cfg.recipe.epochs, epoch_steps, sampler.passes_per_step)
+    images = dataset.size("train")
+    batch_size = fitting_batch(cfg.batch_size, cfg.recipe.batch_size, images, devices_of(cfg))
+    budget = plan_budget(dict(cfg.budget), cfg.recipe.epochs, max(images // batch_size, 1), sampler.passes_per_step)
     sampler.total_steps = budget.steps
-    order = image_order(cfg, dataset, budget)
+    order = make_order(cfg.order, cfg.choices.order, images, mix(cfg.seed, ORDER), budget.epochs)
 
     # The module, with the settings of the checkpoint that the run resumes from.
-    trainer = supernet_trainer(cfg, folder, budget)
+    trainer, saved = supernet_trainer(cfg, folder, budget), read_checkpoint(folder, cfg.checkpoint, "train")
     device = trainer.strategy.root_device
     settings = step_settings(cfg, net, dataset, space, device, batch_size)
-    saved = read_checkpoint(folder, cfg.checkpoint, "train")
     module = supernet_module(cfg, net, inter_choice, sampler, settings, saved, budget, trainer)
-    if isinstance(order, Observer):
-        module.add_observer(order)
-    # Mini-batches, tables, and what the ranking will need.
+    module.add_observer(order)
+    # Mini-batches, tables, the ranking to come.
     paths = ranked_paths(cfg, space)
     shard = DataShard(trainer.global_rank, trainer.world_size) if module.parallelism.images > 1 else ALL
     loader = dataset.train_loader(batch_size, budget.steps, mix(cfg.seed, ORDER), device, shard, order)
@@ -167,21 +164,6 @@ def supernet_module(
     split_step = inter_choice.split_step(budget.steps, budget.epoch_steps)
     schedule = StepSchedule(learning_rate, split_step, budget.epoch_steps)
     return SupernetStep(net, sampler, settings, lambda _: optimizer, schedule, parallelism)
-
-
-def image_order(cfg: DictConfig, dataset: Dataset, budget: Budget) -> Order:
-    """The order in which epochs visit the training images.
-
-    Raises:
-        UsageError: it learns from one epoch for the next, and the run has no second one.
-    """
-    order: Order = instantiate(cfg.order, count=dataset.size("train"), seed=mix(cfg.seed, ORDER), epochs=budget.epochs)
-    if budget.epochs <= order.least_epochs - 1:
-        raise UsageError(
-            f"order={cfg.choices.order} learns from one epoch for the next, and this run has {budget.epochs:g}: "
-            f"give a budget of more than {order.least_epochs - 1}, or order=shuffle"
-        )
-    return order
 
 
 def build_supernet(cfg: DictConfig, dataset: Dataset, space: SearchSpace) -> tuple[Supernet, InterChoice]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -32,46 +31,7 @@ from src.training.objective import CrossEntropy, Loss, Objective
 from src.training.optimizer import extend
 from src.training.parallel import Parallelism, UpdateStatistics
 from src.training.run_state import RunState
-
-WAYS = ("serial", "window", "compiled")
-
-
-@dataclass(frozen=True)
-class StepSettings:
-    """Settings that turn the gradients of an update into a step; the defaults are FairNAS's."""
-
-    way: str = "serial"
-    """One route after another (`serial`), or all routes of an update layer by layer (`window`): the same update, up to
-    rounding. `compiled` is the window as a static graph, with the permutations as its input (compiled.py)."""
-    reduction: str = "sum"
-    """`sum` over the R routes (stem and tail get R gradients), or their `mean`."""
-    unsampled: str = "frozen"
-    """Choices off the routes stay `frozen`, or go on `drifting` under momentum and weight decay (gradient 0)."""
-    clip_norm: float | None = None
-    """Largest gradient norm; None: no clipping."""
-    clip: str = "after"
-    """Clip the sum of the gradients (`after` summing), or each route's own (`before`)."""
-    label_smoothing: float = 0.0
-
-
-@dataclass(frozen=True)
-class StepSchedule:
-    """What depends on how far the run is; supernet steps are counted from 0."""
-
-    learning_rate: Callable[[int], float]
-    """Of a supernet step."""
-    split_step: int | None = None
-    """Before this step every operation is copied for each previous choice; None: never."""
-    epoch_steps: int = 1
-    """Supernet steps of an epoch."""
-
-    def epoch(self, step: int) -> int:
-        """The epoch that a step belongs to."""
-        return step // self.epoch_steps
-
-    def ends_epoch(self, step: int) -> bool:
-        """Whether a step is the last of its epoch."""
-        return (step + 1) % self.epoch_steps == 0
+from src.training.step_settings import StepSchedule, StepSettings
 
 
 class SupernetStep(RunState):
@@ -114,10 +74,11 @@ class SupernetStep(RunState):
         self.counts = Counts(sampler.sizes)
         set_ghost_batch(net, sampler.ghost_batch)
 
-    def add_observer(self, observer: Observer) -> None:
-        """Tell this one of every update too, after the others."""
-        self.observers = (*self.observers, observer)
-        self.wants |= observer.wants
+    def add_observer(self, candidate: object) -> None:
+        """Tell this one of every update too, after the others, if it is an Observer: most orders are not."""
+        if isinstance(candidate, Observer):
+            self.observers = (*self.observers, candidate)
+            self.wants |= candidate.wants
 
     @property
     def stopping(self) -> bool:
@@ -212,7 +173,7 @@ class SupernetStep(RunState):
         return whole
 
     def observation(self, update: Update, whole: UpdateStatistics, is_last: bool) -> Observation:
-        """What an update showed before its optimizer step; `is_last` of its supernet step."""
+        """The record of an update before its optimizer step; `is_last` of its supernet step."""
         ends = is_last and self.schedule.ends_epoch(self.steps)
         norms = gradients.gradient_norms(self.net, update.routes) if GRADIENT_NORMS in self.wants else None
         return Observation(self.steps, self.schedule.epoch(self.steps), ends, update, whole.losses, whole.hits, norms)

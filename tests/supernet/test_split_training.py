@@ -14,7 +14,8 @@ from src.samplers.strict_fair import StrictFair
 from src.supernet.inter_choice import copied_parameters
 from src.supernet.path import ArchPath
 from src.supernet.supernet import Supernet
-from src.training.step import StepSchedule, StepSettings, SupernetStep
+from src.training.step import SupernetStep
+from src.training.step_settings import StepSchedule, StepSettings
 from tests.supernet.split_by_hand import SPACE, make, sgd, train_by_hand, worker
 from tests.training.test_step import Loader, batches
 

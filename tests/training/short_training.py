@@ -19,7 +19,8 @@ from src.supernet.batch_norm import synchronise
 from src.supernet.inter_choice import Attention, Bias, InterChoice, SharedBias, Split
 from src.supernet.supernet import Supernet
 from src.training.parallel import Parallelism
-from src.training.step import StepSchedule, StepSettings, SupernetStep
+from src.training.step import SupernetStep
+from src.training.step_settings import StepSchedule, StepSettings
 from tests.training.test_step import Loader
 
 LR = 1e-3

@@ -22,7 +22,8 @@ from src.samplers.strict_fair import StrictFair
 from src.samplers.uniform import Uniform
 from src.search_spaces.mini import Mini
 from src.supernet.supernet import Supernet
-from src.training.step import StepSchedule, StepSettings, SupernetStep
+from src.training.step import SupernetStep
+from src.training.step_settings import StepSchedule, StepSettings
 
 SPACE = Mini()
 

@@ -31,7 +31,7 @@ from src.search_spaces.space import SearchSpace
 from src.supernet.inter_choice import split_weights
 from src.training.compiled import CompiledWindow
 from src.training.parallel import DataParallel, Parallelism
-from src.training.step import WAYS, StepSchedule, StepSettings
+from src.training.step_settings import WAYS, StepSchedule, StepSettings
 from tests.training.short_training import make_net, sgd
 from tests.training.test_window import SPACES
 

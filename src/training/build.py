@@ -77,8 +77,6 @@ def assemble(cfg: DictConfig, folder: Path) -> SupernetRun:
     dataset = open_dataset(cfg.dataset, folder / SPLIT)
     space: SearchSpace = instantiate(cfg.search_space)
     net, inter_choice = build_supernet(cfg, dataset, space)
-    for protocol in {cfg.validation.bn, *ranked_protocols(cfg)}:
-        check_protocol(net, protocol)
 
     # The plan of each step, and the number of steps; samplers with a schedule need to know it.
     sampler: Sampler = instantiate(cfg.sampler, sizes=space.sizes, seed=cfg.seed)
@@ -167,9 +165,15 @@ def supernet_module(
 
 
 def build_supernet(cfg: DictConfig, dataset: Dataset, space: SearchSpace) -> tuple[Supernet, InterChoice]:
-    """A fresh supernet for the data set, with its inter-choice weights, in the configured memory format."""
+    """A fresh supernet for the data set, with its inter-choice weights, in the configured memory format.
+
+    Raises:
+        UsageError: a BN protocol that cannot score it.
+    """
     net = space.build(*dataset.input_spec)
     net = net.to(memory_format=torch.channels_last if cfg.channels_last else torch.contiguous_format)
+    for protocol in {cfg.validation.bn, *ranked_protocols(cfg)}:
+        check_protocol(net, protocol)
     inter_choice: InterChoice = instantiate(cfg.inter_choice)
     inter_choice.attach(net, torch.zeros(2, dataset.in_channels, dataset.image_size, dataset.image_size))
     return net, inter_choice

@@ -19,7 +19,8 @@ from src.search_spaces.costs import Costs, CostTable, Part, measure, tabulate
 from src.search_spaces.space import SearchSpace
 from src.supernet.batch_norm import BatchNorm
 from src.supernet.cell_graph import NAS_BENCH_201
-from src.supernet.cells import Cell, CellNet, FixedCell, Reduction, Zero, relu_conv_bn
+from src.supernet.cell_net import CellNet
+from src.supernet.cells import Cell, FixedCell, Reduction, Zero, relu_conv_bn
 from src.supernet.choice import ChoiceBlock
 from src.supernet.path import ArchPath
 

@@ -175,16 +175,16 @@ def copied_parameters(net: nn.Module) -> list[nn.Parameter]:
 
 
 def input_channels(net: Supernet, images: Tensor) -> dict[ChoiceBlock, int]:
-    """C of the input of each choice block, read off a run of the first path on `images` (B, C, H, W)."""
+    """C of the input of each choice block, read off a run on `images` (B, C, H, W)."""
     channels: dict[ChoiceBlock, int] = {}
-    layers = len({layer for layer, _ in net.blocks()})
     hooks = [
         block.register_forward_pre_hook(lambda b, inputs: channels.update({b: inputs[0].shape[1]}))
         for _, block in net.blocks()
     ]
     was_training = net.training  # evaluation mode leaves the BN statistics as they are
     with torch.no_grad():
-        net.eval()(images, (0,) * layers)
+        # all choices at once, since one path may leave out blocks
+        net.eval()(images, tuple(torch.full((size,), 1 / size, device=images.device) for size in net.sizes))
     net.train(was_training)
     for hook in hooks:
         hook.remove()

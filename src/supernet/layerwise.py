@@ -26,6 +26,11 @@ class LayerwiseSupernet(Supernet):
         self.layers = nn.ModuleList(layers)
         self.tail = tail
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Choices of each layer, (L,)."""
+        return tuple(len(block.choices) for _, block in self.blocks())
+
     def forward(self, x: Tensor, route: Route) -> Tensor:
         """Images (B, C, H, W) through one route: logits (B, classes)."""
         x = self.stem(x)

@@ -1,7 +1,7 @@
 """The contract of a supernet: all that training, scoring, counting and extraction ask of a weight-sharing network.
 
 B batch, C channels, H W size, R routes, m choices of a layer. A layer-by-layer space builds a
-`layerwise.LayerwiseSupernet`, a space of cells a `cells.CellNet`; a new graph is one more subclass.
+`layerwise.LayerwiseSupernet`, a space of cells a `cell_net.CellNet`; a new graph is one more subclass.
 """
 
 from __future__ import annotations
@@ -21,6 +21,16 @@ class Supernet(nn.Module, ABC):
 
     stem: nn.Module
     """Images (B, C, H, W) to the first feature map; has no choice, so a window runs it once for all its routes."""
+
+    @property
+    def op_ids(self) -> tuple[OpId, ...] | None:
+        """All operations, where they are not the choices of the decisions one to one; else None."""
+        return None
+
+    @property
+    @abstractmethod
+    def sizes(self) -> tuple[int, ...]:
+        """Choices of each decision of a path, (L,)."""
 
     @abstractmethod
     def forward(self, x: Tensor, route: Route) -> Tensor:

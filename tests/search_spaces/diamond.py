@@ -12,7 +12,8 @@ from src.datasets.input_spec import InputSpec
 from src.search_spaces.costs import Costs, measure
 from src.search_spaces.space import SearchSpace
 from src.supernet.cell_graph import CellGraph
-from src.supernet.cells import Cell, CellNet, FixedCell, Reduction, relu_conv_bn
+from src.supernet.cell_net import CellNet
+from src.supernet.cells import Cell, FixedCell, Reduction, relu_conv_bn
 from src.supernet.choice import ChoiceBlock
 from src.supernet.ops import classifier, conv_bn
 from src.supernet.path import ArchPath

@@ -4,7 +4,8 @@ from torch import nn
 
 from src.search_spaces.nas_bench_201 import NasBench201
 from src.supernet.cell_graph import NAS_BENCH_201
-from src.supernet.cells import Cell, CellNet, FixedCell, Reduction, Zero
+from src.supernet.cell_net import CellNet
+from src.supernet.cells import Cell, FixedCell, Reduction, Zero
 from src.supernet.choice import ChoiceBlock
 
 

@@ -14,6 +14,8 @@ class Benchmark(ABC):
     name: str
     bar: float | None = None
     """Accuracy in [0, 1]; networks above it are also ranked among themselves."""
+    second_kind: str = "validation against test"
+    """What `validation` and `accuracies` are, held against each other where there are no runs."""
 
     @abstractmethod
     def accuracies(self) -> dict[str, float]:

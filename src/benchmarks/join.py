@@ -55,7 +55,7 @@ class Match:
     unknown: Examples
     """Predicted, and not in the benchmark, or there without an accuracy."""
     missing: Examples
-    """In the benchmark, and not predicted."""
+    """In the benchmark, and not predicted, not even by another path to the same network."""
     duplicates: Examples
     """Predictions of an architecture that an earlier row predicts."""
     benchmark_duplicates: Examples
@@ -113,15 +113,18 @@ def match(archs: Sequence[str], space: SearchSpace, benchmark: Benchmark) -> Mat
         accuracies[name] = accuracy
     # a row without an accuracy is as good as none
     known = {name: value for name, value in accuracies.items() if not math.isnan(value)}
-    if not any(name in known for name in distinct):
+    # where the benchmark lists equal networks once, all paths to one share its row
+    networks = {name: space.benchmark_name(space.parse(name)) for name in distinct}
+    reached = {*networks.values()}
+    if not reached & known.keys():
         raise UsageError(
             f"none of the {len(predicted):,} predicted architectures is in the benchmark {benchmark.name}: "
             f"it holds networks of another space, or others of {space.name}"
         )
     return Match(
-        truth=[known.get(name, math.nan) for name in predicted],
-        unknown=Examples.of(name for name in distinct if name not in known),
-        missing=Examples.of(name for name in known if name not in distinct),
+        truth=[known.get(networks[name], math.nan) for name in predicted],
+        unknown=Examples.of(name for name in distinct if networks[name] not in known),
+        missing=Examples.of(name for name in known if name not in reached),
         duplicates=Examples.of(name for name, count in Counter(predicted).items() for _ in range(count - 1)),
         benchmark_duplicates=Examples.of(repeated),
         outside=Examples.of(outside),

@@ -115,7 +115,7 @@ def build_supernet_ranking(cfg: DictConfig, overrides: Sequence[str], processes:
         settings=RankingSettings(plain | conditions, cfg.by or trained.cfg.ranking.by, cfg.seed, cfg.subsets),
         trained=trained,
         benchmark=benchmark,
-        paths=chosen_paths(cfg.paths, trained.space, cfg.seed),
+        paths=chosen_paths(cfg.paths, trained.space, benchmark, cfg.seed),
         protocols=list(cfg.bn),
         scoring=ScoringSettings(cfg.images, cfg.calibration_images, cfg.batch_size, part=cfg.split),
         folder=folder,

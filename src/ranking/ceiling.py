@@ -18,7 +18,7 @@ class Ceiling(NamedTuple):
     value: float
     """Kendall's tau, in [-1, 1]."""
     kind: str
-    """What was held against what: `run against run` or `validation against test`."""
+    """What was held against what: `run against run` or `validation against test`, see Benchmark.second_kind."""
 
 
 def noise_ceiling(benchmark: Benchmark, archs: Sequence[str]) -> Ceiling | None:
@@ -33,7 +33,7 @@ def noise_ceiling(benchmark: Benchmark, archs: Sequence[str]) -> Ceiling | None:
     if not math.isnan(value):
         return Ceiling(value, "run against run")
     value = _agreement_of_sets([(validation.get(arch, math.nan), test.get(arch, math.nan)) for arch in distinct])
-    return None if math.isnan(value) else Ceiling(value, "validation against test")
+    return None if math.isnan(value) else Ceiling(value, benchmark.second_kind)
 
 
 def _agreement_of_runs(runs: Sequence[Sequence[float]]) -> float:

@@ -47,6 +47,8 @@ class Comparison:
         self.space, self.benchmark = space, benchmark
         self.match: Match = match(archs, space, benchmark)
         paths = [space.parse(arch) for arch in archs]
+        self.networks = pd.Series([space.benchmark_name(path) for path in paths], dtype=str)
+        """The name of each network in the benchmark, as the space spells it."""
         costs = [space.costs(path, input_spec) for path in paths]
         self.facts = pd.DataFrame({"arch": archs, "truth": self.match.truth})
         self.facts["params"], self.facts["macs"] = zip(*costs, strict=True)
@@ -73,7 +75,7 @@ class Comparison:
     def ceilings(self, with_subsets: bool = True) -> dict[str, Any]:
         """The noise ceiling of each subset, {value, kind} or None."""
         spelt = spellings(self.space, self.benchmark.accuracies())
-        archs = self.facts.arch.map(lambda arch: spelt.get(arch, arch))
+        archs = self.networks.map(lambda arch: spelt.get(arch, arch))
         subsets = self.subsets if with_subsets else {"all": self.subsets["all"]}
         ceilings = {name: noise_ceiling(self.benchmark, list(archs[mask])) for name, mask in subsets.items()}
         return {name: ceiling._asdict() if ceiling else None for name, ceiling in ceilings.items()}
@@ -130,7 +132,7 @@ class Comparison:
     def _own_params(self) -> list[str]:
         own = self.benchmark.params()
         named = {name: own[arch] for name, arch in spellings(self.space, own).items()}
-        counts = [named.get(arch, np.nan) for arch in self.facts.arch]
+        counts = [named.get(arch, np.nan) for arch in self.networks]
         known = ~np.isnan(counts) & self.facts.truth.notna()
         if not own or np.array_equal(np.round(counts)[known], self.facts.params.to_numpy(float)[known]):
             return []

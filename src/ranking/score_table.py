@@ -15,8 +15,10 @@ import pandas as pd
 import torch
 from torch import distributed
 
+from src.benchmarks.benchmark import Benchmark
 from src.benchmarks.csv_table import check_columns, read_csv
 from src.benchmarks.join import spellings
+from src.benchmarks.sample import BENCHMARK, paths_to_score
 from src.datasets.input_spec import InputSpec
 from src.runtime.devices import chosen_device
 from src.runtime.errors import UsageError, unknown
@@ -37,7 +39,8 @@ def score_row(space: SearchSpace, input_spec: InputSpec, common: Mapping[str, An
 
     def row(path: ArchPath, score: Score) -> dict[str, Any]:
         arch, costs = space.format(path), space.costs(path, input_spec)
-        return {"arch": arch, **score._asdict(), **costs._asdict(), "truth": truth.get(arch), **common}
+        alone = truth.get(space.benchmark_name(path))
+        return {"arch": arch, **score._asdict(), **costs._asdict(), "truth": alone, **common}
 
     return row
 
@@ -125,19 +128,17 @@ def _move_rows(part: Path, file: Path) -> None:
     part.unlink()
 
 
-def chosen_paths(option: object, space: SearchSpace, seed: int) -> list[ArchPath]:
-    """The paths that `paths=` names: all, a random sample, or those of a file (CSV with arch or path, or one a line).
+def chosen_paths(option: object, space: SearchSpace, benchmark: Benchmark | None, seed: int) -> list[ArchPath]:
+    """The paths that `paths=` names: see `paths_to_score`, or those of a file (CSV with arch or path, or one a line).
 
     Raises:
         UsageError: too many to list, no such file, or a line that is not a path of the space.
     """
-    if option == "all":
-        return space.all_paths("paths=all")
-    if isinstance(option, int):
-        return space.sample_distinct(option, torch.Generator().manual_seed(seed))
+    if isinstance(option, int) or option in ("all", BENCHMARK):
+        return paths_to_score(option, space, benchmark, seed, "paths")
     file = Path(str(option))
     if not file.is_file():
-        raise UsageError(f"paths={option}: give all, a number, or a file of architectures; there is no such file")
+        raise UsageError(f"paths={option}: give all, benchmark, a number, or a file; there is no such file")
     # a repeated architecture would weigh twice in tau
     listed = listed_archs(file, space, "paths")
     distinct = list(dict.fromkeys(listed))
@@ -159,7 +160,7 @@ class TableScores:
             UsageError: the table lacks one of them.
         """
         for path in paths:
-            arch = self.space.format(path)
+            arch = self.space.benchmark_name(path)
             if arch not in self.accuracy:
                 raise UsageError(f"{self.name} has no accuracy of {arch}: a search needs those of all networks")
             yield path, self.accuracy[arch], self.loss.get(arch, math.nan)

@@ -26,6 +26,7 @@ from src.runtime.errors import MACHINE_ERRORS, UsageError
 
 CONFIG, PROVENANCE, RESULT = "config.yaml", "provenance.json", "result.json"
 METRICS, COUNTS, SCORES, SPLIT = "metrics.csv", "counts.csv", "scores.csv", "split.npz"
+OPERATION_COUNTS = "operation_counts.csv"
 CHECKPOINTS, LAST, PREVIOUS = "checkpoints", "last", "previous"
 LOCK = ".lock"
 FRESH = "FAIRPATH_FRESH_FOLDERS"

@@ -256,5 +256,9 @@ class NasBench1Shot1(SearchSpace):
         return path
 
     def format(self, path: ArchPath) -> str:
+        """`nb101:<operations>:<matrix>` of the first path to a cell; other paths to it are `2-0-2-...`."""
+        return self.benchmark_name(path) if self.canonical(path) == path else super().format(path)
+
+    def benchmark_name(self, path: ArchPath) -> str:
         """`nb101:<operations>:<matrix>`, the same for all paths to a cell."""
         return str(self.cell(self.canonical(path)))

@@ -156,8 +156,12 @@ class SearchSpace(ABC):
         return self
 
     def format(self, path: ArchPath) -> str:
-        """The arch string by which tables name the network; `parse` reads it back."""
+        """The arch string by which tables name the path; `parse` reads it back."""
         return format_path(path)
+
+    def benchmark_name(self, path: ArchPath) -> str:
+        """The arch string by which benchmarks know the path's network, where they list equal networks once."""
+        return self.format(path)
 
 
 class SequentialSpace(SearchSpace):

@@ -117,7 +117,7 @@ class Search:
         costs = {
             "arch": arch,
             **space.costs(path, self.source.input_spec)._asdict(),
-            "truth": self.source.truth.get(arch),
+            "truth": self.source.truth.get(space.benchmark_name(path)),
         }
         return costs | {"latency": latency(path) if latency else None}
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from src.runtime.errors import UsageError
 from src.supernet.choice import ChoiceBlock
-from src.supernet.path import ArchPath, Entry, OpId, Route
+from src.supernet.path import ArchPath, Entry, OpId, Route, chosen
 from src.supernet.segment import Segment
 from src.supernet.shared_cell import SharedCell
 
@@ -42,8 +42,8 @@ class NodeGraph(NamedTuple):
 
     def entries(self, route: Route) -> list[Entry]:
         """The route's entry for the parents of the nodes 1..n and the output, (n + 1,)."""
-        chosen = iter(route[self.nodes :])
-        return [next(chosen) if len(sets) > 1 else 0 for sets in self.options]
+        decided = iter(route[self.nodes :])
+        return [next(decided) if len(sets) > 1 else 0 for sets in self.options]
 
     def parents(self, route: Route) -> list[dict[int, Factor]]:
         """Parent -> weight of its edge, for the nodes 1..n and the output, (n + 1,); edges of weight 0 are left out."""
@@ -150,20 +150,14 @@ class NodeCell(SharedCell):
         """The operations of the nodes that lead to the output, and the projections of the input to them."""
         parents = self.graph.parents(route)
         live = live_nodes(parents)
-        ops: list[OpId] = []
-        for node in range(self.graph.nodes):
-            if node + 1 in live:
-                entry = route[node]
-                ops += [
-                    (node, c) for c in (entry.nonzero().flatten().tolist() if isinstance(entry, Tensor) else [entry])
-                ]
+        ops = [(node, choice) for node, choice in chosen(route[: self.graph.nodes]) if node + 1 in live]
         last = self.graph.nodes + 1
         fed = [node for node in range(1, last + 1) if node in live and 0 in parents[node - 1]]
         return [*ops, *((len(self.sizes) + node - 1, 0) for node in fed)]
 
     def op_modules(self, op: OpId) -> list[nn.Module]:
         """A node's operation with its copies after a split, or a projection."""
-        number, choice = op
+        number, _ = op
         if number < self.graph.nodes:
             return super().op_modules(op)
         return [self.projections[number - len(self.sizes)]]

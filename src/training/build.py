@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.benchmarks.benchmark import Benchmark
 from src.benchmarks.build import known_benchmark
+from src.benchmarks.sample import paths_to_score
 from src.datasets.dataset import Dataset
 from src.datasets.opening import make_order, open_dataset
 from src.datasets.stream import ALL, DataShard
@@ -93,7 +94,8 @@ def assemble(cfg: DictConfig, folder: Path) -> SupernetRun:
     module = supernet_module(cfg, net, inter_choice, sampler, settings, saved, budget, trainer)
     module.add_observer(order)
     # Mini-batches, tables, the ranking to come.
-    paths = ranked_paths(cfg, space)
+    benchmark, ranking = known_benchmark(cfg, dataset, space), cfg.ranking
+    paths = paths_to_score(ranking.paths, space, benchmark, ranking.seed, "ranking.paths")
     shard = DataShard(trainer.global_rank, trainer.world_size) if module.parallelism.images > 1 else ALL
     loader = dataset.train_loader(batch_size, budget.steps, mix(cfg.seed, ORDER), device, shard, order)
     run = SupernetRun(
@@ -107,7 +109,7 @@ def assemble(cfg: DictConfig, folder: Path) -> SupernetRun:
         trainer=trainer,
         writers=writers(cfg, folder, budget, module, dataset, space, device, paths),
         checkpoint=cfg.checkpoint,
-        benchmark=known_benchmark(cfg, dataset, space),
+        benchmark=benchmark,
         paths=paths,
     )
     run.restore(saved)
@@ -182,13 +184,6 @@ def build_supernet(cfg: DictConfig, dataset: Dataset, space: SearchSpace) -> tup
 def ranked_protocols(cfg: DictConfig) -> list[str]:
     """The BN protocols that paths are scored under after training."""
     return [cfg.ranking.bn] if isinstance(cfg.ranking.bn, str) else list(cfg.ranking.bn)
-
-
-def ranked_paths(cfg: DictConfig, space: SearchSpace) -> list[ArchPath]:
-    """The paths that are scored after training."""
-    if cfg.ranking.paths == "all":
-        return space.all_paths("ranking.paths=all")
-    return space.sample_distinct(cfg.ranking.paths, torch.Generator().manual_seed(cfg.ranking.seed))
 
 
 def planned_scoring(

@@ -1,4 +1,4 @@
-"""Update counts of each choice of each layer.
+"""Update counts of each choice of each layer, and of operations that are not choices one to one.
 
 L layers, m choices of a layer, M the largest m.
 """
@@ -6,18 +6,22 @@ L layers, m choices of a layer, M the largest m.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from src.supernet.path import Route
+from src.supernet.path import OpId, Route
 
 
 class Counts:
     """Cumulative number of backward passes through each choice of each layer."""
 
-    def __init__(self, sizes: Sequence[int]) -> None:
+    def __init__(self, sizes: Sequence[int], op_ids: Sequence[OpId] | None = None) -> None:
+        """`op_ids` of all operations, where `operations` are counted too: see Supernet.op_ids."""
         self.sizes = tuple(sizes)
+        self.operations = None if op_ids is None else dict.fromkeys(op_ids, 0)
+        """Operation -> cumulative number of backward passes that ran it; None where choices tell it."""
         self.values = torch.zeros(len(self.sizes), max(self.sizes), dtype=torch.int64)
         """(L, M); columns beyond a layer's m stay 0."""
 
@@ -27,6 +31,12 @@ class Counts:
             for layer, entry in enumerate(route):
                 used = entry.nonzero().flatten() if isinstance(entry, Tensor) else entry
                 self.values[layer, used] += 1
+
+    def add_operations(self, ops: Iterable[OpId]) -> None:
+        """Count one backward pass that ran these operations."""
+        if self.operations is not None:
+            for op in ops:
+                self.operations[op] += 1
 
     def spread(self) -> int:
         """Largest difference between two choices of one layer: 0 after every step under strict fairness."""
@@ -40,3 +50,21 @@ class Counts:
             for layer, size in enumerate(self.sizes)
             for choice in range(size)
         ]
+
+    def operation_rows(self, step: int) -> list[dict[str, int]]:
+        """The rows of operation_counts.csv for one step; none where choices tell them."""
+        return [
+            {"step": step, "layer": layer, "choice": choice, "count": count}
+            for (layer, choice), count in (self.operations or {}).items()
+        ]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Both counts as tensors."""
+        operations = {} if self.operations is None else {"operations": torch.tensor([*self.operations.values()])}
+        return {"counts": self.values.clone(), **operations}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on exactly where `state_dict` was taken."""
+        self.values.copy_(state["counts"])
+        if self.operations is not None:
+            self.operations = dict(zip(self.operations, state["operations"].tolist(), strict=True))

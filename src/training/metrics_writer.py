@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 from tqdm import tqdm
 
 from src.runtime.progress import progress
-from src.runtime.run_folder import COUNT_COLUMNS, COUNTS, METRICS, append_rows
+from src.runtime.run_folder import COUNT_COLUMNS, COUNTS, METRICS, OPERATION_COUNTS, append_rows
 from src.training.budget import Budget
 from src.training.meters import Throughput
 from src.training.run_state import RunState
@@ -117,7 +117,10 @@ class MetricsWriter(pl.Callback):
 
 
 class CountsWriter(pl.Callback):
-    """Appends to counts.csv how often each choice was trained, after each epoch and after the last step."""
+    """Appends to counts.csv how often each choice was trained, after each epoch and after the last step.
+
+    Where operations are not choices one to one, operation_counts.csv tells how often each was run.
+    """
 
     def __init__(self, folder: Path, budget: Budget) -> None:
         self.folder, self.budget = folder, budget
@@ -128,3 +131,5 @@ class CountsWriter(pl.Callback):
         is_epoch_end = module.steps % self.budget.epoch_steps == 0 or module.steps == self.budget.steps
         if is_epoch_end and trainer.is_global_zero:
             append_rows(self.folder / COUNTS, COUNT_COLUMNS, module.counts.rows(module.steps))
+            if rows := module.counts.operation_rows(module.steps):
+                append_rows(self.folder / OPERATION_COUNTS, COUNT_COLUMNS, rows)

@@ -71,7 +71,7 @@ class SupernetStep(RunState):
         """Whether all processes know of one that received a signal."""
         self.compiled = CompiledWindow(net)
         self.tables = tables(net)
-        self.counts = Counts(sampler.sizes)
+        self.counts = Counts(sampler.sizes, net.op_ids)
         set_ghost_batch(net, sampler.ghost_batch)
 
     def add_observer(self, candidate: object) -> None:
@@ -205,6 +205,8 @@ class SupernetStep(RunState):
         for observer in self.observers:
             observer.observe(observation)
         self.counts.add(observation.update.routes)
+        for route in observation.update.routes if self.counts.operations is not None else ():
+            self.counts.add_operations(self.net.operations(route))
 
     def images_of(self, batch: Batch) -> int:
         """Images of a mini-batch over all processes."""
@@ -220,12 +222,12 @@ class SupernetStep(RunState):
             "way": self.settings.way,
             "is_split": is_split(self.net),
             "sampler": self.sampler.state_dict(),
-            "counts": self.counts.values.clone(),
+            **self.counts.state_dict(),
             "images": self.image_meter.state_dict(),
         }
 
     def load_own_state(self, state: dict[str, Any]) -> None:
         """Restore sampler, counts and images; whoever builds the run has split the net already."""
         self.sampler.load_state_dict(state["sampler"])
-        self.counts.values.copy_(state["counts"])
+        self.counts.load_state_dict(state)
         self.image_meter.load_state_dict(state.get("images", {}))

@@ -19,6 +19,7 @@ from src.samplers.plan import Update
 from src.samplers.strict_fair import StrictFair
 from src.samplers.uniform import Uniform
 from src.search_spaces.mini import Mini
+from src.search_spaces.nas_bench_1shot1 import NasBench1Shot1
 from src.search_spaces.nas_bench_201 import NasBench201
 from src.training.image_meter import ImageMeter
 from src.training.objective import CrossEntropy, MixedCrossEntropy
@@ -136,6 +137,7 @@ def test_images_survive_a_resume_in_the_middle_of_an_epoch() -> None:
 SPACES = {
     "mini": (Mini(), InputSpec(1, 10, 8)),
     "cells": (NasBench201(cells=1), InputSpec(3, 5, 8)),
+    "nodes": (NasBench1Shot1(3, cells=1, supernet_channels=4), InputSpec(3, 5, 8)),
 }
 
 

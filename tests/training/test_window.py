@@ -15,6 +15,7 @@ from src.samplers.sampler import Sampler
 from src.samplers.uniform import Uniform
 from src.search_spaces.mini import Mini
 from src.search_spaces.mobilenet import MobileNetA, MobileNetB, Proxyless
+from src.search_spaces.nas_bench_1shot1 import NasBench1Shot1
 from src.search_spaces.nas_bench_201 import NasBench201
 from src.search_spaces.nas_bench_macro import NasBenchMacro
 from src.search_spaces.space import SearchSpace
@@ -32,6 +33,7 @@ SPACES: dict[str, tuple[SearchSpace, InputSpec]] = {
     "proxyless, short, irregular": (ShortProxyless((8, 8, 12, 8, 12, 8), 2, KEPT), InputSpec(3, 5, 4)),
     "nas_bench_macro": (NasBenchMacro(channels=(8, 8, 16), strides=(1, 1, 2)), InputSpec(3, 5, 8)),
     "a graph of its own": (Diamond(), InputSpec(1, 10, 8)),
+    "nas_bench_1shot1": (NasBench1Shot1(1, cells=1, supernet_channels=4), InputSpec(3, 5, 8)),
     "nas_bench_201": (NasBench201(cells=1), InputSpec(3, 5, 8)),
     "nas_bench_201 of PA&DA": (
         NasBench201("conv_only", 1, affine=False, fixed_affine=False, running_stats=False, conv_bias=True),
@@ -72,6 +74,7 @@ def test_the_window_is_the_serial_step_on_every_space(name: str, steps: int) -> 
     [
         *itertools.product(["mini", "nas_bench_201"], ["bias", "bias_2", "shared_bias", "attention", "split"], [FEW]),
         *itertools.product(["nas_bench_macro"], ["bias", "attention", "split"], [FEW]),
+        *itertools.product(["nas_bench_1shot1"], ["bias_2", "split"], [FEW]),
         *(
             pytest.param(name, method, MANY, marks=pytest.mark.slow)
             for name in ("mini", "nas_bench_201", "nas_bench_macro", *LARGE)

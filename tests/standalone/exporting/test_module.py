@@ -20,6 +20,7 @@ from src.datasets.input_spec import InputSpec
 from src.runtime.errors import UsageError
 from src.search_spaces.mini import Mini
 from src.search_spaces.mobilenet import MobileNetA, MobileNetB, Proxyless
+from src.search_spaces.nas_bench_1shot1 import NasBench1Shot1
 from src.search_spaces.nas_bench_201 import NasBench201
 from src.search_spaces.nas_bench_macro import NasBenchMacro
 from src.search_spaces.space import SearchSpace
@@ -38,6 +39,7 @@ MORE: dict[str, tuple[SearchSpace, InputSpec]] = {
         InputSpec(3, 10, 8),
     ),
     "nas_bench_201, fixed affine off": (NasBench201(subset="no_none", cells=2, fixed_affine=False), InputSpec(3, 5, 8)),
+    "nas_bench_1shot1": (NasBench1Shot1(2, channels=10, alone_cells=1), InputSpec(3, 5, 8)),
     "mini, wider stem": (Mini(channels=(12, 12, 12), strides=(1, 2, 1), stem=12), InputSpec(1, 10, 8)),
 }
 PIXELS = InputSpec(3, 10, 64)

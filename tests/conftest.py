@@ -9,7 +9,7 @@ import pytest
 from hydra._internal.hydra import Hydra
 from matplotlib.figure import Figure
 
-BENCHMARKS = ("nas_bench_201.csv", "nas-bench-macro_cifar10.json")
+BENCHMARKS = ("nas_bench_201.csv", "nas-bench-macro_cifar10.json", "nas_bench_101_subset.csv")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from types import MappingProxyType
 
 from torch import nn
 
 from src.datasets.input_spec import InputSpec
 from src.runtime.errors import UsageError, unknown
-from src.search_spaces.cell_101 import HASH, OPS, Cell101, convolutions, hash_of, vertex_channels
+from src.search_spaces.cell_101 import HASH, OPS, Cell101, convolutions, vertex_channels
+from src.search_spaces.cell_paths import LETTERS, CellPaths
 from src.search_spaces.costs import Costs
 from src.search_spaces.space import SearchSpace
 from src.search_spaces.stages import check_sequence
@@ -24,15 +25,12 @@ from src.supernet.batch_norm import BatchNorm
 from src.supernet.cell_net import CellNet
 from src.supernet.choice import ChoiceBlock
 from src.supernet.nas_bench_101 import Graph101Cell, conv_bn_relu, head, operation
-from src.supernet.node_cells import NodeCell, NodeGraph, live_nodes
+from src.supernet.node_cells import NodeCell, NodeGraph
 from src.supernet.path import ArchPath
 
 VARIANTS = {1: (1, 2, 2, 2, 2), 2: (1, 1, 2, 2, 3), 3: (1, 1, 1, 2, 2, 2)}
 """Parents of the nodes 1..n and of the output."""
 STAGES = 3
-LETTERS = tuple(OPS)
-Edges = frozenset[tuple[int, int]]
-"""(source, target) of the nodes on a way to the output, by their names in the supernet."""
 
 
 class NasBench1Shot1(SearchSpace):
@@ -75,7 +73,7 @@ class NasBench1Shot1(SearchSpace):
         numbers = enumerate(VARIANTS[variant], 1)
         options = tuple(tuple(itertools.combinations(range(node), count)) for node, count in numbers)
         self.graph = NodeGraph(len(LETTERS), options)
-        self.sizes = self.graph.sizes
+        self.sizes, self.cell_paths = self.graph.sizes, CellPaths(self.graph)
 
     # networks
 
@@ -160,61 +158,11 @@ class NasBench1Shot1(SearchSpace):
 
     def cell(self, path: ArchPath) -> Cell101:
         """The cell of a path: without the nodes that lead nowhere."""
-        edges, names = self._pruned(self.check(path))
-        number = {node: i for i, node in enumerate(names)}
-        ops = "".join(LETTERS[path[node - 1]] for node in names[1:-1])
-        return Cell101.of_edges(ops, {(number[source], number[target]) for source, target in edges})
-
-    def _pruned(self, path: ArchPath) -> tuple[Edges, list[int]]:
-        """The edges of a path's cell by the nodes' names in the supernet, and these names in ascending order."""
-        parents = self.graph.parents(path)
-        names = sorted(live_nodes(parents))
-        return frozenset((source, node) for node in names[1:] for source in parents[node - 1]), names
-
-    @cached_property
-    def _first_parents(self) -> dict[Edges, tuple[int, ...]]:
-        """For each graph of named nodes, the first choice of parents that leads to it, in lexicographic order."""
-        operations = (0,) * self.graph.nodes
-        first: dict[Edges, tuple[int, ...]] = {}
-        for choice in itertools.product(*map(range, self.sizes[self.graph.nodes :])):
-            first.setdefault(self._pruned((*operations, *choice))[0], choice)
-        return first
-
-    @lru_cache(maxsize=2**17)  # noqa: B019 - as above
-    def path_of(self, cell: Cell101) -> ArchPath | None:
-        """The first path in lexicographic order to this cell, up to isomorphism; None if the space does not have it."""
-        output, paths = self.graph.nodes + 1, list[ArchPath]()
-        edges = cell.edges()
-        # every way to name the inner vertices, as long as edges lead from smaller to larger names
-        for names in itertools.permutations(range(1, output), len(cell.ops)):
-            named = (0, *names, output)
-            renamed = frozenset((named[source], named[target]) for source, target in edges)
-            parents = self._first_parents.get(renamed)
-            if parents is not None:
-                ops = [0] * self.graph.nodes
-                for name, letter in zip(names, cell.ops, strict=True):
-                    ops[name - 1] = LETTERS.index(letter)
-                paths.append((*ops, *parents))
-        return min(paths, default=None)
-
-    @cached_property
-    def cells_by_hash(self) -> dict[str, ArchPath]:
-        """NAS-Bench-101's hash of every cell of the space -> its first path; takes 10 s for variant 3."""
-        first: dict[str, ArchPath] = {}
-        for edges, parents in self._first_parents.items():
-            names = sorted({source for source, _ in edges} - {0})
-            for choices in itertools.product(range(len(LETTERS)), repeat=len(names)):
-                ops = [0] * self.graph.nodes
-                for name, choice in zip(names, choices, strict=True):
-                    ops[name - 1] = choice
-                path = (*ops, *parents)
-                key = hash_of(self.cell(path))
-                first[key] = min(first.get(key, path), path)
-        return first
+        return self.cell_paths.cell(self.check(path))
 
     def canonical(self, path: ArchPath) -> ArchPath:
         """The first path, in lexicographic order, to the same cell."""
-        canonical = self.path_of(self.cell(path))
+        canonical = self.cell_paths.path_of(self.cell(path))
         assert canonical is not None
         return canonical
 
@@ -250,7 +198,7 @@ class NasBench1Shot1(SearchSpace):
         if not isinstance(text, str) or not (text.startswith("nb101:") or HASH.fullmatch(text)):
             return super().parse(text)
         is_hash = HASH.fullmatch(text) is not None
-        path = self.cells_by_hash.get(text) if is_hash else self.path_of(Cell101.parse(text))
+        path = self.cell_paths.by_hash.get(text) if is_hash else self.cell_paths.path_of(Cell101.parse(text))
         if path is None:
             raise UsageError(f"'{text}' is no cell of {self.name} search_space.variant={self.variant}")
         return path

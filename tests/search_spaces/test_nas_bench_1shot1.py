@@ -17,8 +17,9 @@ from src.datasets.input_spec import InputSpec
 from src.runtime.errors import UsageError
 from src.samplers.strict_fair import StrictFair
 from src.search_spaces.cell_101 import Cell101, hash_of, vertex_channels
+from src.search_spaces.cell_paths import LETTERS
 from src.search_spaces.costs import measure
-from src.search_spaces.nas_bench_1shot1 import LETTERS, NasBench1Shot1
+from src.search_spaces.nas_bench_1shot1 import NasBench1Shot1
 from src.supernet.cell_net import CellNet
 from src.supernet.node_cells import NodeCell
 from src.supernet.path import ArchPath
@@ -68,11 +69,11 @@ def test_golden_parameters_of_the_cells() -> None:
     ("variant", "cells"), [(1, 2_685), (2, 7_773), pytest.param(3, 55_854, marks=pytest.mark.slow)]
 )
 def test_golden_numbers_of_distinct_cells(variant: int, cells: int) -> None:
-    assert len(SPACES[variant].cells_by_hash) == cells
+    assert len(SPACES[variant].cell_paths.by_hash) == cells
 
 
 def test_cells_of_variant_1_by_their_size() -> None:
-    vertices = [SPACES[1].cell(path).vertices for path in SPACES[1].cells_by_hash.values()]
+    vertices = [SPACES[1].cell(path).vertices for path in SPACES[1].cell_paths.by_hash.values()]
     assert [vertices.count(n) for n in (3, 4, 5, 6)] == [3, 18, 180, 2484]
 
 
@@ -103,7 +104,9 @@ def test_the_table_joins_without_a_rest(
     variant: int, joined: int, strict: int, tau: float, cells: pd.DataFrame
 ) -> None:
     space = SPACES[variant]
-    paths = [space.path_of(Cell101(ops, matrix)) for ops, matrix in zip(cells.ops, cells.matrix, strict=True)]
+    paths = [
+        space.cell_paths.path_of(Cell101(ops, matrix)) for ops, matrix in zip(cells.ops, cells.matrix, strict=True)
+    ]
     is_there = pd.Series([path is not None for path in paths])
     assert is_there.sum() == joined
     assert is_there.eq(cells[f"paths_s{variant}"] > 0).all()
@@ -125,8 +128,8 @@ def test_the_ceilings_floor(cells: pd.DataFrame) -> None:
 def test_the_canonical_path_is_the_first_of_its_hash() -> None:
     space = SPACES[1]
     for path in sampled(space, 400):
-        assert space.canonical(path) == space.cells_by_hash[hash_of(space.cell(path))] <= path
-    assert all(space.canonical(path) == path for path in space.cells_by_hash.values())
+        assert space.canonical(path) == space.cell_paths.by_hash[hash_of(space.cell(path))] <= path
+    assert all(space.canonical(path) == path for path in space.cell_paths.by_hash.values())
 
 
 def test_the_number_of_paths_to_each_cell(cells: pd.DataFrame) -> None:

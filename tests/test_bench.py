@@ -111,6 +111,8 @@ def test_seven_methods(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 class Square(nn.Module):
     """Logits of one weight, of which autograd saves what can be counted by hand."""
 
+    op_ids = None
+
     def __init__(self) -> None:
         super().__init__()
         self.linear = nn.Linear(6, 10, bias=False)

@@ -177,6 +177,6 @@ def test_every_option_composes_to_allowed_values(command: str) -> None:
 
 def test_constants_of_the_code_agree() -> None:
     specs = {key: entry.spec.text for (_, key), entry in read_reference("train").entries.items() if entry.spec}
-    assert specs["ranking.paths"] == f"all | whole 2..{LISTED_PATHS}"
+    assert specs["ranking.paths"] == f"all | benchmark | whole 2..{LISTED_PATHS}"
     assert specs["validation.bn"] == " | ".join(PROTOCOLS)
     assert set(specs["ranking.by"].split(" | ")) == set(RANK_BY)

@@ -63,6 +63,7 @@ class Stream:
         The order is drawn when an epoch is asked for. Whoever reads ahead must not ask before the epoch before it was
         trained on: an order may learn from it.
         """
+        # the first epoch may begin in its middle, after a resume, and the last one end there
         step = self.start
         while step < self.steps:
             epoch, first = divmod(step, self.epoch_steps)

@@ -47,6 +47,7 @@ class Comparison:
         self.space, self.benchmark = space, benchmark
         self.match: Match = match(archs, space, benchmark)
         paths = [space.parse(arch) for arch in archs]
+        # several paths may be one network of the benchmark
         self.networks = pd.Series([space.benchmark_name(path) for path in paths], dtype=str)
         """The name of each network in the benchmark, as the space spells it."""
         costs = [space.costs(path, input_spec) for path in paths]

@@ -99,11 +99,13 @@ def vertex_channels(cell: Cell101, inputs: int, outputs: int) -> list[int]:
     vertex is as wide as the widest one it leads to.
     """
     last, edges = cell.vertices - 1, cell.edges()
+    # vertices that lead to the output share its channels
     ends = [source for source, target in edges if target == last and source > 0]
     width, remainder = divmod(outputs, len(ends))
     channels = [inputs, *[0] * len(cell.ops), outputs]
     for i, vertex in enumerate(ends):
         channels[vertex] = width + (i < remainder)
+    # backwards, so that what a vertex leads to is known
     for vertex in reversed(range(1, last)):
         if vertex not in ends:
             channels[vertex] = max(channels[target] for source, target in edges if source == vertex)
@@ -121,6 +123,7 @@ class Conv(NamedTuple):
 def convolutions(cell: Cell101, inputs: int, outputs: int) -> Iterator[Conv]:
     """All convolutions of a cell of so many channels: its operations, and a 1x1 for each edge from the input."""
     channels = vertex_channels(cell, inputs, outputs)
+    # projections of the input, then operations
     for source, target in cell.edges():
         if source == 0:
             yield Conv(inputs, channels[target], 1)

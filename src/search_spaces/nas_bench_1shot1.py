@@ -80,6 +80,7 @@ class NasBench1Shot1(SearchSpace):
     def build(self, in_channels: int, num_classes: int, image_size: int) -> CellNet:
         """The supernet: every operation on every node of every cell."""
         self.check_input(InputSpec(in_channels, num_classes, image_size))
+        # three stages; a cell puts out the channels of all its nodes
         inputs, channels, modules = self.supernet_channels, self.supernet_channels, list[nn.Module]()
         for stage in range(STAGES):
             if stage > 0:
@@ -88,6 +89,7 @@ class NasBench1Shot1(SearchSpace):
             for _ in range(self.cells):
                 modules.append(self._cell(inputs, channels))
                 inputs = self.graph.nodes * channels
+        # the tail narrows that down to one node's channels
         stem = conv_bn_relu(in_channels, self.supernet_channels, 3, self.bn_momentum)
         norm = BatchNorm(channels, affine=False, momentum=self.bn_momentum)
         tail = nn.Sequential(nn.ReLU(), nn.Conv2d(inputs, channels, 1, bias=False), norm, head(channels, num_classes))
@@ -138,14 +140,17 @@ class NasBench1Shot1(SearchSpace):
 
     @lru_cache(maxsize=2**16)  # noqa: B019 - a space lives as long as its command
     def _costs(self, cell: Cell101, input_spec: InputSpec) -> Costs:
+        # stem: a 3x3 convolution and its batch norm
         size = input_spec.image_size
         weights = 9 * input_spec.in_channels * self.channels
         params, macs = weights + 2 * self.channels, weights * size**2
+        # cells: each convolution at its stage's size, with a scale and a shift for each channel it puts out
         for stage, (inputs, outputs) in enumerate(self._stages()):
             for number in range(self.alone_cells):
                 for conv in convolutions(cell, inputs if number == 0 else outputs, outputs):
                     weights = conv.inputs * conv.outputs * conv.kernel**2
                     params, macs = params + weights + 2 * conv.outputs, macs + weights * (size // 2**stage) ** 2
+        # the linear layer
         weights = self._stages()[-1][1] * input_spec.num_classes
         return Costs(params + weights + input_spec.num_classes, macs + weights)
 

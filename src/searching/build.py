@@ -150,6 +150,7 @@ def _costs(source: ScoreSource, wanted: set[str], cfg: DictConfig, folder: Path)
     Raises:
         UsageError: latency is wanted of a space without a table of costs.
     """
+    # latency is timed only where somebody wants it
     space = source.space
     costs: dict[str, Cost] = {name: _cost(space, source.input_spec, name) for name in ("macs", "params")}
     if "latency" not in wanted:

@@ -74,8 +74,10 @@ class CellNet(Supernet):
         features = self.stem(x)
         xs = torch.stack([features] * m)
         for cell in self.cells:
-            is_shared = isinstance(cell, SharedCell)
-            xs = cell.run_all(xs, routing) if is_shared else cell(xs.flatten(0, 1)).unflatten(0, (m, -1))  # type: ignore[operator]
+            if isinstance(cell, SharedCell):
+                xs = cell.run_all(xs, routing)
+            else:
+                xs = cell(xs.flatten(0, 1)).unflatten(0, (m, -1))
         return self.tail(xs.flatten(0, 1)).unflatten(0, (m, -1))
 
     def subnet(self, path: ArchPath) -> nn.Sequential:

@@ -36,6 +36,7 @@ class Graph101Cell(nn.Module):
         super().__init__()
         self.inputs, self.outputs, self.ops, self.matrix = inputs, outputs, ops, matrix
         self.channels, self.momentum = channels, momentum
+        # the graph: the sources of each vertex
         widths = [int(width) for width in channels.split("-")] + [outputs]
         pairs = itertools.combinations(range(len(ops) + 2), 2)
         edges = [pair for pair, bit in zip(pairs, matrix, strict=True) if bit == "1"]
@@ -57,6 +58,7 @@ class Graph101Cell(nn.Module):
             if str(vertex) in self.projections:
                 terms.append(self.projections[str(vertex)](x))
             values.append(module(reduce(torch.add, terms)))
+        # the output joins its vertices; the input is added to that
         last = len(self.vertices) + 1
         joined = torch.cat([values[source] for source in self.sources[last] if source > 0], 1)
         return joined + self.projections[str(last)](x) if str(last) in self.projections else joined

@@ -92,6 +92,7 @@ class NodeCell(SharedCell):
         """(B, inputs, H, W) along a route of L entries to (B, n C, H, W)."""
         parents = self.graph.parents(route)
         live = live_nodes(parents)
+        # node by node, those that lead to the output
         values: dict[int, Tensor] = {}
         for node, block in enumerate(self.blocks(), 1):
             if node in live:
@@ -125,6 +126,7 @@ class NodeCell(SharedCell):
 
     def modules_of(self, path: ArchPath) -> list[nn.Module]:
         """The operations and projections that a path runs."""
+        # operations as the path's earlier choices have them, projections as they are
         modules = []
         for number, index in self.operations(path):
             if number < self.graph.nodes:
@@ -151,6 +153,7 @@ class NodeCell(SharedCell):
         parents = self.graph.parents(route)
         live = live_nodes(parents)
         ops = [(node, choice) for node, choice in chosen(route[: self.graph.nodes]) if node + 1 in live]
+        # projections of the input to nodes that have it as a parent
         last = self.graph.nodes + 1
         fed = [node for node in range(1, last + 1) if node in live and 0 in parents[node - 1]]
         return [*ops, *((len(self.sizes) + node - 1, 0) for node in fed)]

@@ -66,5 +66,6 @@ class Counts:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on exactly where `state_dict` was taken."""
         self.values.copy_(state["counts"])
+        # stored in the order of the operations
         if self.operations is not None:
             self.operations = dict(zip(self.operations, state["operations"].tolist(), strict=True))

@@ -41,6 +41,7 @@ def fill_missing(net: nn.Module) -> None:
 
 def gradient_norms(net: Supernet, routes: Sequence[Route]) -> GradientNorms:
     """Norms of the gradients as they are now, of every operation that the routes run; not clipped yet."""
+    # O operations, and the parameters of each that have a gradient
     ops = sorted({op for route in routes for op in net.operations(route)})
     used = [(i, p.grad) for i, op in enumerate(ops) for p in parameters_of(net, op) if p.grad is not None]
     every = [p.grad for p in net.parameters() if p.grad is not None]

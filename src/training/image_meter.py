@@ -32,8 +32,9 @@ class ImageMeter:
 
     def take(self) -> ImageRecord:
         """All since the epoch began, on the CPU; the next epoch begins with nothing."""
+        # read, then begin again
         state = self.state_dict()
-        self.__init__()  # type: ignore[misc]
+        self.before, self.positions, self.values = {}, [], []
         losses, logit_norms = state["values"].unbind()
         return ImageRecord(state["positions"], losses, logit_norms)
 

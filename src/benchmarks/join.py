@@ -52,6 +52,8 @@ class Match:
 
     truth: list[float]
     """The benchmark's accuracy of each prediction, in [0, 1]; nan where it has none."""
+    networks: list[str]
+    """The benchmark's name of each prediction's network, as the space spells it."""
     unknown: Examples
     """Predicted, and not in the benchmark, or there without an accuracy."""
     missing: Examples
@@ -123,6 +125,7 @@ def match(archs: Sequence[str], space: SearchSpace, benchmark: Benchmark) -> Mat
         )
     return Match(
         truth=[known.get(networks[name], math.nan) for name in predicted],
+        networks=[networks[name] for name in predicted],
         unknown=Examples.of(name for name in distinct if networks[name] not in known),
         missing=Examples.of(name for name in known if name not in reached),
         duplicates=Examples.of(name for name, count in Counter(predicted).items() for _ in range(count - 1)),

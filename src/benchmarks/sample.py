@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from src.benchmarks.benchmark import Benchmark
+from src.benchmarks.join import spellings
 from src.runtime.errors import UsageError
 from src.search_spaces.space import SearchSpace
 from src.supernet.path import ArchPath
@@ -15,8 +16,7 @@ BENCHMARK = "benchmark"
 
 def known_paths(space: SearchSpace, benchmark: Benchmark | None) -> list[ArchPath]:
     """The path of each network of the space that the benchmark knows, in the benchmark's order."""
-    archs = benchmark.accuracies() if benchmark is not None else {}
-    return list(dict.fromkeys(space.parse(arch) for arch in archs if space.reads(arch)))
+    return list(map(space.parse, spellings(space, benchmark.accuracies()))) if benchmark is not None else []
 
 
 def paths_to_score(
@@ -31,13 +31,14 @@ def paths_to_score(
     """
     if wanted == "all":
         return space.all_paths(f"{option}=all")
-    known = known_paths(space, benchmark)
+    # a benchmark of as many rows as there are paths knows all, and is not gone through
+    is_whole = benchmark is not None and len(benchmark.accuracies()) >= space.count
+    known = known_paths(space, benchmark) if wanted == BENCHMARK or not is_whole else []
     if wanted == BENCHMARK:
         if not known:
             raise UsageError(f"{option}={BENCHMARK}: there is no benchmark here, so give all or a number")
         return known
     generator, count = torch.Generator().manual_seed(seed), int(wanted)
-    # of a benchmark that knows all, or nothing, paths are drawn without listing them
     if not 0 < len(known) < space.count:
         return space.sample_distinct(count, generator)
     return [known[i] for i in torch.randperm(len(known), generator=generator)[:count].tolist()]

@@ -47,9 +47,6 @@ class Comparison:
         self.space, self.benchmark = space, benchmark
         self.match: Match = match(archs, space, benchmark)
         paths = [space.parse(arch) for arch in archs]
-        # several paths may be one network of the benchmark
-        self.networks = pd.Series([space.benchmark_name(path) for path in paths], dtype=str)
-        """The name of each network in the benchmark, as the space spells it."""
         costs = [space.costs(path, input_spec) for path in paths]
         self.facts = pd.DataFrame({"arch": archs, "truth": self.match.truth})
         self.facts["params"], self.facts["macs"] = zip(*costs, strict=True)
@@ -76,7 +73,7 @@ class Comparison:
     def ceilings(self, with_subsets: bool = True) -> dict[str, Any]:
         """The noise ceiling of each subset, {value, kind} or None."""
         spelt = spellings(self.space, self.benchmark.accuracies())
-        archs = self.networks.map(lambda arch: spelt.get(arch, arch))
+        archs = pd.Series([spelt.get(name, name) for name in self.match.networks], dtype=str)
         subsets = self.subsets if with_subsets else {"all": self.subsets["all"]}
         ceilings = {name: noise_ceiling(self.benchmark, list(archs[mask])) for name, mask in subsets.items()}
         return {name: ceiling._asdict() if ceiling else None for name, ceiling in ceilings.items()}
@@ -133,7 +130,7 @@ class Comparison:
     def _own_params(self) -> list[str]:
         own = self.benchmark.params()
         named = {name: own[arch] for name, arch in spellings(self.space, own).items()}
-        counts = [named.get(arch, np.nan) for arch in self.networks]
+        counts = [named.get(arch, np.nan) for arch in self.match.networks]
         known = ~np.isnan(counts) & self.facts.truth.notna()
         if not own or np.array_equal(np.round(counts)[known], self.facts.params.to_numpy(float)[known]):
             return []

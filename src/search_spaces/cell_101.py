@@ -20,8 +20,6 @@ LABELS = {"3": 0, "1": 1, "p": 2}
 """Labels of operations in NAS-Bench-101's hash; the input's is -1, the output's -2."""
 FORM = "nb101:<operations>:<matrix>"
 HASH = re.compile(r"[0-9a-f]{32}")
-MOST = 7
-"""Largest number of vertices in NAS-Bench-101."""
 
 
 class Cell101(NamedTuple):

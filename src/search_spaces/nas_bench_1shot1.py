@@ -20,7 +20,7 @@ from src.search_spaces.cell_101 import HASH, OPS, Cell101, convolutions, vertex_
 from src.search_spaces.cell_paths import LETTERS, CellPaths
 from src.search_spaces.costs import Costs
 from src.search_spaces.space import SearchSpace
-from src.search_spaces.stages import check_sequence
+from src.search_spaces.stages import check_halved_twice, check_sequence
 from src.supernet.batch_norm import BatchNorm
 from src.supernet.cell_net import CellNet
 from src.supernet.choice import ChoiceBlock
@@ -126,11 +126,7 @@ class NasBench1Shot1(SearchSpace):
 
     def check_input(self, input_spec: InputSpec) -> None:
         """Refuse images that cannot be halved twice down to 2x2 or more."""
-        if input_spec.image_size < 8 or input_spec.image_size % 4:
-            raise UsageError(
-                f"image_size={input_spec.image_size} does not fit {self.name}, which halves images twice: "
-                "give a multiple of 4, 8 or more"
-            )
+        check_halved_twice(self.name, input_spec.image_size)
 
     # costs
 

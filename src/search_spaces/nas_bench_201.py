@@ -17,6 +17,7 @@ from src.runtime.errors import UsageError, unknown
 from src.search_spaces.cell_arch import expression, first_paths, format_cell, live_edges, parse_cell
 from src.search_spaces.costs import Costs, CostTable, Part, measure, tabulate
 from src.search_spaces.space import SearchSpace
+from src.search_spaces.stages import check_halved_twice
 from src.supernet.batch_norm import BatchNorm
 from src.supernet.cell_graph import NAS_BENCH_201
 from src.supernet.cell_net import CellNet
@@ -168,11 +169,7 @@ class NasBench201(SearchSpace):
 
     def check_input(self, input_spec: InputSpec) -> None:
         """Refuse images that cannot be halved twice down to 2x2 or more."""
-        if input_spec.image_size < 8 or input_spec.image_size % 4:
-            raise UsageError(
-                f"image_size={input_spec.image_size} does not fit {self.name}, which halves images twice: "
-                "give a multiple of 4, 8 or more"
-            )
+        check_halved_twice(self.name, input_spec.image_size)
 
     def canonical(self, path: ArchPath) -> ArchPath:
         """The first path, in lexicographic order, that computes the same function: 4,930 of the 15,625 remain.

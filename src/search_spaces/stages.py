@@ -87,6 +87,18 @@ def check_size(
     )
 
 
+def check_halved_twice(space: str, image_size: int) -> None:
+    """Refuse images that cannot be halved twice down to 2x2 or more.
+
+    Raises:
+        UsageError: it names sizes that can.
+    """
+    if image_size < 4 * LEAST_SIZE or image_size % 4:
+        raise UsageError(
+            f"image_size={image_size} does not fit {space}, which halves images twice: give a multiple of 4, 8 or more"
+        )
+
+
 def check_sequence(key: str, value: Sequence[int], count: int, options: Sequence[int] | None = None) -> tuple[int, ...]:
     """A setting with one whole number for each stage, positive or out of `options`.
 

@@ -6,7 +6,7 @@ L layers, m choices of a layer, R steps into which the room below a limit is div
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,8 +70,8 @@ class FeasiblePaths:
             UsageError: each limit can be met, but no sampled path meets them all.
         """
         self.sizes, self.limits = tuple(sizes), tuple(limits)
-        self.sums = [limit for limit in limits if isinstance(limit.cost, Additive)]
-        """Limits that are met by construction."""
+        self.sums = [(limit, limit.cost) for limit in limits if isinstance(limit.cost, Additive)]
+        """Limits that are met by construction, with their tables."""
         is_certain = len(limits) == len(self.sums) <= 1
         if not is_certain and self.complete([None] * len(self.sizes), np.random.default_rng(0)) is None:
             named = " and ".join(f"limit.{limit.cost.name}={limit.most:.10g}" for limit in limits)
@@ -93,7 +93,7 @@ class FeasiblePaths:
         """Draw the layers that are None, uniformly among the ways to stay within the limits; None if there is none."""
         if not self.limits:
             return self._any(kept, rng)
-        rooms = [_Room(limit.slack, limit.cost, kept) for limit in self.sums if isinstance(limit.cost, Additive)]
+        rooms = [_Room(limit, cost, kept) for limit, cost in self.sums]
         if any(room.slack < 0 for room in rooms):
             return None
         # sums were rounded to steps and several limits taken one by one, others not looked at: check, and draw again
@@ -124,15 +124,14 @@ class FeasiblePaths:
 class _Room:
     """Dynamic program: number of completions of layers l..L for each remaining budget, in steps."""
 
-    def __init__(self, slack: Callable[[float, float], float], cost: Additive, kept: Kept) -> None:
-        """`slack(fixed, least)`: what the limit leaves beyond the fixed part and the cheapest choices."""
+    def __init__(self, limit: Limit, cost: Additive, kept: Kept) -> None:
         options = [
             np.array(costs if choice is None else [costs[choice]])
             for costs, choice in zip(cost.choices, kept, strict=True)
         ]
         # What the limit leaves above the cheapest network, divided into equal steps
         least = sum(float(costs.min()) for costs in options)
-        self.slack = slack(cost.fixed, least)
+        self.slack = limit.slack(cost.fixed, least)
         step = max(self.slack, 0) / STEPS
         self.steps = [_in_steps(costs - costs.min(), step) for costs in options]
         """(m,) for each layer: what a choice takes beyond the cheapest, in steps."""

@@ -165,6 +165,10 @@ class Dataset(ABC):
         return StreamLoader(stream, lambda requests: self.augmented(requests, device))
 
     @abstractmethod
+    def labels_of(self, part: str) -> Tensor:
+        """(N,) int64 classes of the images of a part, on the CPU."""
+
+    @abstractmethod
     def augmented(self, requests: Stream, device: torch.device) -> Iterator[Batch]:
         """Read, augment and normalise the training batches that a stream asks for, in its order."""
 

@@ -67,6 +67,10 @@ class MemoryDataset(Dataset):
             self._parts[name] = ImagePart(*(values.to(device) for values in self._parts[name]))
         return self._parts[name]
 
+    def labels_of(self, part: str) -> Tensor:
+        """(N,) int64, on the CPU."""
+        return self._parts[part].labels.cpu()
+
     def batches(self, part: str, batch_size: int, device: torch.device, images: int | None = None) -> Iterator[Batch]:
         """Batches of a part, normalised, not augmented."""
         count = self.count(part, images)

@@ -36,6 +36,10 @@ class Order(ABC):
         """(B,) factors of the losses of the images at `positions` (B,) in the epoch drawn last; None: 1 each."""
         return None
 
+    def epoch_rows(self, labels: Tensor) -> list[dict[str, Any]]:
+        """Rows of importance.csv about the last whole epoch; `labels` (N,) of the training part."""
+        return []
+
     def state_dict(self) -> dict[str, Any]:
         """All that this and the next draws depend on besides the epoch; plain values and tensors."""
         return {}

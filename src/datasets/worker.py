@@ -80,6 +80,10 @@ class WorkerDataset(Dataset):
         self.memory_limit = memory_limit_mb * 1e6
         self._kept: dict[str, Tensor] = {}  # part -> its first images, decoded
 
+    def labels_of(self, part: str) -> Tensor:
+        """(N,) int64, on the CPU."""
+        return self.labels[part]
+
     def augmented(self, requests: Stream, device: torch.device) -> Iterator[Batch]:
         """Training batches, the same for any number of workers, which live as long as one iteration."""
         replies = read_ahead(self.files["train"], self.train_reader, requests, self.workers, pin=device.type == "cuda")

@@ -5,6 +5,7 @@ provenance.json  commit, dirty, python, versions, device, started; `resumed` lis
 checkpoints/     last.ckpt, and previous.ckpt from one save earlier
 metrics.csv      METRIC_COLUMNS; an empty cell was not measured at that step
 counts.csv       COUNT_COLUMNS; `count` is cumulative: how often the choice was trained up to `step`
+importance.csv   IMPORTANCE_COLUMNS; after each epoch that a sampler or an order learnt from, what it drew and learnt
 scores.csv       SCORE_COLUMNS; one row per path and BN protocol
 result.json      written last: a run that has it is finished
 """
@@ -26,7 +27,7 @@ from src.runtime.errors import MACHINE_ERRORS, UsageError
 
 CONFIG, PROVENANCE, RESULT = "config.yaml", "provenance.json", "result.json"
 METRICS, COUNTS, SCORES, SPLIT = "metrics.csv", "counts.csv", "scores.csv", "split.npz"
-OPERATION_COUNTS = "operation_counts.csv"
+OPERATION_COUNTS, IMPORTANCE = "operation_counts.csv", "importance.csv"
 CHECKPOINTS, LAST, PREVIOUS = "checkpoints", "last", "previous"
 LOCK = ".lock"
 FRESH = "FAIRPATH_FRESH_FOLDERS"
@@ -62,6 +63,7 @@ METRIC_COLUMNS = (
 )
 WALL_CLOCK = ("train/images_per_second", "wall_seconds")
 COUNT_COLUMNS = ("step", "layer", "choice", "count")
+IMPORTANCE_COLUMNS = ("step", "epoch", "figure", "layer", "choice", "value")
 SCORE_COLUMNS = (
     "path",  # 2-0-2
     "arch",  # by which tables are joined

@@ -8,7 +8,7 @@ B images of a mini-batch over all processes, R routes of an update, O operations
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -85,3 +85,9 @@ class Observer(Protocol):
 
     def observe(self, observation: Observation) -> None:
         """Take in one update, after its optimizer step."""
+
+    def epoch_rows(self, labels: Tensor) -> list[dict[str, Any]]:
+        """Rows of importance.csv about the last whole epoch: `figure`, `value`, perhaps `layer` and `choice`.
+
+        `labels` (N,) int64 are those of the training part.
+        """

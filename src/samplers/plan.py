@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from src.supernet.path import Route
+from src.supernet.path import OpId, Route
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,8 @@ class Update:
     lr_scale: float = 1.0
     weights: tuple[float, ...] | None = None
     """(R,) factors of the routes' losses; None: 1 each."""
+    op_scales: tuple[tuple[OpId, float], ...] | None = None
+    """Factors of the gradients of operations, each named once, before clipping; None: 1 each."""
 
     def __post_init__(self) -> None:
         if self.weights is not None and len(self.weights) != len(self.routes):

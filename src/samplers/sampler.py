@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from src.runtime.seeds import mix
 from src.samplers.observation import Observation
 from src.samplers.plan import Plan
+from src.search_spaces.space import SearchSpace
 from src.supernet.path import ArchPath
+from src.supernet.supernet import Supernet
 
 STREAM = 1  # keeps a sampler's draws apart from others that start from the same seed
 
@@ -37,6 +40,9 @@ class Sampler(ABC):
         self.total_steps = total_steps
         self.generator = torch.Generator().manual_seed(mix(seed, STREAM))
 
+    def prepare(self, space: SearchSpace, net: Supernet, epochs: float) -> None:  # noqa: B027 - sizes suffice most
+        """Look at the space and its supernet before the first plan; `epochs` of the whole run, for schedules."""
+
     @property
     @abstractmethod
     def passes_per_step(self) -> int:
@@ -48,6 +54,10 @@ class Sampler(ABC):
 
     def observe(self, observation: Observation) -> None:  # noqa: B027 - most samplers learn nothing
         """Look at what an update showed, after its optimizer step."""
+
+    def epoch_rows(self, labels: Tensor) -> list[dict[str, Any]]:
+        """Rows of importance.csv about the last whole epoch; none of a sampler that learns nothing."""
+        return []
 
     def uniform_path(self) -> ArchPath:
         """A path with each choice of each layer drawn with probability 1 / m, independently."""

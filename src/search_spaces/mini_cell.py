@@ -22,7 +22,8 @@ class MiniCell(NasBench201):
         channels: Sequence[int] = (4, 8, 16),
         affine: bool = True,
         linear_transformer: bool = False,
+        share: int = 1,
     ) -> None:
         """`channels` are those of the three stages; the other keys mean what they mean for NasBench201."""
-        super().__init__(subset, cells, affine, linear_transformer=linear_transformer)
+        super().__init__(subset, cells, affine, linear_transformer=linear_transformer, share=share)
         self.channels = check_sequence("channels", channels, 3)

@@ -27,6 +27,7 @@ from src.supernet.choice import ChoiceBlock
 from src.supernet.nas_bench_101 import Graph101Cell, conv_bn_relu, head, operation
 from src.supernet.node_cells import NodeCell, NodeGraph
 from src.supernet.path import ArchPath
+from src.supernet.tied import check_share
 
 VARIANTS = {1: (1, 2, 2, 2, 2), 2: (1, 1, 2, 2, 3), 3: (1, 1, 1, 2, 2, 2)}
 """Parents of the nodes 1..n and of the output."""
@@ -51,6 +52,7 @@ class NasBench1Shot1(SearchSpace):
         channels: int = 128,
         alone_cells: int = 3,
         bn_momentum: float = 0.003,
+        share: int = 1,
     ) -> None:
         """The space, and the sizes of its networks.
 
@@ -61,6 +63,8 @@ class NasBench1Shot1(SearchSpace):
             channels: C of the stem of stand-alone networks, NAS-Bench-101's 128.
             alone_cells: cells in each of their three stages.
             bn_momentum: 1 - NAS-Bench-101's decay of running statistics, 0.997.
+            share: consecutive nodes of a cell of the supernet that use one copy of the convolutions, with batch norms
+                of their own (PA&DA supplement, B.1).
         """
         if type(variant) is not int or variant not in VARIANTS:
             raise unknown("search_space.variant", str(variant), [str(number) for number in VARIANTS])
@@ -74,6 +78,7 @@ class NasBench1Shot1(SearchSpace):
         options = tuple(tuple(itertools.combinations(range(node), count)) for node, count in numbers)
         self.graph = NodeGraph(len(LETTERS), options)
         self.sizes, self.cell_paths = self.graph.sizes, CellPaths(self.graph)
+        self.share = check_share(share, self.graph.nodes, "nodes of a cell")
 
     # networks
 
@@ -103,7 +108,7 @@ class NasBench1Shot1(SearchSpace):
         def block() -> ChoiceBlock:
             return ChoiceBlock(operation(letter, channels, self.bn_momentum) for letter in LETTERS)
 
-        return NodeCell(self.graph, project, (block() for _ in range(self.graph.nodes)))
+        return NodeCell(self.graph, project, (block() for _ in range(self.graph.nodes)), self.share)
 
     def build_path(self, path: ArchPath, in_channels: int, num_classes: int, image_size: int) -> nn.Sequential:
         """NAS-Bench-101's network of the cell, freshly initialised."""
@@ -123,6 +128,11 @@ class NasBench1Shot1(SearchSpace):
         """(inputs, outputs) of the first cell of each stage of a stand-alone network."""
         widths = [self.channels * 2**stage for stage in range(STAGES)]
         return list(zip([self.channels, *widths], widths, strict=False))
+
+    def same_candidates(self) -> list[tuple[int, ...]]:
+        """The operations of all nodes, then each set of parents."""
+        nodes = self.graph.nodes
+        return [tuple(range(nodes)), *((layer,) for layer in range(nodes, len(self.sizes)))]
 
     def check_input(self, input_spec: InputSpec) -> None:
         """Refuse images that cannot be halved twice down to 2x2 or more."""

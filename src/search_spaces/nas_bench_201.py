@@ -24,6 +24,7 @@ from src.supernet.cell_net import CellNet
 from src.supernet.cells import Cell, FixedCell, Reduction, Zero, relu_conv_bn
 from src.supernet.choice import ChoiceBlock
 from src.supernet.path import ArchPath
+from src.supernet.tied import check_share
 
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 SUBSETS = {"all": OPS, "no_none": OPS[1:], "conv_only": OPS[2:4]}
@@ -51,6 +52,7 @@ class NasBench201(SearchSpace):
         conv_bias: bool = False,
         linear_transformer: bool = False,
         count_include_pad: bool = False,
+        share: int = 1,
     ) -> None:
         """The switches in which systems differ.
 
@@ -64,6 +66,8 @@ class NasBench201(SearchSpace):
             linear_transformer: in the supernet, but not in stand-alone networks, skip_connect is a bias-free 1x1
                 convolution without BN.
             count_include_pad: whether average pooling counts the border's zeros; the benchmark does not.
+            share: consecutive edges of a cell of the supernet that use one copy of the convolutions, with batch norms
+                of their own: 1, 2, 3 or 6 (PA&DA supplement, B.1: 1 is its S1, 6 its S2).
         """
         if subset not in list(SUBSETS):
             raise unknown("search_space.subset", subset, SUBSETS)
@@ -75,6 +79,7 @@ class NasBench201(SearchSpace):
         self.running_stats, self.conv_bias = _switch("running_stats", running_stats), _switch("conv_bias", conv_bias)
         self.linear_transformer = _switch("linear_transformer", linear_transformer)
         self.count_include_pad = _switch("count_include_pad", count_include_pad)
+        self.share = check_share(share, len(NAS_BENCH_201.edges), "edges of a cell")
 
     def build(self, in_channels: int, num_classes: int, image_size: int) -> CellNet:
         """The supernet, with every operation on every edge of every cell."""
@@ -104,7 +109,8 @@ class NasBench201(SearchSpace):
         return self.op(choice, channels)
 
     def _cell(self, channels: int) -> Cell:
-        return Cell(ChoiceBlock(self._shared_op(c, channels) for c in range(size)) for size in self.sizes)
+        blocks = (ChoiceBlock(self._shared_op(c, channels) for c in range(size)) for size in self.sizes)
+        return Cell(blocks, share=self.share)
 
     def _fixed_cell(self, path: ArchPath, channels: int) -> FixedCell:
         return FixedCell(self.op(choice, channels) for choice in path)
@@ -166,6 +172,10 @@ class NasBench201(SearchSpace):
     def op_names(self, layer: int) -> list[str]:
         """The subset's operations, the same on every edge."""
         return list(self.ops)
+
+    def same_candidates(self) -> list[tuple[int, ...]]:
+        """All edges of a cell."""
+        return [tuple(range(len(self.sizes)))]
 
     def check_input(self, input_spec: InputSpec) -> None:
         """Refuse images that cannot be halved twice down to 2x2 or more."""

@@ -60,6 +60,10 @@ class SearchSpace(ABC):
     def op_names(self, layer: int) -> list[str]:
         """A short name for each choice of a layer, in the order of the choices."""
 
+    def same_candidates(self) -> list[tuple[int, ...]]:
+        """Layers in groups that offer the same operations to the same cell; layers in a row are each alone."""
+        return [(layer,) for layer in range(len(self.sizes))]
+
     def check_input(self, input_spec: InputSpec) -> None:  # noqa: B027 - most spaces take any input
         """Refuse, by UsageError, images that the space's strides would shrink to nothing."""
 

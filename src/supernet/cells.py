@@ -17,15 +17,18 @@ from src.supernet.choice import ChoiceBlock, Routing
 from src.supernet.path import ArchPath, Route
 from src.supernet.segment import Segment, State
 from src.supernet.shared_cell import SharedCell
+from src.supernet.tied import tie, tied_ops
 
 
 class Cell(SharedCell):
     """A cell of the supernet: each edge offers m operations that keep the shape (B, C, H, W)."""
 
-    def __init__(self, edges: Iterable[ChoiceBlock], graph: CellGraph = NAS_BENCH_201) -> None:
+    def __init__(self, edges: Iterable[ChoiceBlock], graph: CellGraph = NAS_BENCH_201, share: int = 1) -> None:
+        """Each `share` consecutive edges use one copy of the operations' convolutions."""
         super().__init__()
-        self.edges = nn.ModuleList(edges)
-        self.graph = graph
+        self.edges = nn.ModuleList(tie(edges, share))
+        self.graph, self.share = graph, share
+        self.op_ids = tied_ops(len(self.edges), len(self.blocks()[0].choices), share)
         self.sizes = tuple(len(block.choices) for block in self.blocks())
 
     def forward(self, x: Tensor, route: Route) -> Tensor:

@@ -16,6 +16,7 @@ from src.runtime.errors import UsageError, unknown
 from src.supernet.choice import ChoiceBlock
 from src.supernet.dependences import BiasTable, Dependence, Gate, SharedBiasTables
 from src.supernet.supernet import Supernet
+from src.supernet.tied import are_tied
 
 PREDECESSORS = ("previous", "true")
 LARGEST_TABLE = 10**8
@@ -124,6 +125,16 @@ class Split(InterChoice):
         if epoch is None and fraction is None:
             raise UsageError("inter_choice=split needs inter_choice.epoch or inter_choice.fraction")
         self.epoch, self.fraction = epoch, fraction
+
+    def attach(self, net: Supernet, images: Tensor) -> None:
+        """Prepare a freshly built supernet, whose operations are each a block's own.
+
+        Raises:
+            UsageError: blocks share operations, which copies would not.
+        """
+        if are_tied(net):
+            raise UsageError("inter_choice=split copies the operations of each block: use it with search_space.share=1")
+        super().attach(net, images)
 
     def split_step(self, steps: int, epoch_steps: int) -> int:
         """Rounded to the nearest step; at or beyond the end there is no split.

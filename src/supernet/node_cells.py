@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -17,6 +18,7 @@ from src.supernet.choice import ChoiceBlock
 from src.supernet.path import ArchPath, Entry, OpId, Route, chosen
 from src.supernet.segment import Segment
 from src.supernet.shared_cell import SharedCell
+from src.supernet.tied import tie
 
 Factor = Tensor | None
 """Weight of an edge; None: 1."""
@@ -78,14 +80,23 @@ class NodeCell(SharedCell):
     input through a 1x1 if that is one. Nodes that lead nowhere are not run: (B, inputs, H, W) -> (B, n C, H, W).
     """
 
-    def __init__(self, graph: NodeGraph, project: Callable[[int], nn.Module], nodes: Iterable[ChoiceBlock]) -> None:
-        """`project(node)` makes the 1x1 by which the input reaches a node (C channels) or the output (n C)."""
+    def __init__(
+        self, graph: NodeGraph, project: Callable[[int], nn.Module], nodes: Iterable[ChoiceBlock], share: int = 1
+    ) -> None:
+        """The cell of a graph.
+
+        Args:
+            graph: nodes, their operations and sets of parents.
+            project: of a node: makes the 1x1 by which the input reaches it (C channels) or the output (n C).
+            nodes: the choice block of each.
+            share: consecutive nodes that use one copy of the operations' convolutions.
+        """
         super().__init__()
-        self.graph, self.sizes = graph, graph.sizes
-        self.nodes = nn.ModuleList(nodes)
+        self.graph, self.sizes, self.share = graph, graph.sizes, share
+        self.nodes = nn.ModuleList(tie(nodes, share))
         self.projections = nn.ModuleList(project(node) for node in range(1, graph.nodes + 2))
         # the choices of operations, then the projections, numbered after the decisions
-        choices = [(node, choice) for node in range(graph.nodes) for choice in range(graph.operations)]
+        choices = [(node, choice) for node in range(0, graph.nodes, share) for choice in range(graph.operations)]
         self.op_ids = (*choices, *((len(self.sizes) + node, 0) for node in range(graph.nodes + 1)))
 
     def forward(self, x: Tensor, route: Route) -> Tensor:
@@ -127,13 +138,9 @@ class NodeCell(SharedCell):
     def modules_of(self, path: ArchPath) -> list[nn.Module]:
         """The operations and projections that a path runs."""
         # operations as the path's earlier choices have them, projections as they are
-        modules = []
-        for number, index in self.operations(path):
-            if number < self.graph.nodes:
-                modules.append(self.blocks()[number].operation_on(path, number))
-            else:
-                modules += self.op_modules((number, index))
-        return modules
+        live, blocks = live_nodes(self.graph.parents(path)), self.blocks()
+        operations = [blocks[node].operation_on(path, node) for node in range(self.graph.nodes) if node + 1 in live]
+        return [*operations, *chain.from_iterable(map(self.op_modules, self._projections(path)))]
 
     def segments(self) -> list[Segment]:
         """The whole cell: its first node may depend on the last decision."""
@@ -150,16 +157,19 @@ class NodeCell(SharedCell):
 
     def operations(self, route: Route) -> list[OpId]:
         """The operations of the nodes that lead to the output, and the projections of the input to them."""
-        parents = self.graph.parents(route)
-        live = live_nodes(parents)
+        live = live_nodes(self.graph.parents(route))
         ops = [(node, choice) for node, choice in chosen(route[: self.graph.nodes]) if node + 1 in live]
-        # projections of the input to nodes that have it as a parent
-        last = self.graph.nodes + 1
+        return [*self.owners(ops), *self._projections(route)]
+
+    def _projections(self, route: Route) -> list[OpId]:
+        """Of the input to the live nodes that have it as a parent."""
+        parents = self.graph.parents(route)
+        live, last = live_nodes(parents), self.graph.nodes + 1
         fed = [node for node in range(1, last + 1) if node in live and 0 in parents[node - 1]]
-        return [*ops, *((len(self.sizes) + node - 1, 0) for node in fed)]
+        return [(len(self.sizes) + node - 1, 0) for node in fed]
 
     def op_modules(self, op: OpId) -> list[nn.Module]:
-        """A node's operation with its copies after a split, or a projection."""
+        """The operation of a node, or of nodes that are tied, with its copies after a split; or a projection."""
         number, _ = op
         if number < self.graph.nodes:
             return super().op_modules(op)

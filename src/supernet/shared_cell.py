@@ -7,6 +7,7 @@ B batch, C channels, H W size, m choices of a decision, L decisions of a path. `
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
@@ -22,6 +23,8 @@ class SharedCell(nn.Module, ABC):
     """Choices of each decision of a path, (L,)."""
     op_ids: tuple[OpId, ...] | None = None
     """All operations, where they are not the choices of the decisions one to one; else None."""
+    share: int = 1
+    """Consecutive blocks of so many are tied (`tied.tie`): their equal choices are one operation."""
 
     @abstractmethod
     def forward(self, x: Tensor, route: Route) -> Tensor:
@@ -65,9 +68,14 @@ class SharedCell(nn.Module, ABC):
 
     def operations(self, route: Route) -> list[OpId]:
         """The operations that a route runs, each once."""
-        return chosen(route)
+        return self.owners(chosen(route))
+
+    def owners(self, ops: Sequence[OpId]) -> list[OpId]:
+        """Choices of tied blocks as those of the first of them, each once."""
+        return list(dict.fromkeys((block - block % self.share, choice) for block, choice in ops))
 
     def op_modules(self, op: OpId) -> list[nn.Module]:
-        """The modules of one operation, and their copies after a split."""
-        block, choice = op
-        return self.blocks()[block].operations(choice)
+        """The modules of one operation in all blocks that are tied, and their copies after a split."""
+        first, choice = op
+        tied = self.blocks()[first : first + self.share]
+        return [module for block in tied for module in block.operations(choice)]

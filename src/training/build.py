@@ -39,6 +39,7 @@ from src.supernet.supernet import Supernet
 from src.training.budget import Budget, cosine, fitting_batch, plan_budget
 from src.training.checkpoints import Checkpoints
 from src.training.estimate import Estimate, Scoring, whole_paths
+from src.training.importance_writer import ImportanceWriter
 from src.training.metrics_writer import CountsWriter, LogSchedule, MetricsWriter
 from src.training.optimizer import make_optimizer
 from src.training.run import Run
@@ -85,6 +86,7 @@ def assemble(cfg: DictConfig, folder: Path) -> SupernetRun:
     batch_size = fitting_batch(cfg.batch_size, cfg.recipe.batch_size, images, devices_of(cfg))
     budget = plan_budget(dict(cfg.budget), cfg.recipe.epochs, max(images // batch_size, 1), sampler.passes_per_step)
     sampler.total_steps = budget.steps
+    sampler.prepare(space, net, budget.epochs)
     order = make_order(cfg.order, cfg.choices.order, images, mix(cfg.seed, ORDER), budget.epochs)
 
     # The module, with the settings of the checkpoint that the run resumes from.
@@ -241,5 +243,6 @@ def writers(
     return [
         MetricsWriter(folder, budget, LogSchedule(**cfg.journal), METRIC_COLUMNS, validate),
         CountsWriter(folder, budget),
+        ImportanceWriter(folder, dataset.labels_of("train")),
         Estimate(budget, partial(planned_scoring, cfg, dataset, space, module.net, ranked)),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,14 @@ def clip(net: nn.Module, norm: float) -> Tensor:
     return torch.nn.utils.clip_grad_norm_(net.parameters(), norm)
 
 
+def scale(net: Supernet, op_scales: Iterable[tuple[OpId, float]]) -> None:
+    """Multiply the gradients of operations by a factor each."""
+    for op, factor in op_scales:
+        for parameter in parameters_of(net, op) if factor != 1 else ():
+            if parameter.grad is not None:
+                parameter.grad.mul_(factor)
+
+
 def fill_missing(net: nn.Module) -> None:
     """Give parameters without a gradient one of zeros: momentum and weight decay then move them too."""
     for parameter in net.parameters():
@@ -59,8 +67,8 @@ def gradient_norms(net: Supernet, routes: Sequence[Route]) -> GradientNorms:
 
 
 def parameters_of(net: Supernet, op: OpId) -> list[nn.Parameter]:
-    """All parameters of an operation."""
-    return [parameter for module in net.op_modules(op) for parameter in module.parameters()]
+    """All parameters of an operation; tied modules share some, which come once."""
+    return list(dict.fromkeys(p for module in net.op_modules(op) for p in module.parameters()))
 
 
 def clip_factor(norm: Tensor, most: float) -> Tensor:

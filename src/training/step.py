@@ -106,6 +106,7 @@ class SupernetStep(RunState):
             own = UpdateStatistics.joined(parts, batch.images, VALUES * (IMAGES in self.wants))
             whole = self.reduce(batch, update, own)
             observation = self.observation(update, whole, is_last=number == len(plan))
+            gradients.scale(self.net, update.op_scales or ())
             self.optimizer_update(lr * update.lr_scale, observation)
             self.observe(batch, observation, whole.images)
         self.steps += 1

@@ -23,7 +23,7 @@ from src import retrain, search
 from src.ranking import after_training
 from src.runtime.checkpoint import AtomicCheckpointIO
 from src.runtime.launch import launch
-from src.runtime.run_folder import CONFIG, COUNTS, METRICS, RESULT, SCORES, SPLIT, WALL_CLOCK, claim
+from src.runtime.run_folder import CONFIG, COUNTS, IMPORTANCE, METRICS, RESULT, SCORES, SPLIT, WALL_CLOCK, claim
 from src.runtime.stored_run import checkpoint_path
 from src.train import main
 from src.training.step import SupernetStep
@@ -99,6 +99,8 @@ def assert_same_run(one: Path, other: Path) -> None:
     for name, ignored in ((METRICS, list(WALL_CLOCK)), (COUNTS, []), (SCORES, ["supernet"])):
         tables = [pd.read_csv(folder / name).drop(columns=ignored) for folder in (one, other)]
         pd.testing.assert_frame_equal(tables[0], tables[1], check_exact=True)
+    learnt = [(folder / IMPORTANCE).read_text() if (folder / IMPORTANCE).exists() else "" for folder in (one, other)]
+    assert learnt[0] == learnt[1]
 
 
 def assert_equal(one: object, other: object, where: str) -> None:
@@ -191,6 +193,34 @@ def test_a_run_whose_order_learns_goes_on_as_if_it_had_not_been_killed(
     # what it learnt did something: from the second epoch on it trains on other images than a shuffle
     learnt, shuffled = (pd.read_csv(run / METRICS)["train/loss"] for run in (whole(LEARNT), whole()))
     assert learnt.iloc[-1] != shuffled.iloc[-1]
+
+
+@pytest.mark.parametrize("experiment", ["pada", pytest.param("pada_unbiased", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("killed_at", [11, pytest.param(16, marks=pytest.mark.slow)])
+def test_a_run_that_samples_by_importance_goes_on_as_if_it_had_not_been_killed(
+    experiment: str, killed_at: int, whole: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of its second epoch, and at its end; the third draws by what both have shown."""
+    arguments = [f"experiment={experiment}", "sampler.smoothing_start=0.4", "order.smoothing_start=0.4"]
+    assert_same_run(whole(*arguments), cut_and_resumed(tmp_path / "cut", killed_at, monkeypatch, *arguments))
+    table = pd.read_csv(whole(*arguments) / IMPORTANCE)
+    assert sorted(table.epoch.unique()) == [0, 1]
+    # the second epoch drew by what the first had shown
+    drawn = table[(table.figure == "probability") & (table.epoch == 1)].value
+    assert drawn.nunique() > 5
+
+
+@pytest.mark.parametrize("way", ["serial", pytest.param("window", marks=pytest.mark.slow)])
+def test_importance_without_a_share_is_spos_with_a_shuffle_bit_for_bit(way: str, whole: Callable[..., Path]) -> None:
+    nothing = ["sampler.smoothing_end=0", "order.smoothing_end=0", f"step={way}"]
+    importance = whole("experiment=pada_unbiased", *nothing)
+    plain = whole("sampler=spos", f"step={way}")
+    states = [torch.load(checkpoint_path(folder), weights_only=True) for folder in (importance, plain)]
+    for part in ("state_dict", "optimizer_states"):
+        assert_equal(states[0][part], states[1][part], part)
+    for name, ignored in ((METRICS, list(WALL_CLOCK)), (COUNTS, []), (SCORES, ["supernet", "sampler"])):
+        tables = [pd.read_csv(folder / name).drop(columns=ignored) for folder in (importance, plain)]
+        pd.testing.assert_frame_equal(tables[0], tables[1], check_exact=True)
 
 
 def test_an_order_that_learns_needs_a_second_epoch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

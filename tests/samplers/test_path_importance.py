@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from typing import Any
 
@@ -16,7 +17,7 @@ from src.runtime.errors import UsageError
 from src.samplers.importance import RunningMean, Smoothing, dealt, smoothed, systematic
 from src.samplers.observation import GradientNorms, Observation
 from src.samplers.path_importance import PathImportance
-from src.samplers.plan import Update
+from src.samplers.plan import Plan, Update
 from src.samplers.strict_fair import StrictFair
 from src.samplers.uniform import Uniform
 from src.search_spaces.mini import Mini
@@ -55,6 +56,23 @@ def told(
     update = where.get("update", Update((path,)))
     observation = Observation(at["step"], at["epoch"], at["end_of_epoch"], update, doubles(0), doubles(0), norms)
     sampler.observe(observation)
+
+
+class Recorded(PathImportance):
+    """Keeps its state before each plan, and what it observes."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.states: list[dict[str, Any]] = []
+        self.seen: list[Observation] = []
+
+    def plan(self) -> Plan:
+        self.states.append(self.state_dict())
+        return super().plan()
+
+    def observe(self, observation: Observation) -> None:
+        self.seen.append(observation)
+        super().observe(observation)
 
 
 # distributions
@@ -127,7 +145,7 @@ def test_paths_are_drawn_with_their_probabilities() -> None:
     sampler.probabilities[0] = doubles(0.1, 0.1, 0.225, 0.475, 0.1)
     drawn = [sampler.plan()[0].routes[0] for _ in range(2000)]
     for edge in range(6):
-        shares = torch.bincount(torch.tensor([path[edge] for path in drawn]), minlength=5) / 2000  # type: ignore[index]
+        shares = torch.bincount(torch.tensor([path[edge] for path in drawn]), minlength=5) / 2000
         torch.testing.assert_close(shares.double(), sampler.probabilities[0], atol=0.04, rtol=0)
 
 
@@ -193,9 +211,7 @@ def test_weighted_gradients_have_the_uniform_mean_and_importance_their_least_var
     sampler = prepared(Mini(), correction="path", smoothing_end=0.5)
     generator = torch.Generator().manual_seed(2)
     sampler.probabilities = [smoothed(torch.rand(3, generator=generator, dtype=torch.float64), 0.5) for _ in range(5)]
-    p = doubles(
-        *(torch.stack([q[c] for q, c in zip(sampler.probabilities, path, strict=True)]).prod() for path in paths)
-    )
+    p = doubles(*(math.prod(float(q[c]) for q, c in zip(sampler.probabilities, a, strict=True)) for a in paths))
     weights = doubles(*(sampler.weight(path) for path in paths))
     # the mean over all draws
     torch.testing.assert_close(((p * weights)[:, None] * gradients).sum(0), gradients.mean(0))
@@ -223,7 +239,7 @@ def test_marginal_weights_give_every_operation_an_equal_share() -> None:
     sampler.probabilities[0] = p = doubles(0.1, 0.1, 0.225, 0.475, 0.1)
     (update,) = sampler.plan()
     assert update.weights is None and update.op_scales is not None
-    assert dict(update.op_scales) == {(i, c): 1 / (5 * float(p[c])) for i, c in enumerate(update.routes[0])}  # type: ignore[index]
+    assert dict(update.op_scales) == {(i, c): 1 / (5 * float(p[c])) for i, c in enumerate(update.routes[0])}
     # of a deck: by the cards that were dealt
     deck = prepared(Mini(), deck=True, deck_paths=6, correction="marginal", smoothing_end=0.5)
     deck.probabilities[0] = doubles(0.5, 1 / 3, 1 / 6)
@@ -312,22 +328,17 @@ def test_tied_operations_count_once_a_path() -> None:
 def test_a_resumed_sampler_goes_on_exactly(settings: dict[str, Any], stop: int) -> None:
     space = NasBench201(cells=1)
     space.channels = (2, 2, 2)
-    whole = prepared(space, epochs=3, **settings)
-    seen: list[Observation] = []
-    recorded = whole.observe
-    whole.observe = lambda observation: (seen.append(observation), recorded(observation))[1]  # type: ignore[method-assign]
-    states = []
-    plan = whole.plan
-    whole.plan = lambda: (states.append(whole.state_dict()), plan())[1]  # type: ignore[method-assign]
+    whole = Recorded(space.sizes, 3, **settings)
+    whole.prepare(space, small_net(space), epochs=3)
     train(space, DIGITS, sampler=whole, steps=8, epoch_steps=4)
     # another sampler takes the state before some step, and sees the same
     resumed = prepared(space, epochs=3, seed=9, **settings)
-    resumed.load_state_dict(states[stop])
-    for observation in seen[stop:]:
+    resumed.load_state_dict(whole.states[stop])
+    for observation in whole.seen[stop:]:
         assert resumed.plan()[0] == observation.update
         resumed.observe(observation)
     assert [p.tolist() for p in resumed.probabilities] == [p.tolist() for p in whole.probabilities]
-    assert resumed.plan() == plan()
+    assert resumed.plan() == whole.plan()
     if settings != {"statistic": "equal"}:
         assert len(whole.probabilities[0].unique()) > 2
 
@@ -362,7 +373,7 @@ def test_weights_beyond_bounds_nothing_to_draw_and_tied_layers_are_refused() -> 
         prepared(one)
     for settings in ({"granularity": "layer_op"}, {"deck": True}):
         with pytest.raises(UsageError, match=r"use search_space\.share=1"):
-            prepared(NasBench201(cells=1, share=2), **settings)  # type: ignore[arg-type]
+            prepared(NasBench201(cells=1, share=2), **settings)
 
 
 def test_granularity_gives_each_edge_a_distribution_of_its_own() -> None:

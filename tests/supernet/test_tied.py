@@ -66,7 +66,8 @@ def test_a_tied_operation_is_one_operation() -> None:
     for each in (net, apart):
         each(images, path).square().sum().backward()
     for tied, own in zip(net.shared_cells, apart.shared_cells, strict=True):
-        conv, one, two = tied.edges[0].choices[3][1], own.edges[0].choices[3][1], own.edges[1].choices[3][1]  # type: ignore[index]
+        blocks = (tied.blocks()[0], *own.blocks()[:2])
+        conv, one, two = (block.choices[3][1] for block in blocks)  # type: ignore[index]
         torch.testing.assert_close(conv.weight.grad, one.weight.grad + two.weight.grad)
 
 

@@ -202,6 +202,7 @@ def test_a_run_that_samples_by_importance_goes_on_as_if_it_had_not_been_killed(
 ) -> None:
     """In the middle of its second epoch, and at its end; the third draws by what both have shown."""
     arguments = [f"experiment={experiment}", "sampler.smoothing_start=0.4", "order.smoothing_start=0.4"]
+    arguments += ["gradient_variance=true", "step.gradient_noise=1e-3"]
     assert_same_run(whole(*arguments), cut_and_resumed(tmp_path / "cut", killed_at, monkeypatch, *arguments))
     table = pd.read_csv(whole(*arguments) / IMPORTANCE)
     assert sorted(table.epoch.unique()) == [0, 1]

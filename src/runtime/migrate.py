@@ -18,6 +18,7 @@ ADDED: dict[str, Any] = {
     "order": {"_target_": "src.datasets.orders.Shuffle"},
     "choices.order": "shuffle",
     "ranking.by": "accuracy",
+    "gradient_variance": False,
 }
 """Keys of a training run that did not exist once, with the values that they had implicitly."""
 

@@ -39,6 +39,7 @@ from src.supernet.supernet import Supernet
 from src.training.budget import Budget, cosine, fitting_batch, plan_budget
 from src.training.checkpoints import Checkpoints
 from src.training.estimate import Estimate, Scoring, whole_paths
+from src.training.gradient_variance import COLUMNS
 from src.training.importance_writer import ImportanceWriter
 from src.training.metrics_writer import CountsWriter, LogSchedule, MetricsWriter
 from src.training.optimizer import make_optimizer
@@ -219,7 +220,7 @@ def step_settings(
     if settings["way"] == "auto":
         images = torch.zeros(PROBE, dataset.in_channels, dataset.image_size, dataset.image_size)
         settings["way"] = fitting_way(net, space.sizes, images, batch_size, device)
-    return StepSettings(**settings)
+    return StepSettings(**settings, noise_seed=cfg.seed, gradient_variance=cfg.gradient_variance)
 
 
 def writers(
@@ -240,8 +241,9 @@ def writers(
     evaluator = Evaluator(module.net, dataset, device, cfg.validation.bn, ScoringSettings(**settings))
     paths = space.sample_distinct(cfg.validation.paths, torch.Generator().manual_seed(VALIDATION))
     validate = SupernetValidation(evaluator, paths, module.parallelism)
+    columns = METRIC_COLUMNS + (COLUMNS if cfg.gradient_variance else ())
     return [
-        MetricsWriter(folder, budget, LogSchedule(**cfg.journal), METRIC_COLUMNS, validate),
+        MetricsWriter(folder, budget, LogSchedule(**cfg.journal), columns, validate),
         CountsWriter(folder, budget),
         ImportanceWriter(folder, dataset.labels_of("train")),
         Estimate(budget, partial(planned_scoring, cfg, dataset, space, module.net, ranked)),

@@ -26,6 +26,8 @@ from src.supernet.supernet import Supernet
 from src.training import gradients
 from src.training.compiled import CompiledWindow
 from src.training.counts import Counts
+from src.training.gradient_noise import GradientNoise
+from src.training.gradient_variance import GradientVariance
 from src.training.image_meter import VALUES, ImageMeter
 from src.training.objective import CrossEntropy, Loss, Objective
 from src.training.optimizer import extend
@@ -65,6 +67,9 @@ class SupernetStep(RunState):
         self.observers: tuple[Observer, ...] = (sampler,)
         self.wants = sampler.wants
         self.image_meter = ImageMeter()
+        self.variance = GradientVariance(net, settings.reduction == "sum") if settings.gradient_variance else None
+        self.add_observer(self.variance)
+        self.noise = GradientNoise(net, settings.gradient_noise, settings.noise_seed)
         self.objective: Objective = CrossEntropy(settings.label_smoothing)
         self.parallelism = parallelism or Parallelism()
         self.stop_agreed = False
@@ -105,6 +110,7 @@ class SupernetStep(RunState):
             parts = [self.backward_pass(batch, update, part) for part in self.grouped(update)]
             own = UpdateStatistics.joined(parts, batch.images, VALUES * (IMAGES in self.wants))
             whole = self.reduce(batch, update, own)
+            self.noise.add(update.routes)
             observation = self.observation(update, whole, is_last=number == len(plan))
             gradients.scale(self.net, update.op_scales or ())
             self.optimizer_update(lr * update.lr_scale, observation)
@@ -214,8 +220,8 @@ class SupernetStep(RunState):
         return len(batch.labels) * self.parallelism.images
 
     def extra_metrics(self) -> dict[str, Any]:
-        """The largest difference between the update counts of two choices of one layer."""
-        return {"fairness/count_spread": self.counts.spread()}
+        """The largest difference between the update counts of two choices of one layer; the gradient's variance."""
+        return {"fairness/count_spread": self.counts.spread(), **(self.variance.figures if self.variance else {})}
 
     def own_state(self) -> dict[str, Any]:
         """The way that `auto` came to (another one would sum in another order), split, sampler, counts, images."""
@@ -225,6 +231,8 @@ class SupernetStep(RunState):
             "sampler": self.sampler.state_dict(),
             **self.counts.state_dict(),
             "images": self.image_meter.state_dict(),
+            "gradient_variance": self.variance.state_dict() if self.variance else {},
+            "noise": self.noise.state_dict(),
         }
 
     def load_own_state(self, state: dict[str, Any]) -> None:
@@ -232,3 +240,6 @@ class SupernetStep(RunState):
         self.sampler.load_state_dict(state["sampler"])
         self.counts.load_state_dict(state)
         self.image_meter.load_state_dict(state.get("images", {}))
+        if self.variance is not None:
+            self.variance.load_state_dict(state["gradient_variance"])
+        self.noise.load_state_dict(state.get("noise", {}))

@@ -5,8 +5,11 @@ R routes of an update.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from src.runtime.errors import UsageError
 
 WAYS = ("serial", "window", "compiled")
 
@@ -27,6 +30,15 @@ class StepSettings:
     clip: str = "after"
     """Clip the sum of the gradients (`after` summing), or each route's own (`before`)."""
     label_smoothing: float = 0.0
+    gradient_noise: float = 0.0
+    """Standard deviation of normal noise that is added to the gradients of sampled operations, before clipping."""
+    noise_seed: int = 0
+    gradient_variance: bool = False
+    """Measure the variance of the gradient (gradient_variance.py)."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.gradient_noise < math.inf:
+            raise UsageError(f"step.gradient_noise={self.gradient_noise}: give a standard deviation of at least 0")
 
 
 @dataclass(frozen=True)

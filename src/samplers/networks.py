@@ -26,12 +26,13 @@ class Distinct(Sampler):
     Of the paths that are the same stand-alone network only the canonical one is trained.
     """
 
-    def prepare(self, space: SearchSpace, net: Supernet, epochs: float) -> None:
+    def prepare(self, space: SearchSpace, net: Supernet, steps: int, epochs: float) -> None:
         """Learn which paths are the same network.
 
         Raises:
             UsageError: no two of the space are.
         """
+        super().prepare(space, net, steps, epochs)
         if type(space).canonical is SearchSpace.canonical:
             raise UsageError(f"sampler=distinct: no two paths of {space.name} are the same network: use sampler=spos")
         self.space = space
@@ -59,12 +60,13 @@ class SizeProportional(Sampler):
             raise unknown("sampler.size", size, COSTS)
         self.size = size
 
-    def prepare(self, space: SearchSpace, net: Supernet, epochs: float) -> None:
+    def prepare(self, space: SearchSpace, net: Supernet, steps: int, epochs: float) -> None:
         """Learn the largest size, by which draws are accepted.
 
         Raises:
             UsageError: costs are no sums, and there are too many paths to go through them all.
         """
+        super().prepare(space, net, steps, epochs)
         self.space = space
         table = space.additive_costs(space.reference)
         if table is not None:

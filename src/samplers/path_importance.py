@@ -41,6 +41,20 @@ class PathImportance(Sampler):
     Once an epoch, at its end, g and p are made anew. delta grows linearly from `smoothing_start` to `smoothing_end`,
     delta = e / E after epoch e of E by default, and the first epoch draws uniformly. The defaults are those of the
     authors' code, where the gradients of drawn paths are not weighted: what is trained is the mean loss under p.
+
+    - `statistic`: `own_sum` is the sum of the norms of the tensors of a choice's operation, over all cells, and the
+      mean over the operations of a path that are it; `path_rms` the root of the mean squared norm of the whole gradient
+      of paths that have it; `equal` is 1 if it has parameters: the schedule without its gradients.
+    - `free_ops`, of choices without parameters beside others: `floor` is 0, `mean` the mean of the others, `path_rms`
+      that mean times the ratio of their path_rms to the others'.
+    - `reset`: running means begin each epoch with 0; else they go on, free of that 0, and choices that were never seen
+      have the mean of the others.
+    - `granularity`: `op` for one distribution for layers with the same candidates, the edges of a cell; `layer_op` for
+      one for each layer.
+    - `correction`: `marginal` multiplies the gradient of a drawn operation by 1 / (m p), `path` the loss of a path by
+      the product of that over its layers, which gives the uniform mean exactly.
+    - `deck`: an update has M paths; each layer deals floor or ceil of M p cards of each choice, one at least. M = m is
+      FairNAS's Algorithm 1, whatever p is.
     """
 
     def __init__(
@@ -65,28 +79,21 @@ class PathImportance(Sampler):
             sizes: (L,) choices of each layer.
             seed: of the draws.
             total_steps: supernet steps of the whole run.
-            statistic: g of a choice. `own_sum`: the sum of the norms of its operation's tensors, over all cells, and
-                the mean over the operations of a path that are it; `path_rms`: the root of the mean squared norm of
-                the whole gradient of paths that have it; `equal`: 1 if it has parameters, the schedule alone.
-            free_ops: g of choices without parameters, where others in the layer have some. `floor`: 0; `mean`: the
-                mean of the others; `path_rms`: that mean, times the ratio of their path_rms to the others'.
-            measured: whether norms are those before or after clipping.
-            memory: share of the running mean that stays when a new norm is seen.
-            reset: begin each epoch with a running mean of 0; else it goes on, is free of that 0, and choices that were
-                never seen have the mean of the others.
-            granularity: `op`: layers with the same candidates, the edges of a cell, draw from one distribution;
-                `layer_op`: each has its own.
+            statistic: of a choice, that g is made of; as are the next four, see above.
+            free_ops: g of choices without parameters.
+            measured: norms before or after clipping.
+            memory: share of a running mean that stays when a new norm is seen.
+            reset: begin each epoch with means of 0.
+            granularity: layers that draw together.
             smoothing_start: delta at the start.
             smoothing_end: delta at the end.
-            correction: `marginal` multiplies the gradient of a drawn operation by 1 / (m p); `path` the loss of a path
-                by the product of that over its layers: its mean over all draws is the uniform mean.
-            deck: updates of several paths as in strict fairness: each layer deals floor or ceil of M p cards of each
-                choice, one at least.
-            deck_paths: M; None: the largest m, with which every p deals as Algorithm 1 of FairNAS.
+            correction: weights by which the mean over draws is the uniform one.
+            deck: updates of several paths.
+            deck_paths: M of them; None: the largest m.
         """
         super().__init__(sizes, seed, total_steps)
-        given = {"statistic": statistic, "free_ops": free_ops, "measured": measured}
-        for key, value in (given | {"granularity": granularity, "correction": correction}).items():
+        chosen_options = {"statistic": statistic, "free_ops": free_ops, "measured": measured}
+        for key, value in (chosen_options | {"granularity": granularity, "correction": correction}).items():
             if value not in OPTIONS[key]:
                 raise unknown(f"sampler.{key}", value, OPTIONS[key])
         check_smoothing("sampler.", smoothing_start, smoothing_end)
@@ -113,12 +120,13 @@ class PathImportance(Sampler):
                 "sampler.correction=none or marginal"
             )
 
-    def prepare(self, space: SearchSpace, net: Supernet, epochs: float) -> None:
+    def prepare(self, space: SearchSpace, net: Supernet, steps: int, epochs: float) -> None:
         """Learn which layers draw together, and which choices have parameters.
 
         Raises:
             UsageError: there is nothing to draw, or weights of paths would grow without bounds.
         """
+        super().prepare(space, net, steps, epochs)
         self.candidates = Candidates(space, net, self.granularity == "op")
         if self.candidates.tied and (self.deck or self.granularity == "layer_op"):
             key = "deck=true" if self.deck else "granularity=layer_op"

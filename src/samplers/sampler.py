@@ -40,8 +40,9 @@ class Sampler(ABC):
         self.total_steps = total_steps
         self.generator = torch.Generator().manual_seed(mix(seed, STREAM))
 
-    def prepare(self, space: SearchSpace, net: Supernet, epochs: float) -> None:  # noqa: B027 - sizes suffice most
-        """Look at the space and its supernet before the first plan; `epochs` of the whole run, for schedules."""
+    def prepare(self, space: SearchSpace, net: Supernet, steps: int, epochs: float) -> None:
+        """Look at the space, its supernet and the length of the run, in steps and epochs, before the first plan."""
+        self.total_steps = steps
 
     @property
     @abstractmethod

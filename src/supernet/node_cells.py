@@ -162,7 +162,7 @@ class NodeCell(SharedCell):
         return [*self.owners(ops), *self._projections(route)]
 
     def _projections(self, route: Route) -> list[OpId]:
-        """Of the input to the live nodes that have it as a parent."""
+        """The projections of the input to the live nodes that have it as a parent."""
         parents = self.graph.parents(route)
         live, last = live_nodes(parents), self.graph.nodes + 1
         fed = [node for node in range(1, last + 1) if node in live and 0 in parents[node - 1]]

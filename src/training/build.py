@@ -86,8 +86,7 @@ def assemble(cfg: DictConfig, folder: Path) -> SupernetRun:
     images = dataset.size("train")
     batch_size = fitting_batch(cfg.batch_size, cfg.recipe.batch_size, images, devices_of(cfg))
     budget = plan_budget(dict(cfg.budget), cfg.recipe.epochs, max(images // batch_size, 1), sampler.passes_per_step)
-    sampler.total_steps = budget.steps
-    sampler.prepare(space, net, budget.epochs)
+    sampler.prepare(space, net, budget.steps, budget.epochs)
     order = make_order(cfg.order, cfg.choices.order, images, mix(cfg.seed, ORDER), budget.epochs)
 
     # The module, with the settings of the checkpoint that the run resumes from.

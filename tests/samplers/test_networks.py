@@ -17,7 +17,7 @@ from src.search_spaces.space import SearchSpace
 
 def prepared(kind: type[Distinct | SizeProportional], space: SearchSpace) -> Distinct | SizeProportional:
     sampler = kind(space.sizes, seed=1)
-    sampler.prepare(space, space.build(*space.reference), epochs=1)
+    sampler.prepare(space, space.build(*space.reference), 10, epochs=1)
     return sampler
 
 

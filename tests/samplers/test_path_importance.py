@@ -38,7 +38,7 @@ def doubles(*values: float) -> Tensor:
 
 def prepared(space: SearchSpace, epochs: float = 10.0, seed: int = 3, **settings: Any) -> PathImportance:
     sampler = PathImportance(space.sizes, seed, **settings)
-    sampler.prepare(space, small_net(space), epochs)
+    sampler.prepare(space, small_net(space), 100, epochs)
     return sampler
 
 
@@ -329,7 +329,7 @@ def test_a_resumed_sampler_goes_on_exactly(settings: dict[str, Any], stop: int) 
     space = NasBench201(cells=1)
     space.channels = (2, 2, 2)
     whole = Recorded(space.sizes, 3, **settings)
-    whole.prepare(space, small_net(space), epochs=3)
+    whole.prepare(space, small_net(space), 12, epochs=3)
     train(space, DIGITS, sampler=whole, steps=8, epoch_steps=4)
     # another sampler takes the state before some step, and sees the same
     resumed = prepared(space, epochs=3, seed=9, **settings)

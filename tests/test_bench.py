@@ -80,6 +80,20 @@ def test_the_largest_difference_shows_what_is_no_number() -> None:
     assert found["loss"] != found["loss"]
 
 
+def test_importance_beside_spos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = [*MINI, "batch_size=8", "rounds=1", "steps=2", "threads=1"]
+    result, printed = bench(tmp_path, capsys, "bench=importance", *small)
+    rows = {row["method"]: row for row in result["figures"]["methods"]}
+    assert list(rows) == ["spos", "paths", "images", "paths and images", "gradient variance"]
+    assert all(name in printed for name in rows)
+    assert result["ratio"] == pytest.approx(1 / (1 + rows["paths and images"]["increase"]["median"]))
+    # the moments of the weights that a turn trained: four numbers each
+    more = rows["gradient variance"]["bytes"] - rows["spos"]["bytes"]
+    assert 0 < more <= 16 * rows["spos"]["parameters"]
+    # a position, a loss and a norm of each image of the turn that warms up
+    assert rows["images"]["bytes"] - rows["spos"]["bytes"] == 2 * 8 * (8 + 4 + 4)
+
+
 def test_seven_methods(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result, printed = bench(
         tmp_path, capsys, "bench=inter_choice", *MINI, "batch_size=8", "rounds=1", "steps=1", "threads=1"

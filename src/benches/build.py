@@ -61,8 +61,8 @@ class EvaluateSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InterChoiceSettings(RoundSettings):
-    """bench=inter_choice."""
+class MethodSettings(RoundSettings):
+    """bench=inter_choice and bench=importance."""
 
     space: SearchSpace
     input_spec: InputSpec
@@ -104,9 +104,7 @@ class StepBenchSettings(RoundSettings):
     tf32: bool
 
 
-BenchSettings = (
-    DataSettings | EvaluateSettings | InterChoiceSettings | OverheadSettings | GrowthSettings | StepBenchSettings
-)
+BenchSettings = DataSettings | EvaluateSettings | MethodSettings | OverheadSettings | GrowthSettings | StepBenchSettings
 
 
 def build(cfg: DictConfig, device: torch.device) -> BenchSettings:
@@ -122,8 +120,8 @@ def build(cfg: DictConfig, device: torch.device) -> BenchSettings:
     if cfg.bench == "step":
         return build_step(cfg, turns, device)
     space, input_spec = space_and_input(cfg.search_space, cfg.image_size)
-    if cfg.bench == "inter_choice":
-        return InterChoiceSettings(
+    if cfg.bench in ("inter_choice", "importance"):
+        return MethodSettings(
             **turns,
             space=space,
             input_spec=input_spec,

@@ -24,8 +24,10 @@ class LoneStep(SupernetStep):
         sampler: Sampler,
         optimizer: Callable[[nn.Module], torch.optim.Optimizer],
         settings: StepSettings | None = None,
+        epoch_steps: int = 1,
     ) -> None:
-        super().__init__(net, sampler, settings or StepSettings(), optimizer, StepSchedule(lambda step: 0.0))
+        schedule = StepSchedule(lambda step: 0.0, epoch_steps=epoch_steps)
+        super().__init__(net, sampler, settings or StepSettings(), optimizer, schedule)
         self.optimizer = optimizer(net)
 
     def optimizers(self, use_pl_optimizer: bool = True) -> torch.optim.Optimizer:  # type: ignore[override]

@@ -63,7 +63,15 @@ METRIC_COLUMNS = (
 )
 WALL_CLOCK = ("train/images_per_second", "wall_seconds")
 COUNT_COLUMNS = ("step", "layer", "choice", "count")
-IMPORTANCE_COLUMNS = ("step", "epoch", "figure", "layer", "choice", "value")
+IMPORTANCE_COLUMNS = (
+    "step",
+    "epoch",  # that ended, counted from 0
+    "figure",
+    "layer",  # the first of those that draw together
+    "choice",  # of the layer; of class_share the class
+    "name",  # the choice's operation
+    "value",
+)
 SCORE_COLUMNS = (
     "path",  # 2-0-2
     "arch",  # by which tables are joined

@@ -27,6 +27,8 @@ class Group(NamedTuple):
     """m"""
     candidates: slice | None
     """Its choices among the K candidates; None: no operations, such as sets of parents, which are drawn uniformly."""
+    names: list[str]
+    """(m,) of the choices in its first layer."""
 
 
 class Candidates:
@@ -47,7 +49,7 @@ class Candidates:
             first, size = members[0], space.sizes[members[0]]
             learns = first in blocks and size > 1
             place = slice(len(has_parameters), len(has_parameters) + size) if learns else None
-            self.groups.append(Group(members, size, place))
+            self.groups.append(Group(members, size, place, space.op_names(first)))
             if learns:
                 operations = [blocks[first].operations(choice) for choice in range(size)]
                 has_parameters += [any(list(module.parameters()) for module in modules) for modules in operations]

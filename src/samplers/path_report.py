@@ -37,7 +37,7 @@ def path_rows(
         # in nats; at most log m
         rows.append({"figure": "entropy", "layer": layer, "value": float(-(p * p.clamp(min=1e-300).log()).sum())})
         for choice in range(group.size):
-            at = {"layer": layer, "choice": choice}
+            at = {"layer": layer, "choice": choice, "name": group.names[choice]}
             values = {"probability": p[choice], "draws": times[choice], "importance": g[choice]}
             rows += [{"figure": figure, **at, "value": float(value)} for figure, value in values.items()]
     return [*rows, {"figure": "parameter_free_share", "value": free / drawn}]

@@ -59,6 +59,24 @@ def run_spread(run: TrainingRun) -> pd.DataFrame:
     return logged.rename(columns={"fairness/count_spread": "spread"})
 
 
+def importance_curve(runs: Sequence[TrainingRun], figure: str) -> pd.DataFrame:
+    """A figure of importance.csv by epoch: columns epoch, mean, low, high; low and high are the extremes over seeds."""
+    tables = [run.importance[run.importance["figure"] == figure] for run in runs]
+    if not any(map(len, tables)):
+        return pd.DataFrame(columns=["epoch", "mean", "low", "high"], dtype=float)
+    epochs = pd.concat(tables).groupby("epoch")["value"]
+    return pd.DataFrame({"mean": epochs.mean(), "low": epochs.min(), "high": epochs.max()}).reset_index()
+
+
+def draw_shares(runs: Sequence[TrainingRun]) -> pd.DataFrame:
+    """Shares of the operations in all draws of an epoch, all layers and seeds together: epoch by operation."""
+    tables = [run.importance[run.importance["figure"] == "draws"] for run in runs]
+    if not any(map(len, tables)):
+        return pd.DataFrame()
+    draws = pd.concat(tables).pivot_table(index="epoch", columns="name", values="value", aggfunc="sum", sort=False)
+    return draws.div(draws.sum(axis=1), axis=0)
+
+
 def pooled_accuracies(runs: Sequence[TrainingRun], bn: str) -> list[float]:
     """One-shot accuracies of all scored paths, the seeds' one after another."""
     return [float(value) for run in runs for value in protocol_scores(run, bn)["accuracy"].dropna()]

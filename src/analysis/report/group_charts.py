@@ -7,6 +7,7 @@ from src.analysis.report.agreement import agreements
 from src.analysis.report.chart import Chart
 from src.analysis.report.figures import accuracy_curves, accuracy_histograms, scatter, spread_curves
 from src.analysis.report.groups import Group
+from src.analysis.report.importance_figures import IMAGES, VARIANCE, draws_figure, images_figure, variance_figure
 from src.analysis.report.improvement_figures import improvement_and_tau, improvement_figure
 from src.analysis.report.pairs_figures import pairs_figure
 from src.analysis.report.rankings import LEFT
@@ -34,10 +35,30 @@ def group_charts(group: Group, bn: str) -> dict[str, Chart]:
     spread = {method: curves.spread_curve(runs) for method, runs in group.methods.items()}
     if any(map(len, spread.values())):
         charts["count_spread"] = spread_curves(spread)
+    charts |= importance_charts(group)
     points = {method: curves.scatter_points(runs, bn) for method, runs in group.methods.items()}
     if any(map(len, points.values())):
         charts["one_shot_against_truth"] = scatter(points, bn)
     # Agreement of seeds needs two of a method
     if pairs := agreements(group, bn):
         charts["seeds_against_seeds"] = pairs_figure(pairs, colours(group.methods), bn)
+    return charts
+
+
+def importance_charts(group: Group) -> dict[str, Chart]:
+    """Draws of operations and images by epoch, and the variance of the gradient, as far as they were recorded."""
+    charts: dict[str, Chart] = {}
+    shares = {method: curves.draw_shares(runs) for method, runs in group.methods.items()}
+    if any(map(len, shares.values())):
+        charts["operations_drawn"] = draws_figure(shares)
+    for name, figures, draw in (
+        ("images_drawn", IMAGES, images_figure),
+        ("gradient_variance", VARIANCE, variance_figure),
+    ):
+        by_figure = {
+            figure: {method: curves.importance_curve(runs, figure) for method, runs in group.methods.items()}
+            for figure in figures
+        }
+        if any(map(len, by_figure[next(iter(figures))].values())):
+            charts[name] = draw(by_figure)
     return charts

@@ -1,6 +1,6 @@
 """Groups of comparable runs: one search space, data set, budget and recipe.
 
-Only sampler, inter-choice weights and seed differ within a group.
+Only sampler, order of images, inter-choice weights and seed differ within a group.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ UNRELATED = (
 )
 """Sections of a run's configuration that cannot change what it learns, or that are compared apart: the budget, and the
 inter-choice weights, which are part of the method's name."""
+
+OWN = ("sampler.", "order.")
+"""Settings of the method itself, by which it is named where they vary."""
 
 REFERENCE = "strict_fair"
 """The method that others are compared with where they all train plain supernets."""
@@ -91,16 +94,15 @@ def group_runs(runs: Sequence[TrainingRun]) -> list[Group]:
     """One group for each search space, data set, budget and value of a setting varied beside the methods' own."""
     weights = methods.all_weights(runs)
     # Settings that vary within a method's runs split the table; those tied to the method are reported as confounded
-    outside = [
-        key for key in varied_within(runs, lambda run: (run.sampler, weights[run])) if not key.startswith("sampler.")
-    ]
+    within = varied_within(runs, lambda run: (methods.drawn_by(run), weights[run]))
+    outside = [key for key in within if not key.startswith(OWN)]
     common = set(weights.values()).pop() if len(set(weights.values())) == 1 else ""
     # Everything in the key must be the same for runs of one table
     parts: dict[tuple[str, ...], list[TrainingRun]] = defaultdict(list)
     for run in runs:
         parts[run.search_space, run.dataset, budget(run), common, *words(run, outside)].append(run)
     # A method is named by its sampler, by those of its settings that vary, and by its weights where these vary
-    varied = [key for key in varied_within(runs, lambda run: run.sampler) if key.startswith("sampler.")]
+    varied = [key for key in varied_within(runs, methods.drawn_by) if key.startswith(OWN)]
     names = {
         run: methods.name(run, words(run, varied, strip="sampler."), "" if common else weights[run]) for run in runs
     }
@@ -112,7 +114,7 @@ def group_runs(runs: Sequence[TrainingRun]) -> list[Group]:
             by_method[names[run]].append(run)
         title = ", ".join([f"{space} on {dataset}", *filter(None, settings)])
         ordered = {method: by_method[method] for method in order(by_method)}
-        confounded = [key for key in varying(members) if not key.startswith("sampler.") and key not in outside]
+        confounded = [key for key in varying(members) if not key.startswith(OWN) and key not in outside]
         groups.append(Group(title, ordered, tuple(confounded)))
     return groups
 

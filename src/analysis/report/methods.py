@@ -1,6 +1,6 @@
-"""Names of methods: the sampler, those of its settings that were varied, the inter-choice weights.
+"""Names of methods: sampler and order of images, those of their settings that were varied, the inter-choice weights.
 
-`spos`, `strict_fair (irregular=pad)`, `spos, bias D=2`, `spos, split at 70 %`.
+`spos`, `strict_fair (irregular=pad)`, `spos+data_importance`, `spos, bias D=2`, `spos, split at 70 %`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from src.analysis.report.runs import TrainingRun
 
 WORDED = ("_target_", "depth", "fraction", "epoch")
 """Keys of the section inter_choice that `kind` and `weights` speak of; others are named only where they vary."""
+
+PLAIN_ORDER = "shuffle"
 
 _NAME = re.compile(r"(?P<sampler>[^ ,]+)(?P<settings> \(.*\))?(?:, (?P<weights>[^()]+))?")
 
@@ -35,7 +37,13 @@ def parts(method: str) -> Parts:
 def name(run: TrainingRun, settings: Sequence[str], weights: str) -> str:
     """`settings` are `key=value` texts of the sampler, `weights` is "" where the runs do not differ in them."""
     varied = f" ({', '.join(settings)})" if settings else ""
-    return run.sampler + varied + (f", {weights}" if weights else "")
+    return drawn_by(run) + varied + (f", {weights}" if weights else "")
+
+
+def drawn_by(run: TrainingRun) -> str:
+    """Sampler and order of a run: `spos`, or `spos+data_importance` where images are not shuffled."""
+    order = str(run.config["choices"].get("order") or PLAIN_ORDER)
+    return run.sampler + (f"+{order}" if order != PLAIN_ORDER else "")
 
 
 def without_weights(method: str) -> str:

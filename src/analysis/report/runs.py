@@ -19,6 +19,8 @@ from src.runtime.run_folder import (
     CONFIG,
     COUNT_COLUMNS,
     COUNTS,
+    IMPORTANCE,
+    IMPORTANCE_COLUMNS,
     METRIC_COLUMNS,
     METRICS,
     PROVENANCE,
@@ -113,6 +115,11 @@ class TrainingRun:
     def counts(self) -> pd.DataFrame:
         """counts.csv, all rows written so far."""
         return read_table(self.folder / COUNTS, COUNT_COLUMNS)
+
+    @cached_property
+    def importance(self) -> pd.DataFrame:
+        """importance.csv, all rows written so far; empty where nothing was sampled by importance."""
+        return read_table(self.folder / IMPORTANCE, IMPORTANCE_COLUMNS)
 
     @cached_property
     def scores(self) -> pd.DataFrame:

@@ -17,6 +17,16 @@ LABELS = {
     "ef_scaled": "EF at lr/k",
     "one_shot": "One-Shot",
     "fixed": "Fixed path",
+    "strict_fair+data_importance": "Strict fairness + DA",
+    "spos+data_importance": "DA",
+    "path_importance": "PA",
+    "path_importance+data_importance": "PA&DA",
+    "path_importance_unbiased+data_importance_unbiased": "PA&DA, unbiased",
+    "path_importance_unbiased": "PA, unbiased",
+    "path_schedule": "PA's schedule alone",
+    "path_schedule+data_importance": "PA's schedule + DA",
+    "size_proportional": "By size",
+    "distinct": "Distinct networks",
 }
 COLOURS = {
     "strict_fair": "#0072B2",
@@ -25,6 +35,11 @@ COLOURS = {
     "ef_scaled": "#56B4E9",
     "one_shot": "#CC79A7",
     "fixed": "#7F7F7F",
+    "path_importance+data_importance": "#882255",
+    "path_importance": "#CC6677",
+    "spos+data_importance": "#DDCC77",
+    "path_schedule": "#117733",
+    "path_importance_unbiased+data_importance_unbiased": "#332288",
 }
 WEIGHTS = {  # purples where something is added to an op's input, greens where its weights are copied
     "bias": ("#AB8FDB", "#7E57C2", "#43268A"),

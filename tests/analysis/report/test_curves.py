@@ -3,9 +3,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from src.analysis.report.curves import accuracy_curve, lemma_curve, pooled_accuracies, scatter_points, spread_curve
+from src.analysis.report.curves import (
+    accuracy_curve,
+    draw_shares,
+    importance_curve,
+    lemma_curve,
+    pooled_accuracies,
+    scatter_points,
+    spread_curve,
+)
+from src.analysis.report.group_charts import importance_charts
+from src.analysis.report.groups import group_runs
 from src.analysis.report.runs import find_runs
-from src.runtime.run_folder import COUNTS, METRICS
+from src.runtime.run_folder import COUNTS, IMPORTANCE, METRICS
 from tests.analysis.report.made_runs import PATHS, make_run, make_sweep
 
 
@@ -74,3 +84,25 @@ def test_lemma_curve_has_the_multiples_of_m() -> None:
     curve = lemma_curve(3, until=10)
     assert curve["n"].tolist() == [3, 6, 9]
     assert curve["f"].iloc[0] == pytest.approx(6 / 27)
+
+
+def test_importance_by_epoch(tmp_path: Path) -> None:
+    rows = ["step,epoch,figure,layer,choice,name,value"]
+    for seed, draws in ((0, (3, 1)), (1, (1, 3))):
+        make_run(tmp_path / str(seed), "path_importance", seed)
+        table = [*rows, *(f"8,0,draws,{layer},{c},{'pq'[c]},{n}" for layer in (0, 1) for c, n in enumerate(draws))]
+        table += ["8,0,distinct_images,,,,0.5", f"16,1,distinct_images,,,,{0.25 + seed / 2}", "16,1,draws,0,0,p,7"]
+        (tmp_path / str(seed) / IMPORTANCE).write_text("\n".join(table) + "\n")
+    runs = find_runs(tmp_path)
+    curve = importance_curve(runs, "distinct_images")
+    assert curve.to_dict("list") == {"epoch": [0, 1], "mean": [0.5, 0.5], "low": [0.5, 0.25], "high": [0.5, 0.75]}
+    shares = draw_shares(runs)
+    assert shares.loc[0].to_dict() == {"p": 0.5, "q": 0.5}
+    assert shares.loc[1, "p"] == 1
+    charts = importance_charts(group_runs(runs)[0])
+    assert list(charts) == ["operations_drawn", "images_drawn"]
+    assert [panel.title for panel in charts["operations_drawn"].panels[0] if panel] == ["PA"]
+    # a run without importance has none
+    make_run(tmp_path / "spos" / "run", "spos", 0)
+    (group,) = group_runs(find_runs(tmp_path / "spos"))
+    assert importance_charts(group) == {}

@@ -51,6 +51,30 @@ def test_a_varied_setting_of_the_sampler_is_part_of_the_method(tmp_path: Path) -
     assert list(group.methods) == ["strict_fair (irregular=deck)", "strict_fair (irregular=pad)", "spos"]
 
 
+def test_the_order_of_images_is_part_of_the_method(tmp_path: Path) -> None:
+    learnt: dict[str, Any] = {
+        "choices__order": "data_importance",
+        "order___target_": "x.DataImportance",
+        "order__draw": "iid",
+    }
+    make_run(tmp_path / "a", "spos", 0)
+    make_run(tmp_path / "b", "spos", 0, choices__order="shuffle", order___target_="src.datasets.orders.Shuffle")
+    make_run(tmp_path / "c", "spos", 0, **learnt)
+    make_run(tmp_path / "d", "path_importance", 0, **learnt, step__unsampled="drifting")
+    (group,) = group_runs(find_runs(tmp_path))
+    assert {method: len(runs) for method, runs in group.methods.items()} == {
+        "spos": 2,
+        "spos+data_importance": 1,
+        "path_importance+data_importance": 1,
+    }
+    assert [label(method) for method in group.methods] == ["SPOS", "DA", "PA&DA"]
+    assert group.confounded == ("step.unsampled",)
+    # a setting of the order that varies is named, as one of the sampler is
+    make_run(tmp_path / "e", "spos", 0, **learnt | {"order__draw": "systematic"})
+    (group,) = group_runs(find_runs(tmp_path))
+    assert "spos+data_importance (order.draw=systematic)" in group.methods
+
+
 def test_seeds_loggers_and_output_settings_do_not_split(tmp_path: Path) -> None:
     make_run(tmp_path / "a", "spos", 0, logger__wandb=True, dataset__split_seed=0)
     make_run(tmp_path / "b", "spos", 1, logger__wandb=None, dataset__split_seed=1, resume="b")

@@ -13,6 +13,8 @@ import pytest
 from src.runtime.launch import launch
 from src.train import main
 
+PATH = "sampler.correction=path"
+SMALL_STRIDES = ["search_space.stem_stride=1", "search_space.strides=[1,2,2,1,2,1]"]
 TRAIN = [
     # (arguments, what the line must name)
     (["sampler=strictfair"], "strict_fair"),
@@ -99,6 +101,18 @@ TRAIN = [
     (["dataset._target_=foo.bar"], "foo"),
     (["search_space=mobilenet_b"], "strides"),
     (["+resume=nowhere"], "no such run folder"),
+    (["search_space=nas_bench_201", "search_space.share=4"], "1, 2, 3, 6"),
+    (["sampler=path_importance", "sampler.deck=true", "sampler.deck_paths=2"], "give 3 or more"),
+    (["sampler=path_importance", "sampler.statistic=norm"], "own_sum"),
+    (["sampler=distinct"], "use sampler=spos"),
+    (
+        ["sampler=path_importance", "search_space=proxyless", "image_size=32", *SMALL_STRIDES, PATH],
+        "correction=marginal",
+    ),
+    (["order=data_importance", "order.smoothing_end=2"], "smoothing_end"),
+    (["order=data_importance", "budget.epochs=1"], "above 1"),
+    (["step.gradient_noise=-1"], "gradient_noise"),
+    (["sampler=strict_fair", "sampler.statistic=own_sum"], "irregular"),
 ]
 
 

@@ -8,7 +8,7 @@ from src.datasets.augment import ShiftFlip
 from src.datasets.memory import ImagePart, MemoryDataset
 from src.datasets.options import check_image_options
 from src.datasets.preprocessing import Preprocessing
-from src.datasets.split import hold_out
+from src.datasets.split import hold_out, only
 
 
 class Digits(MemoryDataset):
@@ -22,6 +22,7 @@ class Digits(MemoryDataset):
         shift: int = 1,
         flip: bool = False,
         image_size: int | None = None,
+        train_images: float | None = None,
     ) -> None:
         from sklearn.datasets import load_digits  # late: half a second
 
@@ -37,6 +38,7 @@ class Digits(MemoryDataset):
         # test first, so that it does not depend on `val`
         rest, test_part = hold_out(labels, test, split_seed, classes, "dataset.test")
         kept, held = hold_out(labels[rest], val, split_seed, classes, "dataset.val")
+        kept = kept[only(labels[rest][kept], train_images, split_seed, classes)]
         indices = {"train": rest[kept], "val": rest[held], "test": test_part}
         parts = {}
         for part, where in indices.items():

@@ -18,7 +18,7 @@ from src.datasets.stream import DataShard
 from src.runtime.devices import chosen_device
 from src.runtime.errors import UsageError
 from src.runtime.launch import launch
-from src.runtime.run_folder import METRICS, RESULT, SCORES
+from src.runtime.run_folder import IMPORTANCE, METRICS, RESULT, SCORES
 from src.train import main
 from tests.datasets.test_memory import made
 
@@ -55,6 +55,22 @@ def test_path_parallel_is_the_run_of_one_device(tmp_path: Path) -> None:
     assert sorted(one.path) == sorted(two.path)
     result = json.loads((tmp_path / "two" / RESULT).read_text())
     assert result["backward_passes"] == 18
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", ["pada", "pada_unbiased"])
+def test_importance_on_two_devices_is_that_of_one(experiment: str, tmp_path: Path) -> None:
+    learning = [f"experiment={experiment}", "sampler.smoothing_start=0.5", "order.smoothing_start=0.5"]
+    learning += ["dataset.val=997", "batch_size=50", "budget.steps=12", "gradient_variance=true", "optimizer.lr=0.01"]
+    train(tmp_path / "two", *TWO, *learning, "sync_batchnorm=true")
+    train(tmp_path / "one", *SHORT, *learning)
+    one, two = (pd.read_csv(tmp_path / name / IMPORTANCE) for name in ("one", "two"))
+    # three epochs of four steps: the second and the third draw by what was learnt
+    assert one.epoch.max() == 2
+    assert one[(one.figure == "probability") & (one.epoch == 2)].value.nunique() > 5
+    pd.testing.assert_frame_equal(one, two, rtol=1e-3, atol=1e-6)
+    draws = [table[table.figure.isin(("draws", "distinct_images", "class_share"))] for table in (one, two)]
+    pd.testing.assert_frame_equal(*draws, check_exact=True)
 
 
 @pytest.mark.slow

@@ -111,6 +111,10 @@ TRAIN = [
     ),
     (["order=data_importance", "order.smoothing_end=2"], "smoothing_end"),
     (["order=data_importance", "budget.epochs=1"], "above 1"),
+    (["sampler=path_importance", "budget.epochs=2"], "above 2"),
+    (["gradient_variance=true", "step.clip=before", "step.clip_norm=1"], "step.clip=after"),
+    (["sampler=path_importance", "trainer.precision=16-mixed"], "bf16-mixed"),
+    (["search_space=mini_cell", "search_space.share=2", "step=compiled"], "step=window"),
     (["step.gradient_noise=-1"], "gradient_noise"),
     (["sampler=strict_fair", "sampler.statistic=own_sum"], "irregular"),
 ]

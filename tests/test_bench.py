@@ -87,11 +87,11 @@ def test_importance_beside_spos(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert list(rows) == ["spos", "paths", "images", "paths and images", "gradient variance"]
     assert all(name in printed for name in rows)
     assert result["ratio"] == pytest.approx(1 / (1 + rows["paths and images"]["increase"]["median"]))
-    # the moments of the weights that a turn trained: four numbers each
-    more = rows["gradient variance"]["bytes"] - rows["spos"]["bytes"]
-    assert 0 < more <= 16 * rows["spos"]["parameters"]
-    # a position, a loss and a norm of each image of the turn that warms up
-    assert rows["images"]["bytes"] - rows["spos"]["bytes"] == 2 * 8 * (8 + 4 + 4)
+    # four numbers a weight, and 29 bytes for each of 45,000 images
+    more = {name: row["bytes"] - rows["spos"]["bytes"] for name, row in rows.items()}
+    images = 29 * 45_000
+    assert [more[name] for name in ("paths", "images", "paths and images")] == [0, images, images]
+    assert more["gradient variance"] == 16 * rows["spos"]["parameters"]
 
 
 def test_seven_methods(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

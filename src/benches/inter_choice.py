@@ -12,7 +12,7 @@ import torch
 
 from src.benches.build import MethodSettings
 from src.benches.lone_step import LoneStep, largest_need
-from src.benches.method_turns import Candidate, method_table, timed_rows
+from src.benches.method_turns import TimedMethod, method_table, timed_rows
 from src.benches.timing import Measured, noise
 from src.datasets.dataset import Batch
 from src.samplers.uniform import Uniform
@@ -37,15 +37,15 @@ def run(settings: MethodSettings, device: torch.device) -> Measured:
     (batch,) = noise(input_spec, settings.batch_size, 1, settings.seed).batches("train", settings.batch_size, device)
     prepare = partial(_prepare, settings, batch)
     prepare(PLAIN)  # what the device sets up once belongs to no method
-    candidates = {name: prepare(name) for name in METHODS}
-    methods = timed_rows(candidates, PLAIN, batch, settings.rounds, settings.steps)
+    timed_methods = {name: prepare(name) for name in METHODS}
+    methods = timed_rows(timed_methods, PLAIN, batch, settings.rounds, settings.steps)
     figures = {"search_space": space.name, "methods": methods}
     table = method_table(figures, settings, settings.batch_size, input_spec.image_size, device)
     increase = next(row["increase"]["median"] for row in methods if row["method"] == "bias")
     return Measured(figures, table, 1 / (1 + increase))
 
 
-def _prepare(settings: MethodSettings, batch: Batch, name: str) -> Candidate:
+def _prepare(settings: MethodSettings, batch: Batch, name: str) -> TimedMethod:
     """Build, attach, split, and take a turn of steps that warms up and shows the memory they need."""
     device, space, input_spec = batch.images.device, settings.space, settings.input_spec
     before = torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
@@ -62,4 +62,4 @@ def _prepare(settings: MethodSettings, batch: Batch, name: str) -> Candidate:
     step = LoneStep(net.to(device), Uniform(space.sizes, settings.seed), optimizer)
     step.fill_state()
     needed = largest_need(step, batch, settings.steps, before)
-    return Candidate(step, sum(parameter.numel() for parameter in net.parameters()), needed)
+    return TimedMethod(step, sum(parameter.numel() for parameter in net.parameters()), needed)

@@ -14,7 +14,7 @@ from src.datasets.dataset import Batch
 from src.runtime.progress import progress
 
 
-class Candidate(NamedTuple):
+class TimedMethod(NamedTuple):
     """One method, ready to be timed."""
 
     step: LoneStep
@@ -39,27 +39,27 @@ def timed(steps: dict[str, LoneStep], batch: Batch, rounds: int, count: int) -> 
 
 
 def timed_rows(
-    candidates: dict[str, Candidate], plain: str, batch: Batch, rounds: int, count: int
+    timed_methods: dict[str, TimedMethod], plain: str, batch: Batch, rounds: int, count: int
 ) -> list[dict[str, Any]]:
     """Time all in turns of `count` steps; a row of figures for each, beside the `plain` one."""
-    seconds = timed({name: candidate.step for name, candidate in candidates.items()}, batch, rounds, count)
-    return [method_row(name, plain, candidates, seconds) for name in candidates]
+    seconds = timed({name: timed_method.step for name, timed_method in timed_methods.items()}, batch, rounds, count)
+    return [method_row(name, plain, timed_methods, seconds) for name in timed_methods]
 
 
 def method_row(
-    name: str, plain_name: str, candidates: dict[str, Candidate], seconds: dict[str, list[float]]
+    name: str, plain_name: str, timed_methods: dict[str, TimedMethod], seconds: dict[str, list[float]]
 ) -> dict[str, Any]:
     """The figures of a method; its increase in time is taken round by round, since rounds differ in their paths."""
-    candidate, plain = candidates[name], candidates[plain_name]
+    timed_method, plain = timed_methods[name], timed_methods[plain_name]
     increases = [ours / theirs - 1 for ours, theirs in zip(seconds[name], seconds[plain_name], strict=True)]
     return {
         "method": name,
         "seconds": spread(seconds[name])._asdict(),
         "increase": spread(increases)._asdict(),
-        "parameters": candidate.parameters,
-        "parameters_ratio": candidate.parameters / plain.parameters,
-        "bytes": candidate.bytes,
-        "bytes_increase": candidate.bytes / plain.bytes - 1,
+        "parameters": timed_method.parameters,
+        "parameters_ratio": timed_method.parameters / plain.parameters,
+        "bytes": timed_method.bytes,
+        "bytes_increase": timed_method.bytes / plain.bytes - 1,
     }
 
 

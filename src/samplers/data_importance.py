@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from src.datasets.orders import Order
-from src.runtime.errors import unknown
+from src.runtime.errors import UsageError, unknown
 from src.runtime.seeds import mix
-from src.samplers.importance import Smoothing, check_smoothing, smoothed, systematic
+from src.samplers.importance import LARGEST_WEIGHT, Smoothing, check_acts, check_smoothing, smoothed, systematic
 from src.samplers.observation import IMAGES, ImageRecord, Observation
 
 OPTIONS = {
@@ -71,6 +71,13 @@ class DataImportance(Order):
                 raise unknown(f"order.{key}", value, OPTIONS[key])
         check_smoothing("order.", smoothing_start, smoothing_end)
         self.options, self.smoothing = chosen, Smoothing(smoothing_start, smoothing_end, epochs)
+        if epochs > 1:  # fewer are refused for every order that learns
+            check_acts("order=data_importance", self.smoothing)
+        if correction != "none" and self.smoothing.largest > 1 - 1 / LARGEST_WEIGHT:
+            raise UsageError(
+                f"order.correction={correction}: weights of losses may be more than {LARGEST_WEIGHT:g}: use a smaller "
+                "order.smoothing_end"
+            )
         self.scores = torch.zeros(count)
         self.seen = torch.zeros(count, dtype=torch.bool)
         """(N,) whether `scores` is one of the image."""
@@ -108,7 +115,8 @@ class DataImportance(Order):
         self.expected = self.count * smoothed(self.scores.double(), self.tau)
 
     def learn(self, record: ImageRecord) -> None:
-        """Scores (N,) of all images, of an epoch's rows."""
+        """Scores (N,) of all images, of an epoch's rows: an image's score in an update is the mean over its paths."""
+        record = record.over_routes()
         if self.options["repeats"] == "halving":
             values, times = halved(record, self.count)
         else:

@@ -13,6 +13,11 @@ from torch import Tensor
 
 from src.runtime.errors import UsageError
 
+LARGEST_WEIGHT = 1e4
+"""Of a loss or a gradient: beyond it one update in thousands decides the weights."""
+ROUNDING = 1e-9
+"""Within which an expected number is whole."""
+
 
 def smoothed(importances: Tensor, delta: float) -> Tensor:
     """p (m,) = delta g / sum(g) + (1 - delta) / m, of g (m,); uniform where all of g is 0."""
@@ -46,6 +51,15 @@ def check_smoothing(key: str, start: float, end: float) -> None:
     for name, value in ((f"{key}smoothing_start", start), (f"{key}smoothing_end", end)):
         if not (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1):
             raise UsageError(f"{name}={value}: give the share that importance decides, from 0 to 1")
+
+
+def check_acts(option: str, smoothing: Smoothing) -> None:
+    """Refuse, by UsageError, a run too short for what it learns; shares of 0 throughout are a choice."""
+    if smoothing.largest == 0 < smoothing.end:
+        raise UsageError(
+            f"{option} learns from whole epochs, and acts from the third on: give budget.epochs above 2 (this run has "
+            f"{smoothing.epochs:g}), or a smoothing_start above 0"
+        )
 
 
 class RunningMean:
@@ -86,21 +100,21 @@ def systematic(expected: Tensor, offset: float) -> Tensor:
     Systematic resampling: with `offset` uniform in [0, 1) the mean of each is what was expected.
     """
     # marks at offset, offset + 1, ...: each counts for the part of the running sum that it lies in
-    edges = (expected.double().cumsum(0) - offset).ceil().long()
+    edges = (expected.double().cumsum(0) - offset - ROUNDING).ceil().long()
     edges[-1] = round(float(expected.sum()))  # in exact arithmetic it is that already
     return edges.diff(prepend=edges.new_zeros(1))
 
 
-def dealt(probabilities: Tensor, cards: int, offset: float) -> Tensor:
+def deck_counts(probabilities: Tensor, cards: int, offset: float) -> Tensor:
     """(m,) how many of `cards` M >= m cards show each choice: the floor or ceiling of M p, and one at least.
 
     Where M p is below 1 a choice has one card, and the others share the rest in proportion.
     """
     expected = cards * probabilities
-    few = torch.zeros_like(expected, dtype=torch.bool)
+    raised = torch.zeros_like(expected, dtype=torch.bool)
     # raising some to one card may bring others below it
-    while (expected[~few] < 1 - 1e-9).any():
-        few |= expected < 1 - 1e-9
-        rest = probabilities * ~few
-        expected = torch.where(few, 1.0, (cards - few.sum()) * rest / rest.sum().clamp(min=1e-300))
+    while (expected[~raised] < 1 - ROUNDING).any():
+        raised |= expected < 1 - ROUNDING
+        rest = probabilities * ~raised
+        expected = torch.where(raised, 1.0, (cards - raised.sum()) * rest / rest.sum().clamp(min=1e-300))
     return systematic(expected, offset)

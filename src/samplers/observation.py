@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from src.samplers.plan import Update
@@ -38,7 +39,7 @@ class GradientNorms(NamedTuple):
 
     @property
     def clipped(self) -> Tensor:
-        """(O,) squared norm of the gradient of each operation, as the optimizer took it."""
+        """(O,) squared norm of the gradient of each operation after clipping, without the update's op_scales."""
         return self.squared * self.clip_factor.square()
 
 
@@ -54,6 +55,23 @@ class ImageRecord(NamedTuple):
     """(n,) loss of each image, without weights."""
     logit_norms: Tensor
     """(n,) L2 norm of the gradient of each image's loss with respect to its logits: softmax minus target."""
+    shapes: Tensor
+    """(U, 2) int64: routes and images of each update."""
+
+    def over_routes(self) -> ImageRecord:
+        """One row for each image of each update: means over its routes."""
+        if (self.shapes[:, 0] == 1).all():
+            return self
+        # rows of an update come route by route
+        counts = self.shapes.prod(1).tolist()
+        updates = zip(*(values.split(counts) for values in self[:3]), self.shapes[:, 0].tolist(), strict=True)
+        rows = [
+            (positions.unflatten(0, (routes, -1))[0], *(v.unflatten(0, (routes, -1)).mean(0) for v in values))
+            for positions, *values, routes in updates
+        ]
+        positions, losses, norms = (torch.cat(column) for column in zip(*rows, strict=True))
+        shapes = torch.stack([torch.ones_like(self.shapes[:, 0]), self.shapes[:, 1]], 1)
+        return ImageRecord(positions, losses, norms, shapes)
 
 
 @dataclass

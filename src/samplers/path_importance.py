@@ -14,7 +14,7 @@ from torch import Tensor
 
 from src.runtime.errors import UsageError, unknown
 from src.samplers.candidates import Candidates
-from src.samplers.importance import Smoothing, check_smoothing, dealt, smoothed
+from src.samplers.importance import LARGEST_WEIGHT, Smoothing, check_acts, check_smoothing, deck_counts, smoothed
 from src.samplers.observation import GRADIENT_NORMS, Observation
 from src.samplers.path_norms import PathNorms
 from src.samplers.path_report import path_rows
@@ -31,8 +31,6 @@ OPTIONS = {
     "granularity": ("op", "layer_op"),
     "correction": ("none", "marginal", "path"),
 }
-LARGEST_WEIGHT = 1e4
-"""Of a path's loss: beyond it one update in thousands decides the weights."""
 
 
 class PathImportance(Sampler):
@@ -79,12 +77,12 @@ class PathImportance(Sampler):
             sizes: (L,) choices of each layer.
             seed: of the draws.
             total_steps: supernet steps of the whole run.
-            statistic: of a choice, that g is made of; as are the next four, see above.
+            statistic: that g is made of.
             free_ops: g of choices without parameters.
             measured: norms before or after clipping.
-            memory: share of a running mean that stays when a new norm is seen.
+            memory: share of a running mean that stays.
             reset: begin each epoch with means of 0.
-            granularity: layers that draw together.
+            granularity: which layers draw together.
             smoothing_start: delta at the start.
             smoothing_end: delta at the end.
             correction: weights by which the mean over draws is the uniform one.
@@ -92,15 +90,14 @@ class PathImportance(Sampler):
             deck_paths: M of them; None: the largest m.
         """
         super().__init__(sizes, seed, total_steps)
-        chosen_options = {"statistic": statistic, "free_ops": free_ops, "measured": measured}
-        for key, value in (chosen_options | {"granularity": granularity, "correction": correction}).items():
+        options = (statistic, free_ops, measured, granularity, correction)
+        for key, value in zip(OPTIONS, options, strict=True):
             if value not in OPTIONS[key]:
                 raise unknown(f"sampler.{key}", value, OPTIONS[key])
         check_smoothing("sampler.", smoothing_start, smoothing_end)
         if not (isinstance(memory, int | float) and 0 <= memory < 1):
             raise UsageError(f"sampler.memory={memory}: give the share of the old mean that stays, from 0 to below 1")
-        self.statistic, self.free_ops, self.measured = statistic, free_ops, measured
-        self.granularity, self.correction = granularity, correction
+        self.statistic, self.free_ops, self.measured, self.granularity, self.correction = options
         self.memory, self.reset, self.delta = memory, reset, 0.0
         self.smoothing = Smoothing(smoothing_start, smoothing_end, 1.0)
         self.deck, self.cards = deck, max(self.sizes) if deck_paths is None else deck_paths
@@ -142,7 +139,9 @@ class PathImportance(Sampler):
         self.report: list[dict[str, Any]] = []
 
     def _check_weights(self, name: str) -> None:
-        if self.correction == "none":
+        check_acts("sampler=path_importance", self.smoothing)
+        # the cards of a deck are never so few
+        if self.correction == "none" or self.deck:
             return
         layers, share = self.candidates.learning_layers, 1 - self.smoothing.largest
         most = math.inf if share <= 0 else share ** -(layers if self.correction == "path" else 1)
@@ -188,9 +187,10 @@ class PathImportance(Sampler):
     def _hand(self, layer: int) -> list[int]:
         """M choices of one layer in random order; M = m of them as StrictFair deals them."""
         p = self._of(layer)
-        # no random number where nothing is left to chance
-        offset = 0.0 if len(p) == self.cards else float(torch.rand((), dtype=torch.float64, generator=self.generator))
-        cards = torch.arange(len(p)).repeat_interleave(dealt(p, self.cards, offset)).tolist()
+        cards = list(range(len(p)))
+        if len(p) < self.cards:
+            offset = float(torch.rand((), dtype=torch.float64, generator=self.generator))
+            cards = torch.arange(len(p)).repeat_interleave(deck_counts(p, self.cards, offset)).tolist()
         return [cards[i] for i in reversed(self.permutation(self.cards))]
 
     def _op_scales(self, hands: Sequence[Sequence[int]]) -> tuple[tuple[OpId, float], ...] | None:
@@ -220,10 +220,10 @@ class PathImportance(Sampler):
     def _learn(self, epoch: int) -> None:
         factors = self.norms.learn()
         importances = self.candidates.by_group(self.norms.importances(self.statistic, self.free_ops))
-        clip = [("clipped_share", float((factors < 1).double().mean())), ("clip_factor", float(factors.mean()))]
-        figures = [("path_smoothing", self.delta), *clip]
+        clip = {"clipped_share": float((factors < 1).double().mean()), "clip_factor": float(factors.mean())}
+        figures = {"path_smoothing": self.delta} | clip
         rows = path_rows(self.candidates, self.probabilities, self.draws, importances)
-        self.report = [*({"figure": name, "value": value} for name, value in figures), *rows]
+        self.report = [*({"figure": name, "value": value} for name, value in figures.items()), *rows]
         # the draws of the next epoch
         self.delta = self.smoothing.after(epoch)
         for number, g in enumerate(importances):
@@ -232,7 +232,7 @@ class PathImportance(Sampler):
             self.draws[number].zero_()
 
     def epoch_rows(self, labels: Tensor) -> list[dict[str, Any]]:
-        """The rows of importance.csv about the last whole epoch."""
+        """Rows of importance.csv about the last whole epoch."""
         return self.report
 
     def state_dict(self) -> dict[str, Any]:

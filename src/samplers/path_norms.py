@@ -26,7 +26,7 @@ class PathNorms:
         """Of the sum of the norms of an operation's tensors: the mean over the operations that are the candidate."""
         self.squared = RunningMean(candidates.count, memory)
         """Of the squared norm of the whole gradient of the updates that the candidate is in."""
-        self.before: dict[str, Tensor] = {}
+        self.resumed: dict[str, Tensor] = {}
         """What a checkpoint held of the epoch: `rows` (U, K + 2) and `used` (U, K)."""
         self.rows: list[Tensor] = []
         """Of each update (K + 2,): sums of norms by candidate, the whole norm, the clip factor; on the device."""
@@ -40,10 +40,10 @@ class PathNorms:
         # (K, O): the mean over the operations that are one candidate, without the weight of the path's loss
         uses, weight = self.candidates.uses(update.routes), 1.0 if update.weights is None else update.weights[0]
         means = torch.zeros(self.candidates.count, len(norms.ops), dtype=norms.whole.dtype)
-        for place, op in enumerate(norms.ops):
+        for column, op in enumerate(norms.ops):
             index = self.candidates.index(op)
             if index is not None:
-                means[index, place] = 1 / (uses[index] * weight)
+                means[index, column] = 1 / (uses[index] * weight)
         own = (move(means, norms.whole.device) * norms.tensor_sums).sum(1)
         self.rows.append(torch.cat([own, torch.stack([norms.whole / weight, norms.clip_factor])]))
         self.used.append(torch.tensor([index in uses for index in range(self.candidates.count)]))
@@ -60,16 +60,16 @@ class PathNorms:
             # a norm of 0 is that of an operation whose output never reached the loss
             self.own.add(own, own > 0)
             self.squared.add((row[-2] * factor).square().expand_as(own), used)
-        self.before, self.rows, self.used = {}, [], []
+        self.resumed, self.rows, self.used = {}, [], []
         return rows[:, -1]
 
     def epoch(self) -> dict[str, Tensor]:
         """`rows` (U, K + 2) and `used` (U, K) of the epoch so far, on the CPU; empty before its first update."""
         # the one transfer: all rows on the device are joined there first
         now = {"rows": torch.stack(self.rows).cpu(), "used": torch.stack(self.used)} if self.rows else {}
-        if not (now and self.before):
-            return now or self.before
-        return {key: torch.cat([self.before[key], now[key]]) for key in now}
+        if not (now and self.resumed):
+            return now or self.resumed
+        return {key: torch.cat([self.resumed[key], now[key]]) for key in now}
 
     def values(self, mean: RunningMean) -> Tensor:
         """(K,) one of the two means; 0 for candidates that were never seen."""
@@ -82,17 +82,17 @@ class PathNorms:
         g = {"own_sum": self.values(self.own), "path_rms": rms, "equal": has.double()}[statistic].clone()
         seen = {"own_sum": self.own.seen, "path_rms": self.squared.seen, "equal": has}[statistic]
         for place in (group.candidates for group in self.candidates.groups if group.candidates is not None):
-            # own and others are views of a group's choices
-            own, others, free = g[place], seen[place], ~has[place] & (statistic != "path_rms")
-            if not others.any():
+            # own is a view of a group's choices
+            own, observed, free = g[place], seen[place], ~has[place] & (statistic != "path_rms")
+            if not observed.any():
                 continue
             # without parameters there is no norm of one's own
             if free_ops != "floor":
-                ratio = rms[place] / rms[place][others].mean() if free_ops == "path_rms" else torch.ones_like(own)
-                own[free] = own[others].mean() * ratio[free]
+                ratio = rms[place] / rms[place][observed].mean() if free_ops == "path_rms" else torch.ones_like(own)
+                own[free] = own[observed].mean() * ratio[free]
             # not seen yet: the mean of the others; epochs that begin anew leave it at 0
             if not self.reset:
-                own[~others & ~free] = own[others].mean()
+                own[~observed & ~free] = own[observed].mean()
         return g
 
     def state_dict(self) -> dict[str, Any]:
@@ -103,4 +103,4 @@ class PathNorms:
         """Go on exactly where `state_dict` was taken."""
         self.own.load_state_dict(state["own"])
         self.squared.load_state_dict(state["squared"])
-        self.before, self.rows, self.used = state["epoch"], [], []
+        self.resumed, self.rows, self.used = state["epoch"], [], []

@@ -36,6 +36,7 @@ from src.supernet.evaluator import Evaluator, ScoringSettings
 from src.supernet.inter_choice import InterChoice, split_weights
 from src.supernet.path import ArchPath
 from src.supernet.supernet import Supernet
+from src.supernet.tied import are_tied
 from src.training.budget import Budget, cosine, fitting_batch, plan_budget
 from src.training.checkpoints import Checkpoints
 from src.training.estimate import Estimate, Scoring, whole_paths
@@ -92,7 +93,7 @@ def assemble(cfg: DictConfig, folder: Path) -> SupernetRun:
     # The module, with the settings of the checkpoint that the run resumes from.
     trainer, saved = supernet_trainer(cfg, folder, budget), read_checkpoint(folder, cfg.checkpoint, "train")
     device = trainer.strategy.root_device
-    settings = step_settings(cfg, net, dataset, space, device, batch_size)
+    settings = step_settings(cfg, net, dataset, sampler, device, batch_size)
     module = supernet_module(cfg, net, inter_choice, sampler, settings, saved, budget, trainer)
     module.add_observer(order)
     # Mini-batches, tables, the ranking to come.
@@ -207,18 +208,17 @@ def planned_scoring(
 
 
 def step_settings(
-    cfg: DictConfig, net: Supernet, dataset: Dataset, space: SearchSpace, device: torch.device, batch_size: int
+    cfg: DictConfig, net: Supernet, dataset: Dataset, sampler: Sampler, device: torch.device, batch_size: int
 ) -> StepSettings:
     """The settings of the step; `auto` becomes the way that fits into this device's memory."""
     settings: dict[str, Any] = OmegaConf.to_container(cfg.step, resolve=True)  # type: ignore[assignment]
-    changes_graph = cfg.choices.inter_choice.startswith("split") or cfg.sync_batchnorm
-    if settings["way"] == "compiled" and changes_graph:
-        raise UsageError(
-            "step=compiled is one graph that stays: use step=window with inter_choice=split or sync_batchnorm"
-        )
+    other_graphs = cfg.choices.inter_choice.startswith("split") or cfg.sync_batchnorm or are_tied(net)
+    if settings["way"] == "compiled" and other_graphs:
+        unfit = "inter_choice=split, sync_batchnorm or search_space.share"
+        raise UsageError(f"step=compiled is one graph that stays, each operation once: use step=window with {unfit}")
     if settings["way"] == "auto":
         images = torch.zeros(PROBE, dataset.in_channels, dataset.image_size, dataset.image_size)
-        settings["way"] = fitting_way(net, space.sizes, images, batch_size, device)
+        settings["way"] = fitting_way(net, sampler.sizes, images, batch_size, device, sampler.passes_per_step)
     return StepSettings(**settings, noise_seed=cfg.seed, gradient_variance=cfg.gradient_variance)
 
 

@@ -29,6 +29,18 @@ def check_training(cfg: DictConfig) -> None:
     if cfg.trainer.precision == "16-mixed" and cfg.step.clip_norm is not None:
         raise UsageError("step.clip_norm does not go with trainer.precision=16-mixed: use bf16-mixed or 32-true")
 
+    # what looks at gradients before they are clipped, or adds to them, needs them as they are
+    looks = {
+        "sampler=path_importance": "importance" in str(cfg.sampler._target_),
+        "gradient_variance=true": cfg.gradient_variance,
+        "step.gradient_noise": cfg.step.gradient_noise > 0,
+    }
+    for key in (key for key, is_on in looks.items() if is_on):
+        if cfg.step.clip_norm is not None and cfg.step.clip == "before":
+            raise UsageError(f"step.clip=before does not go with {key}: use step.clip=after")
+        if cfg.trainer.precision == "16-mixed":
+            raise UsageError(f"trainer.precision=16-mixed does not go with {key}: use bf16-mixed or 32-true")
+
     # what several devices divide among them
     devices = cfg.trainer.devices * cfg.trainer.get("num_nodes", 1)
     if devices == 1:

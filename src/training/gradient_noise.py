@@ -21,6 +21,8 @@ class GradientNoise:
     def __init__(self, net: Supernet, deviation: float, seed: int) -> None:
         self.net, self.deviation, self.seed = net, deviation, seed
         self.generator: torch.Generator | None = None
+        self.resumed: torch.Tensor | None = None
+        """The generator's state of a checkpoint, loaded before the weights are where they will be."""
 
     def add(self, routes: Sequence[Route]) -> None:
         """Add it to the gradients of the operations of the routes, as far as they have any."""
@@ -28,19 +30,22 @@ class GradientNoise:
         for parameter in (p for op in ops for p in parameters_of(self.net, op)):
             if parameter.grad is not None:
                 noise = torch.empty_like(parameter).normal_(generator=self.on_device(parameter.device))
-                parameter.grad.add_(noise.detach(), alpha=self.deviation)
+                parameter.grad.add_(noise, alpha=self.deviation)
 
     def on_device(self, device: torch.device) -> torch.Generator:
         """The generator, made where the weights are when it is first needed."""
         if self.generator is None:
             self.generator = torch.Generator(device).manual_seed(mix(self.seed, STREAM))
+            if self.resumed is not None:
+                self.generator.set_state(self.resumed)
         return self.generator
 
     def state_dict(self) -> dict[str, Any]:
         """The generator, if there is one."""
-        return {} if self.generator is None else {"generator": self.generator.get_state()}
+        state = self.resumed if self.generator is None else self.generator.get_state()
+        return {} if state is None else {"generator": state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on exactly where `state_dict` was taken."""
         if "generator" in state:
-            self.on_device(next(self.net.parameters()).device).set_state(state["generator"])
+            self.resumed, self.generator = state["generator"], None

@@ -32,7 +32,8 @@ class ImportanceWriter(pl.Callback):
         if rows:
             head = {"step": module.steps, "epoch": module.schedule.epoch(last)}
             append_rows(self.folder / IMPORTANCE, IMPORTANCE_COLUMNS, [head | row for row in rows])
-        # figures of no layer or choice are curves for the loggers too
-        figures = {f"importance/{row['figure']}": float(row["value"]) for row in rows if len(row) == 2}
+        # figures of no layer or choice are curves for the loggers too; metrics.csv has the gradient's variance
+        single = [row for row in rows if len(row) == 2 and not row["figure"].startswith("gradient_variance")]
+        figures = {f"importance/{row['figure']}": float(row["value"]) for row in single}
         for logger in trainer.loggers if figures else ():
             logger.log_metrics(figures, step=module.steps)

@@ -27,7 +27,7 @@ from src.training import gradients
 from src.training.compiled import CompiledWindow
 from src.training.counts import Counts
 from src.training.gradient_noise import GradientNoise
-from src.training.gradient_variance import GradientVariance
+from src.training.gradient_variance import CLIPPED, RAW, GradientVariance
 from src.training.image_meter import VALUES, ImageMeter
 from src.training.objective import CrossEntropy, Loss, Objective
 from src.training.optimizer import extend
@@ -187,6 +187,8 @@ class SupernetStep(RunState):
 
     def optimizer_update(self, lr: float, observation: Observation) -> None:
         """Clip the summed gradients if asked for, then move the weights."""
+        if self.variance is not None:
+            self.variance.add(RAW, observation.update)
         if self.settings.unsampled == "drifting":
             gradients.fill_missing(self.net)
         if self.settings.clip_norm is not None and self.settings.clip == "after":
@@ -194,6 +196,8 @@ class SupernetStep(RunState):
             if observation.norms is not None:
                 factor = gradients.clip_factor(norm, self.settings.clip_norm)
                 observation.norms = observation.norms._replace(clip_factor=factor)
+        if self.variance is not None:
+            self.variance.add(CLIPPED, observation.update)
         self.lr = lr
         optimizer = self.optimizers(use_pl_optimizer=True)
         for group in optimizer.param_groups:  # type: ignore[union-attr]

@@ -23,7 +23,9 @@ PROBE = 2
 """Images of the measured pass."""
 
 
-def fitting_way(net: Supernet, sizes: Sequence[int], images: Tensor, batch_size: int, device: torch.device) -> str:
+def fitting_way(
+    net: Supernet, sizes: Sequence[int], images: Tensor, batch_size: int, device: torch.device, paths: int = 1
+) -> str:
     """On a GPU `window` if what a window over all choices saves for its backward pass fits, else `serial`.
 
     On a CPU it is always `serial`: there a window was between 5 % faster (small nets) and 16 % slower (NAS-Bench-201),
@@ -35,12 +37,14 @@ def fitting_way(net: Supernet, sizes: Sequence[int], images: Tensor, batch_size:
         images: (PROBE, C, H, W) of any content, on the net's device.
         batch_size: B of the training to come.
         device: where it will be.
+        paths: of an update, where they are more than the largest number of choices.
     """
     free = free_bytes(device)
     if device.type == "cpu" or free is None:
         return "serial"
     routes = [tuple(min(choice, m - 1) for m in sizes) for choice in range(max(sizes))]
-    needed = saved_bytes(net, images, routes) / len(images) * batch_size
+    # a larger update saves as much again for each of its paths, on average
+    needed = saved_bytes(net, images, routes) / len(images) * batch_size * max(paths / len(routes), 1)
     return "window" if needed <= SHARE * free else "serial"
 
 

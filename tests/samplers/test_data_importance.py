@@ -18,7 +18,11 @@ NOTHING = torch.zeros(0)
 
 
 def record(positions: list[int], norms: list[float]) -> ImageRecord:
-    return ImageRecord(torch.tensor(positions), torch.zeros(len(norms)), torch.tensor(norms))
+    return ImageRecord(torch.tensor(positions), torch.zeros(len(norms)), torch.tensor(norms), one_route(len(norms)))
+
+
+def one_route(images: int) -> Tensor:
+    return torch.tensor([[1, images]])
 
 
 def told(order: DataImportance, positions: list[int], norms: list[float], epoch: int = 0) -> None:
@@ -40,6 +44,19 @@ def test_repeated_images_are_halved_towards_each_score_in_turn_or_have_their_mea
     order = DataImportance(4, 0, epochs=3, repeats="mean")
     order.learn(seen)
     assert order.scores.tolist() == pytest.approx([1.0, 0.0, 14 / 3, 0.0])
+
+
+def test_an_update_of_several_paths_scores_an_image_by_their_mean() -> None:
+    # two updates: three paths on the images 1 and 0, then two on the images 1 and 1
+    positions = torch.tensor([1, 0, 1, 0, 1, 0, 1, 1, 1, 1])
+    norms = torch.tensor([1.0, 2.0, 2.0, 4.0, 6.0, 6.0, 5.0, 7.0, 3.0, 9.0])
+    seen = ImageRecord(positions, torch.zeros(10), norms, torch.tensor([[3, 2], [2, 2]]))
+    assert seen.over_routes().positions.tolist() == [1, 0, 1, 1]
+    assert seen.over_routes().logit_norms.tolist() == [3, 4, 4, 8]
+    order = DataImportance(2, 0, epochs=3)
+    order.learn(seen)
+    # image 1: 3, halved towards 4, then 8
+    assert order.scores.tolist() == [4, 5.75]
 
 
 def test_unseen_images_score_nothing_or_keep_what_they_had() -> None:
@@ -143,8 +160,10 @@ def test_its_state_is_whole() -> None:
         ({"repeats": "last"}, "halving, mean"),
         ({"correction": "marginal"}, "none, weights"),
         ({"smoothing_start": -0.1}, r"order\.smoothing_start=-0\.1"),
+        ({"correction": "weights", "smoothing_start": 1.0}, "smaller order.smoothing_end"),
+        ({"epochs": 2}, "acts from the third on"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        DataImportance(10, 0, epochs=3, **settings)
+        DataImportance(10, 0, **{"epochs": 3} | settings)

@@ -22,7 +22,6 @@ def prepared(kind: type[Distinct | SizeProportional], space: SearchSpace) -> Dis
 
 
 def test_only_canonical_paths_are_trained_and_each_alike() -> None:
-    space = NasBench201(subset="conv_only", cells=1)
     with pytest.raises(UsageError, match="use sampler=spos"):
         prepared(Distinct, Mini())
     space = NasBench201(cells=1)

@@ -19,15 +19,15 @@ IMAGES_READING = (
     "percent of the training part. A shuffle has 100 of both. Line: mean over seeds. Shade: lowest to highest seed."
 )
 VARIANCE_READING = (
-    "Variance of a scalar weight's gradient over the steps of an epoch that sampled it, its mean over weights (PA&DA, "
-    "equations 14 and 15), before clipping, with gradients divided by the paths of an update: of all weights, of those "
-    "of choices, and relative to the squared mean. Line: mean over seeds. Shade: lowest to highest seed."
+    "Variance of a scalar weight's gradient over the S steps of an epoch that sampled it, its mean over weights, before "
+    "clipping, with gradients divided by the paths of an update: as in PA&DA's equations 14 and 15, and over S - 1 "
+    "instead of S, by which methods compare. Line: mean over seeds. Shade: lowest to highest seed."
 )
 IMAGES = {"distinct_images": "distinct images, %", "effective_images": "effective images, %"}
 VARIANCE = {
-    "gradient_variance_raw": "all weights",
-    "gradient_variance_raw_choices": "choices",
-    "gradient_variance_relative": "relative",
+    "gradient_variance_raw": "all weights, equation 15",
+    "gradient_variance_unbiased": "all weights, S - 1",
+    "gradient_variance_unbiased_choices": "choices, S - 1",
 }
 
 

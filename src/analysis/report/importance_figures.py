@@ -19,9 +19,9 @@ IMAGES_READING = (
     "percent of the training part. A shuffle has 100 of both. Line: mean over seeds. Shade: lowest to highest seed."
 )
 VARIANCE_READING = (
-    "Variance of a weight's gradient over the S steps of an epoch that sampled it, its mean over scalar weights, before "
-    "clipping, with gradients divided by the paths of an update: as in PA&DA's equations 14 and 15, and over S - 1 "
-    "instead of S, by which methods compare. Line: mean over seeds. Shade: lowest to highest seed."
+    "Variance of a scalar weight's gradient over the S steps of an epoch that sampled it, its mean over weights. The "
+    "gradient is that before clipping, divided by the paths of an update. As in PA&DA's equations 14 and 15, and over "
+    "S - 1 instead of S, by which methods compare. Line: mean over seeds. Shade: lowest to highest seed."
 )
 IMAGES = {"distinct_images": "distinct images, %", "effective_images": "effective images, %"}
 VARIANCE = {

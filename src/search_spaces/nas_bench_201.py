@@ -201,10 +201,12 @@ class NasBench201(SearchSpace):
         return {"live_convolutions": live}
 
     def subsets(self, paths: Sequence[ArchPath]) -> dict[str, list[bool]]:
-        """`no none` and `convolutions only`, as far as the space holds more than them."""
+        """`no none` and `convolutions only`, as far as the space holds more than them, and `distinct cells`."""
         named = {"no none": SUBSETS["no_none"], "convolutions only": SUBSETS["conv_only"]}
         smaller = {name: ops for name, ops in named.items() if len(ops) < len(self.ops)}
-        return {name: [set(self._names(path)) <= set(ops) for path in paths] for name, ops in smaller.items()}
+        parts = {name: [set(self._names(path)) <= set(ops) for path in paths] for name, ops in smaller.items()}
+        distinct = [self.canonical(path) == path for path in paths]
+        return parts if all(distinct) else parts | {"distinct cells": distinct}
 
     def whole(self) -> NasBench201:
         """All 15,625 cells."""

@@ -17,6 +17,7 @@ from src.benchmarks.table import Table
 from src.ranking.ceiling import noise_ceiling
 from src.runtime.errors import UsageError
 from src.search_spaces.mini import Mini
+from src.search_spaces.mini_cell import MiniCell
 
 
 def written(path: Path, text: str) -> str:
@@ -151,6 +152,25 @@ def test_half_of_the_networks_may_have_more_runs_than_the_others(tmp_path: Path)
     rows = ["00,1,1,1,1", "01,2,2,2,9", "02,3,3,3,", "03,4,4,4,"]
     path = written(tmp_path / "t.csv", "\n".join(["arch,accuracy,run_0,run_1,run_2", *rows]))
     assert noise_ceiling(Table("t", path, run_prefix="run_"), ["00", "01", "02", "03"]) == (1.0, "run against run")
+
+
+def test_the_ground_truth_of_mini_cell_can_be_trusted_and_is_more_than_a_count() -> None:
+    space, table = MiniCell(), configured("mini_cell")
+    truth = table.accuracies()
+    paths = {arch: space.parse(arch) for arch in truth}
+    # distinct connected cells, and all those of convolutions alone
+    assert all(space.is_connected(path) and space.format(path) == arch for arch, path in paths.items())
+    assert len({space.canonical(path) for path in paths.values()}) == len(truth) == 564
+    assert sum(space.subsets(list(paths.values()))["convolutions only"]) >= 64
+    repeated = split_half(list(table.runs().values()))
+    assert noise_ceiling(table, list(truth)) == (repeated, "run against run")
+    assert repeated >= 0.75
+    costs = [space.costs(path) for path in paths.values()]
+    counts = {"params": [c.params for c in costs], "macs": [c.macs for c in costs]}
+    counts["live convolutions"] = [space.counts(path)["live_convolutions"] for path in paths.values()]
+    for name, values in counts.items():
+        assert kendall(values, list(truth.values()), resamples=10).value <= repeated - 0.15, name
+    assert table.params() == dict(zip(truth, counts["params"], strict=True))
 
 
 def test_the_ground_truth_of_mini_can_be_trusted_and_is_more_than_a_count_of_parameters() -> None:

@@ -19,6 +19,7 @@ ADDED: dict[str, Any] = {
     "choices.order": "shuffle",
     "ranking.by": "accuracy",
     "gradient_variance": False,
+    "step.gradient_noise": 0.0,
 }
 """Keys of a training run that did not exist once, with the values that they had implicitly."""
 

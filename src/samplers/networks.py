@@ -5,6 +5,7 @@ The two rivals that PA&DA's supplement names in appendix C.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -20,7 +21,29 @@ from src.supernet.supernet import Supernet
 COSTS = ("params", "macs")
 
 
-class Distinct(Sampler):
+class Accepted(Sampler, ABC):
+    """One path per mini-batch: uniform ones are drawn until one is accepted."""
+
+    space: SearchSpace
+
+    @property
+    def passes_per_step(self) -> int:
+        """One pass."""
+        return 1
+
+    def plan(self) -> Plan:
+        """One update of the first path that is accepted."""
+        while True:
+            path = self.uniform_path()
+            if self.accepts(path):
+                return [Update((path,))]
+
+    @abstractmethod
+    def accepts(self, path: ArchPath) -> bool:
+        """Whether a path that was drawn uniformly is trained."""
+
+
+class Distinct(Accepted):
     """One path per mini-batch, uniform over the space's distinct networks (de-isomorphic sampling; Ning et al. 2021).
 
     Of the paths that are the same stand-alone network only the canonical one is trained.
@@ -37,20 +60,12 @@ class Distinct(Sampler):
             raise UsageError(f"sampler=distinct: no two paths of {space.name} are the same network: use sampler=spos")
         self.space = space
 
-    @property
-    def passes_per_step(self) -> int:
-        """One pass."""
-        return 1
-
-    def plan(self) -> Plan:
-        """One update of one path: uniform ones are drawn until one is canonical."""
-        while True:
-            path = self.uniform_path()
-            if self.space.canonical(path) == path:
-                return [Update((path,))]
+    def accepts(self, path: ArchPath) -> bool:
+        """True for the canonical path of a network."""
+        return self.space.canonical(path) == path
 
 
-class SizeProportional(Sampler):
+class SizeProportional(Accepted):
     """One path per mini-batch, in proportion to the size of its stand-alone network (Luo et al. 2019)."""
 
     def __init__(self, sizes: Sequence[int], seed: int = 0, total_steps: int = 1, size: str = "params") -> None:
@@ -84,15 +99,7 @@ class SizeProportional(Sampler):
         """The size of a path's network at the space's reference input."""
         return float(getattr(self.space.costs(path), self.size))
 
-    @property
-    def passes_per_step(self) -> int:
-        """One pass."""
-        return 1
-
-    def plan(self) -> Plan:
-        """One update of one path: a uniform one is accepted with its size as a share of the largest."""
-        while True:
-            path = self.uniform_path()
-            mark = float(torch.rand((), dtype=torch.float64, generator=self.generator))
-            if mark * self.largest < self.size_of(path):
-                return [Update((path,))]
+    def accepts(self, path: ArchPath) -> bool:
+        """True with its size as a share of the largest."""
+        mark = float(torch.rand((), dtype=torch.float64, generator=self.generator))
+        return mark * self.largest < self.size_of(path)

@@ -5,7 +5,7 @@ B batch, C channels, H W size, n nodes between input (node 0) and output (node n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import reduce
 from itertools import chain
 from typing import NamedTuple
@@ -138,9 +138,10 @@ class NodeCell(SharedCell):
     def modules_of(self, path: ArchPath) -> list[nn.Module]:
         """The operations and projections that a path runs."""
         # operations as the path's earlier choices have them, projections as they are
-        live, blocks = live_nodes(self.graph.parents(path)), self.blocks()
+        parents, blocks = self.graph.parents(path), self.blocks()
+        live = live_nodes(parents)
         operations = [blocks[node].operation_on(path, node) for node in range(self.graph.nodes) if node + 1 in live]
-        return [*operations, *chain.from_iterable(map(self.op_modules, self._projections(path)))]
+        return [*operations, *chain.from_iterable(map(self.op_modules, self._projections(parents, live)))]
 
     def segments(self) -> list[Segment]:
         """The whole cell: its first node may depend on the last decision."""
@@ -157,14 +158,14 @@ class NodeCell(SharedCell):
 
     def operations(self, route: Route) -> list[OpId]:
         """The operations of the nodes that lead to the output, and the projections of the input to them."""
-        live = live_nodes(self.graph.parents(route))
-        ops = [(node, choice) for node, choice in chosen(route[: self.graph.nodes]) if node + 1 in live]
-        return [*self.owners(ops), *self._projections(route)]
-
-    def _projections(self, route: Route) -> list[OpId]:
-        """The projections of the input to the live nodes that have it as a parent."""
         parents = self.graph.parents(route)
-        live, last = live_nodes(parents), self.graph.nodes + 1
+        live = live_nodes(parents)
+        ops = [(node, choice) for node, choice in chosen(route[: self.graph.nodes]) if node + 1 in live]
+        return [*self.owners(ops), *self._projections(parents, live)]
+
+    def _projections(self, parents: Sequence[Collection[int]], live: set[int]) -> list[OpId]:
+        """The projections of the input to the live nodes that have it as a parent; `parents` of the nodes 1..n + 1."""
+        last = self.graph.nodes + 1
         fed = [node for node in range(1, last + 1) if node in live and 0 in parents[node - 1]]
         return [(len(self.sizes) + node - 1, 0) for node in fed]
 

@@ -64,6 +64,7 @@ def rank_after_training(run: SupernetRun) -> None:
         read=run.dataset.summary(),
         wall_seconds=round(run.module.stopwatch.seconds(), 2),
         count_spread=run.module.counts.spread(),
+        parameter_free_share=run.module.counts.parameter_free_share(run.module.net),
         scoring={key: run.cfg.ranking[key] for key in ("images", "calibration_images", "batch_size")},
         scoring_seconds=round(time.monotonic() - started, 1),
         block_evaluations=blocks,

@@ -57,6 +57,8 @@ class TrainResult(RankingResult):
     """classes, images of each part, and files passed over by kind."""
     count_spread: int
     """Largest difference between the update counts of two choices of one layer."""
+    parameter_free_share: float | None = None
+    """Share of the chosen operations' passes that ran one without parameters; None in older runs."""
     scoring: dict[str, Any] = field(default_factory=dict)
     """Conditions of the scores: images, calibration_images and batch_size, which moves those of `recalibrate` too."""
 

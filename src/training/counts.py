@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from src.supernet.path import OpId, Route
+from src.supernet.supernet import Supernet
+from src.training.gradients import parameters_of
 
 
 class Counts:
@@ -42,6 +44,18 @@ class Counts:
         """Largest difference between two choices of one layer: 0 after every step under strict fairness."""
         rows = [self.values[layer, :size] for layer, size in enumerate(self.sizes)]
         return max(int(row.max() - row.min()) for row in rows)
+
+    def parameter_free_share(self, net: Supernet) -> float | None:
+        """Share of the chosen operations' backward passes that ran one without parameters: pooling, identity, none.
+
+        None before the first pass, and where no choice is an operation.
+        """
+        counts = self.operations or {(row["layer"], row["choice"]): row["count"] for row in self.rows(0)}
+        # what nobody chooses, such as a projection of the input, is in no choice block
+        layers = {layer for layer, _ in net.blocks()}
+        chosen = {op: count for op, count in counts.items() if op[0] in layers}
+        free = sum(count for op, count in chosen.items() if not parameters_of(net, op))
+        return free / sum(chosen.values()) if any(chosen.values()) else None
 
     def rows(self, step: int) -> list[dict[str, int]]:
         """The rows of counts.csv for one step."""

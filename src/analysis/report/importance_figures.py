@@ -58,12 +58,12 @@ def draws_figure(shares: Mapping[str, pd.DataFrame]) -> Chart:
 
 def images_figure(curves: Mapping[str, Mapping[str, pd.DataFrame]]) -> Chart:
     """Distinct and effective images by epoch; `curves` by figure of IMAGES and method."""
-    return curve_panels("Images drawn", IMAGES_READING, IMAGES, curves, 100)
+    return curve_panels("Images drawn", IMAGES_READING, IMAGES, curves, by=100)
 
 
 def variance_figure(curves: Mapping[str, Mapping[str, pd.DataFrame]]) -> Chart:
     """Variance of the gradient by epoch; `curves` by figure of VARIANCE and method."""
-    return curve_panels("Variance of the gradient", VARIANCE_READING, VARIANCE, curves, 1)
+    return curve_panels("Variance of the gradient", VARIANCE_READING, VARIANCE, curves, by=1, log=True)
 
 
 def curve_panels(
@@ -72,8 +72,9 @@ def curve_panels(
     names: Mapping[str, str],
     curves: Mapping[str, Mapping[str, pd.DataFrame]],
     by: float,
+    log: bool = False,
 ) -> Chart:
-    """A panel for each figure of `names`, with a curve of each method, drawn times `by`."""
+    """A panel for each figure of `names`, with a curve of each method, drawn times `by`; `log`: the y axes are."""
     panels = []
     for figure, name in names.items():
         series: list[Band | Line] = []
@@ -81,5 +82,7 @@ def curve_panels(
             curve = curves[figure][method]
             hover = tuple(f"{by * value:.4g}" for value in curve["mean"])
             series += band_and_line(curve, ("epoch", "mean", "low", "high"), method, colour, hover, by)
-        panels.append(Panel(tuple(series), Axis("epoch", integer=True), Axis(name, (0, None))))
+        panels.append(
+            Panel(tuple(series), Axis("epoch", integer=True), Axis(name, (None if log else 0, None), log=log))
+        )
     return Chart(title, reading, (tuple(panels),), size=(3.6 * len(panels), 3.8), together=True)

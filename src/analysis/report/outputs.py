@@ -12,6 +12,7 @@ import pandas as pd
 from src.analysis.report import page, png, sections
 from src.analysis.report.agreement import consistency_rows
 from src.analysis.report.chart import Chart
+from src.analysis.report.explanation import explanation_figure
 from src.analysis.report.figures import lemma_figure
 from src.analysis.report.group_charts import group_charts
 from src.analysis.report.groups import Group
@@ -26,14 +27,17 @@ from src.runtime.run_folder import replace_file
 def write(groups: Sequence[Group], commits: Mapping[str, int], bn: str, out: Path) -> ReportResult:
     """Write the whole report; returns its figures as plain JSON values."""
     out.mkdir(parents=True, exist_ok=True)
-    write_tables(groups, bn, out)
+    rows = write_tables(groups, bn, out)
     # Each figure is described once; the PNG files and the page are made of the same charts
-    lemma, charts = lemma_figure(), [group_charts(group, bn) for group in groups]
-    drawn = [png.save(lemma, out / "figures" / "lemma_1.png")]
+    charts = [group_charts(group, bn) for group in groups]
+    common = {"lemma_1": lemma_figure()}
+    if explanation := explanation_figure(rows[rows["bn"] == bn]):
+        common["tau_explained"] = explanation
+    drawn = [png.save(chart, out / "figures" / f"{name}.png") for name, chart in common.items()]
     for group, each in zip(groups, charts, strict=True):
         prefix = f"{group.slug}_" if len(groups) > 1 else ""
         drawn += [png.save(chart, out / "figures" / f"{prefix}{name}.png") for name, chart in each.items()]
-    page_path = write_page(groups, charts, lemma, sections.header(groups, commits, bn), bn, out)
+    page_path = write_page(groups, charts, common, sections.header(groups, commits, bn), bn, out)
     runs = [run for group in groups for run in group.runs]
     finished = sum(run.finished for run in runs)
     return ReportResult(
@@ -50,28 +54,29 @@ def write(groups: Sequence[Group], commits: Mapping[str, int], bn: str, out: Pat
 def write_page(
     groups: Sequence[Group],
     charts: Sequence[Mapping[str, Chart]],
-    lemma: Chart,
+    common: Mapping[str, Chart],
     header: Sequence[str],
     bn: str,
     out: Path,
 ) -> Path:
-    """report.html, all in one file: the header, tables and charts of each comparison, Lemma 1, all runs."""
+    """report.html, all in one file: header, tables and charts of each comparison, charts of all of them, all runs."""
     body = list(header)
     for number, (group, each) in enumerate(zip(groups, charts, strict=True)):
         body += [page.heading(group.title)] if len(groups) > 1 else []
         body += sections.comparison(group, each, bn, number)
-    body += [page.grid([page.chart_card(lemma, "lemma")]), sections.all_runs(groups)]
+    body += [page.grid([page.chart_card(chart, name) for name, chart in common.items()]), sections.all_runs(groups)]
     title = groups[0].title if len(groups) == 1 else f"{len(groups)} comparisons"
     replace_file(out / "report.html", page.document(f"Fairpath: {title}", body))
     return out / "report.html"
 
 
-def write_tables(groups: Sequence[Group], bn: str, out: Path) -> None:
-    """Write table.csv for machines and table.md for READMEs."""
+def write_tables(groups: Sequence[Group], bn: str, out: Path) -> pd.DataFrame:
+    """Write table.csv for machines and table.md for READMEs; returns the rows of table.csv."""
     rows = pd.DataFrame([row for group in groups for row in long_rows(group)])
     replace_file(out / "table.csv", rows.convert_dtypes().to_csv(index=False, lineterminator="\n"))
     blocks = [block for group in groups for block in markdown_blocks(group, bn)]
     replace_file(out / "table.md", "\n\n".join(blocks) + "\n")
+    return rows
 
 
 def markdown_blocks(group: Group, bn: str) -> list[str]:

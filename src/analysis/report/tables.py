@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from src.analysis.report.curves import run_spread
+from src.analysis.report.explanation import measures
 from src.analysis.report.groups import Group
 from src.analysis.report.over_seeds import over_seeds
 from src.analysis.report.rankings import (
@@ -179,4 +180,5 @@ def long_row(group: Group, method: str, run: TrainingRun, bn: str) -> dict[str, 
         **{f"tau_{name}": (e or {}).get("value") for name, e in summary.get("baselines", {}).items()},
         **{f"improvement_at_10_{name}": value for name, value in summary.get("baselines_at_10", {}).items()},
         "ceiling": noise_ceiling(run),
+        **measures(run),
     }

@@ -160,8 +160,8 @@ class Dataset(ABC):
         Raises:
             UsageError: a mini-batch larger than the training part.
         """
-        count = self.size("train")
-        stream = Stream(order or Shuffle(count, seed), count, batch_size, steps, seed, shard)
+        order = order or Shuffle(self.size("train"), seed)
+        stream = Stream(order, order.count, batch_size, steps, seed, shard)
         return StreamLoader(stream, lambda requests: self.augmented(requests, device))
 
     @abstractmethod

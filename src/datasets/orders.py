@@ -25,7 +25,7 @@ class Order(ABC):
     """Epochs below which it is no other than a shuffle; 2 for orders that learn."""
 
     def __init__(self, count: int, seed: int, epochs: float = 1.0) -> None:
-        """`count` N; `epochs` of the whole run, for schedules."""
+        """`count` images of an epoch, N if it visits them all; `epochs` of the whole run, for schedules."""
         self.count, self.seed, self.epochs = count, seed, epochs
 
     @abstractmethod

@@ -47,7 +47,11 @@ class Sampler(ABC):
     @property
     @abstractmethod
     def passes_per_step(self) -> int:
-        """Backward passes of one supernet step."""
+        """Backward passes of one supernet step, the largest number where it changes."""
+
+    def passes_in(self, steps: int) -> int:
+        """Backward passes of a run of so many steps."""
+        return steps * self.passes_per_step
 
     @abstractmethod
     def plan(self) -> Plan:

@@ -42,6 +42,8 @@ class BatchNorm(nn.BatchNorm2d):
             return torch.cat([self.normalise(part) for part in parts])
         if self.repeats == 1:
             return self.normalise(x)
+        if not self.track_running_stats:  # frozen for now
+            return self.normalise(x)
         # R updates r <- (1 - a) r + a s with one s equal a single one with 1 - (1 - a)^R in the place of a.
         assert self.momentum is not None  # None, a cumulative average, is for scoring alone
         momentum = 1 - (1 - self.momentum) ** self.repeats
@@ -75,7 +77,7 @@ def synchronised_batch_norm(x: Tensor, norm: nn.BatchNorm2d, momentum: float | N
     # Centred first: E[x^2] - E[x]^2 would cancel badly in float32.
     centred = x - mean[:, None, None]
     variance = AllReduceSum.apply(centred.square().mean((0, 2, 3))) / processes
-    if norm.running_mean is not None and norm.running_var is not None:
+    if norm.track_running_stats and norm.running_mean is not None and norm.running_var is not None:
         momentum = norm.momentum if momentum is None else momentum
         assert momentum is not None
         assert norm.num_batches_tracked is not None
@@ -122,6 +124,19 @@ def set_ghost_batch(net: nn.Module, images: int | None) -> None:
     for module in net.modules():
         if isinstance(module, BatchNorm):
             module.ghost_batch = images
+
+
+@contextmanager
+def frozen_statistics(net: nn.Module) -> Iterator[None]:
+    """In the block, batch norms in training normalise by the batch and leave their running statistics alone."""
+    tracking = [norm for norm in norms_of([net]) if norm.track_running_stats]
+    for norm in tracking:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in tracking:
+            norm.track_running_stats = True
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from src.runtime.errors import UsageError
@@ -16,23 +17,21 @@ class Budget:
 
     steps: int
     epoch_steps: int
-    passes_per_step: int
+    backward_passes: int
+    """Cost of the run: strict fairness pays m of these a step, SPOS one."""
 
     @property
     def epochs(self) -> float:
         """Passes over the training part."""
         return self.steps / self.epoch_steps
 
-    @property
-    def backward_passes(self) -> int:
-        """Cost of the run: strict fairness pays m of these a step, SPOS one."""
-        return self.steps * self.passes_per_step
-
 
 def plan_budget(
-    asked: dict[str, float | None], default_epochs: float, epoch_steps: int, passes_per_step: int
+    asked: dict[str, float | None], default_epochs: float, epoch_steps: int, passes_in: Callable[[int], int]
 ) -> Budget:
     """The budget asked for in one of KINDS, or `default_epochs`; backward passes are rounded down to whole steps.
+
+    `passes_in(steps)` are the backward passes of a run of so many steps, more for more steps.
 
     Raises:
         UsageError: more than one kind, or less than one step.
@@ -41,11 +40,21 @@ def plan_budget(
     if len(budgets) > 1:
         raise UsageError(f"{' and '.join(f'budget.{kind}' for kind in budgets)} are both set: give one of {_kinds()}")
     ((kind, value),) = budgets.items()
-    per_step = {"epochs": 1 / epoch_steps, "steps": 1, "backward_passes": passes_per_step}[kind]
-    steps = int(value / per_step + 1e-6)
+    per_step = {"epochs": 1 / epoch_steps, "steps": 1, "backward_passes": passes_in(1)}[kind]
+    steps = most_steps(value, passes_in) if kind == "backward_passes" else int(value / per_step + 1e-6)
     if steps < 1:
         raise UsageError(f"budget.{kind}={value:g} is less than one step: a step takes {per_step:g} {kind}")
-    return Budget(steps, epoch_steps, passes_per_step)
+    return Budget(steps, epoch_steps, passes_in(steps))
+
+
+def most_steps(passes: float, passes_in: Callable[[int], int]) -> int:
+    """Steps of the longest run of at most so many backward passes, by bisection."""
+    # every step has a pass at least
+    low, high = 0, int(passes + 1e-6)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if passes_in(middle) <= passes + 1e-6 else (low, middle - 1)
+    return low
 
 
 def _kinds() -> str:

@@ -86,7 +86,7 @@ def assemble(cfg: DictConfig, folder: Path) -> SupernetRun:
     sampler: Sampler = instantiate(cfg.sampler, sizes=space.sizes, seed=cfg.seed)
     images = dataset.size("train")
     batch_size = fitting_batch(cfg.batch_size, cfg.recipe.batch_size, images, devices_of(cfg))
-    budget = plan_budget(dict(cfg.budget), cfg.recipe.epochs, max(images // batch_size, 1), sampler.passes_per_step)
+    budget = plan_budget(dict(cfg.budget), cfg.recipe.epochs, max(images // batch_size, 1), sampler.passes_in)
     sampler.prepare(space, net, budget.steps, budget.epochs)
     order = make_order(cfg.order, cfg.choices.order, images, mix(cfg.seed, ORDER), budget.epochs)
 

@@ -69,7 +69,7 @@ class Estimate(pl.Callback):
         """The time after `step` in words, for steps of `step_seconds` on so many `images`; None for a short one."""
         # the cost of a forward pass comes from the step, so that nothing is scored to know it
         left = self.budget.steps - step
-        forward = FORWARD * step_seconds / (images * self.budget.passes_per_step)
+        forward = FORWARD * step_seconds * self.budget.steps / (images * self.budget.backward_passes)
         if left * step_seconds < WORTH_SAYING:
             return None
         # validations are spread over the steps, the ranking comes after them

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
 from src.search_spaces.mini import Mini
-from src.supernet.batch_norm import BatchNorm, repeated, set_ghost_batch, stacked
+from src.supernet.batch_norm import BatchNorm, frozen_statistics, repeated, set_ghost_batch, stacked
 
 
 def test_ghost_batches_are_normalised_on_their_own() -> None:
@@ -50,3 +51,17 @@ def test_set_ghost_batch_reaches_every_norm() -> None:
     assert {module.ghost_batch for module in net.modules() if isinstance(module, BatchNorm)} == {16}
     set_ghost_batch(net, None)
     assert {module.ghost_batch for module in net.modules() if isinstance(module, BatchNorm)} == {None}
+
+
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_frozen_statistics_normalise_by_the_batch_and_stay_as_they_are(repeats: int) -> None:
+    x = torch.randn(12, 3, 4, 4, dtype=torch.float64)
+    norm, reference = BatchNorm(3).double(), BatchNorm(3).double()
+    norm(2 * x + 1), reference(2 * x + 1)
+    with frozen_statistics(norm), repeated([norm], repeats):
+        out = norm(x)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(norm.buffers(), reference.buffers(), strict=True))
+    assert torch.equal(out, reference(x))
+    # afterwards they move again
+    norm(x)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(norm.buffers(), reference.buffers(), strict=True))

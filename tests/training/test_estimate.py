@@ -21,17 +21,17 @@ from tests.datasets.made_images import make_classes
 def test_a_long_run_is_told_its_time() -> None:
     # 2,250 steps of 12 s with 3 passes of 100 images: a forward pass of one takes 12 / 900 s
     scoring = Scoring(validations=20, each=1000, at_the_end=9000)
-    line = Estimate(Budget(2250, 10, 3), lambda: scoring).line(12.0, 0, 100)
+    line = Estimate(Budget(2250, 10, 6750), lambda: scoring).line(12.0, 0, 100)
     assert line is not None
     seconds = 2250 * 12 + (20 * 1000 + 9000) * 12 / 900
     assert f"about {in_words(seconds)} to go: 2,250 steps of 12 s, 6 min of scoring" in line
     # resumed in the middle, half of the validations are left
-    line = Estimate(Budget(2250, 10, 3), lambda: scoring).line(12.0, 1125, 100)
+    line = Estimate(Budget(2250, 10, 6750), lambda: scoring).line(12.0, 1125, 100)
     assert line is not None and f"about {in_words(1125 * 12 + (10 * 1000 + 9000) * 12 / 900)} to go" in line
 
 
 def test_a_short_run_is_not() -> None:
-    assert Estimate(Budget(100, 10, 3), lambda: Scoring(20, 10, 10)).line(0.01, 5, 100) is None
+    assert Estimate(Budget(100, 10, 300), lambda: Scoring(20, 10, 10)).line(0.01, 5, 100) is None
 
 
 @pytest.mark.parametrize(

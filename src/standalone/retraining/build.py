@@ -69,7 +69,7 @@ def assemble(cfg: DictConfig, folder: Path) -> StandaloneRun:
     batch_size = fitting_batch(cfg.batch_size, cfg.recipe.batch_size, dataset.size("train"))
     epoch_steps = max(dataset.size("train") // batch_size, 1)
     epochs = round(cfg.recipe.epochs * epoch_steps) / epoch_steps
-    budget = plan_budget(dict(cfg.budget), epochs, epoch_steps, 1)
+    budget = plan_budget(dict(cfg.budget), epochs, epoch_steps, lambda steps: steps)
     add_recipe_policy(cfg, dataset)
 
     # Weights: a resumed run takes those of its checkpoint, whatever it began with.

@@ -211,6 +211,34 @@ def test_a_run_that_samples_by_importance_goes_on_as_if_it_had_not_been_killed(
     assert drawn.nunique() > 5
 
 
+@pytest.mark.parametrize("killed_at", [11, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_run_that_trains_an_architecture_goes_on_as_if_it_had_not_been_killed(
+    killed_at: int, whole: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of its third epoch, and in the warm-up of its weights, of five steps."""
+    arguments = ["sampler=spos", "sampler._target_=tests.samplers.differentiable.Differentiable"]
+    assert_same_run(whole(*arguments), cut_and_resumed(tmp_path / "cut", killed_at, monkeypatch, *arguments))
+    # 400 images of training in two halves, stored as one part
+    with np.load(whole(*arguments) / SPLIT) as stored:
+        assert len(stored["train"]) == 400
+    table = pd.read_csv(whole(*arguments) / METRICS)
+    assert table["train/backward_passes"].iloc[-1] == 2 * STEPS - 5
+    assert table["epoch"].iloc[-1] == STEPS / 4
+    assert table["architecture/loss"].isna().sum() == table["step"].le(5).sum()
+    assert table["architecture/entropy"].iloc[-1] < 1.09
+    state = torch.load(checkpoint_path(whole(*arguments)), weights_only=True)
+    assert any(key.startswith("architecture.") for key in state["state_dict"])
+    assert len(state["optimizer_states"]) == 2
+
+
+def test_what_does_not_go_with_an_architecture_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["sampler=spos", "sampler._target_=tests.samplers.differentiable.Differentiable"]
+    assert train(tmp_path / "run", *arguments, "order=data_importance") == 2
+    check_one_line(capsys.readouterr().err, "order=shuffle")
+    assert train(tmp_path / "run", *arguments, "trainer.precision=16-mixed") == 2
+    check_one_line(capsys.readouterr().err, "bf16-mixed")
+
+
 @pytest.mark.parametrize("way", ["serial", pytest.param("window", marks=pytest.mark.slow)])
 def test_importance_without_a_share_is_spos_with_a_shuffle_bit_for_bit(way: str, whole: Callable[..., Path]) -> None:
     nothing = ["sampler.smoothing_end=0", "order.smoothing_end=0", f"step={way}"]

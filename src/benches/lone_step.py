@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from src.datasets.dataset import Batch
+from src.samplers.plan import WEIGHTS
 from src.samplers.sampler import Sampler
 from src.supernet.supernet import Supernet
 from src.training.step import SupernetStep
@@ -28,7 +29,8 @@ class LoneStep(SupernetStep):
     ) -> None:
         schedule = StepSchedule(lambda step: 0.0, epoch_steps=epoch_steps)
         super().__init__(net, sampler, settings or StepSettings(), optimizer, schedule)
-        self.optimizer = optimizer(net)
+        self.configure_optimizers()
+        self.optimizer = self.sets[WEIGHTS].optimizer
 
     def optimizers(self, use_pl_optimizer: bool = True) -> torch.optim.Optimizer:  # type: ignore[override]
         """Its own, bare."""

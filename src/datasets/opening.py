@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import get_object, instantiate
+from torch import Tensor
 
 from src.datasets.dataset import Dataset
-from src.datasets.orders import Order
+from src.datasets.halves import Within, stratified_halves
+from src.datasets.orders import Order, Shuffle
 from src.runtime.errors import UsageError
+from src.runtime.seeds import mix
+
+HALVES, SEARCH = 5, 6  # streams of the seed of an order, beside its epochs
 
 
 def open_dataset(section: Mapping[str, Any], split: Path | None = None) -> Dataset:
@@ -53,3 +58,28 @@ def make_order(section: Mapping[str, Any], name: str, count: int, seed: int, epo
             f"(this run has {epochs:g}), or order=shuffle"
         )
     return order
+
+
+def make_orders(
+    section: Mapping[str, Any], name: str, labels: Tensor, seed: int, epochs: float, halved: bool
+) -> tuple[Order, Order | None]:
+    """The order of the training images, and None; or one over each half of them, for weights and for architecture.
+
+    Args:
+        section: `order` of a configuration.
+        name: the option's.
+        labels: (N,) of the training part.
+        seed: of halves and orders.
+        epochs: of the run.
+        halved: whether an architecture is trained too.
+
+    Raises:
+        UsageError: as make_order; halves, and an order other than a shuffle.
+    """
+    if not halved:
+        return make_order(section, name, len(labels), seed, epochs), None
+    if get_object(section["_target_"]) is not Shuffle:
+        learns = f"order={name} learns from all training images, of which the sampler keeps half for its architecture"
+        raise UsageError(f"{learns}: use order=shuffle")
+    weights, architecture = stratified_halves(labels, mix(seed, HALVES))
+    return Within(weights, seed), Within(architecture, mix(seed, SEARCH))

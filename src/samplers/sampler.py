@@ -16,6 +16,7 @@ from src.runtime.seeds import mix
 from src.samplers.observation import Observation
 from src.samplers.plan import Plan
 from src.search_spaces.space import SearchSpace
+from src.supernet.architecture import ArchitectureParameters
 from src.supernet.path import ArchPath
 from src.supernet.supernet import Supernet
 
@@ -34,6 +35,12 @@ class Sampler(ABC):
     wants: frozenset[str] = frozenset()
     """Parts of an observation that cost extra: observation.GRADIENT_NORMS, observation.IMAGES."""
 
+    architecture: ArchitectureParameters | None = None
+    """Logits that its plans train beside the weights; half of the training part is then kept for them."""
+
+    architecture_clip_norm: float | None = None
+    """Largest norm of the logits' gradient; None: no clipping."""
+
     def __init__(self, sizes: Sequence[int], seed: int = 0, total_steps: int = 1) -> None:
         """`sizes` (L,) choices of each layer; `total_steps` supernet steps of the whole run, for schedules."""
         self.sizes = tuple(sizes)
@@ -43,6 +50,14 @@ class Sampler(ABC):
     def prepare(self, space: SearchSpace, net: Supernet, steps: int, epochs: float) -> None:
         """Look at the space, its supernet and the length of the run, in steps and epochs, before the first plan."""
         self.total_steps = steps
+
+    def architecture_optimizer(self) -> torch.optim.Optimizer:
+        """A fresh optimizer of the logits, at their learning rate."""
+        raise NotImplementedError
+
+    def architecture_schedule(self, step: int) -> float:
+        """The logits' learning rate in a supernet step, as a share of the optimizer's initial one."""
+        return 1.0
 
     @property
     @abstractmethod

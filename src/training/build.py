@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import pytorch_lightning as pl
@@ -18,14 +17,14 @@ from src.benchmarks.benchmark import Benchmark
 from src.benchmarks.build import known_benchmark
 from src.benchmarks.sample import paths_to_score
 from src.datasets.dataset import Dataset
-from src.datasets.opening import make_order, open_dataset
+from src.datasets.opening import make_orders, open_dataset
 from src.datasets.stream import ALL, DataShard
 from src.runtime.devices import allow_tf32
 from src.runtime.errors import UsageError
 from src.runtime.lightning import make_trainer, quiet
 from src.runtime.loggers import make_loggers
 from src.runtime.processes import is_first
-from src.runtime.run_folder import CALIBRATED, METRIC_COLUMNS, SPLIT
+from src.runtime.run_folder import METRIC_COLUMNS, SPLIT
 from src.runtime.seeds import mix
 from src.runtime.stored_run import read_checkpoint
 from src.samplers.sampler import Sampler
@@ -39,20 +38,22 @@ from src.supernet.supernet import Supernet
 from src.supernet.tied import are_tied
 from src.training.budget import Budget, cosine, fitting_batch, plan_budget
 from src.training.checkpoints import Checkpoints
-from src.training.estimate import Estimate, Scoring, whole_paths
+from src.training.estimate import Estimate, planned_scoring, scored_images
 from src.training.gradient_variance import COLUMNS
 from src.training.importance_writer import ImportanceWriter
 from src.training.metrics_writer import CountsWriter, LogSchedule, MetricsWriter
 from src.training.optimizer import make_optimizer
 from src.training.run import Run
 from src.training.run_state import STATE
-from src.training.step import SupernetStep
+from src.training.step import ARCHITECTURE_COLUMNS, SupernetStep
 from src.training.step_settings import StepSchedule, StepSettings
 from src.training.strategy import OneReduction, make_parallelism
 from src.training.validation import SupernetValidation
 from src.training.window_memory import PROBE, fitting_way
 
-ORDER, WEIGHTS = 0, 2  # streams of the run's seed, beside the sampler's
+ORDER, WEIGHTS, SEARCH = 0, 2, 4  # streams of the run's seed, beside the sampler's
+ENDLESS = 2**62
+"""Steps of a loader that ends with the run."""
 VALIDATION = 3
 """Seed of the fixed validation paths: the same for every sampler and seed, so that curves can be compared."""
 
@@ -75,32 +76,31 @@ def assemble(cfg: DictConfig, folder: Path) -> SupernetRun:
     """
     quiet()
     allow_tf32(cfg.tf32)
-
     # Data, space and a fresh supernet.
     torch.manual_seed(mix(cfg.seed, WEIGHTS))
     dataset = open_dataset(cfg.dataset, folder / SPLIT)
     space: SearchSpace = instantiate(cfg.search_space)
     net, inter_choice = build_supernet(cfg, dataset, space)
-
     # The plan of each step, and the number of steps; samplers with a schedule need to know it.
     sampler: Sampler = instantiate(cfg.sampler, sizes=space.sizes, seed=cfg.seed)
-    images = dataset.size("train")
+    labels, halved = dataset.labels_of("train"), sampler.architecture is not None
+    images = (len(labels) + halved) // (1 + halved)
     batch_size = fitting_batch(cfg.batch_size, cfg.recipe.batch_size, images, devices_of(cfg))
     budget = plan_budget(dict(cfg.budget), cfg.recipe.epochs, max(images // batch_size, 1), sampler.passes_in)
     sampler.prepare(space, net, budget.steps, budget.epochs)
-    order = make_order(cfg.order, cfg.choices.order, images, mix(cfg.seed, ORDER), budget.epochs)
-
+    orders = make_orders(cfg.order, cfg.choices.order, labels, mix(cfg.seed, ORDER), budget.epochs, halved)
     # The module, with the settings of the checkpoint that the run resumes from.
     trainer, saved = supernet_trainer(cfg, folder, budget), read_checkpoint(folder, cfg.checkpoint, "train")
     device = trainer.strategy.root_device
     settings = step_settings(cfg, net, dataset, sampler, device, batch_size)
     module = supernet_module(cfg, net, inter_choice, sampler, settings, saved, budget, trainer)
-    module.add_observer(order)
+    module.add_observer(orders[0])
     # Mini-batches, tables, the ranking to come.
-    benchmark, ranking = known_benchmark(cfg, dataset, space), cfg.ranking
-    paths = paths_to_score(ranking.paths, space, benchmark, ranking.seed, "ranking.paths")
+    benchmark = known_benchmark(cfg, dataset, space)
+    paths = paths_to_score(cfg.ranking.paths, space, benchmark, cfg.ranking.seed, "ranking.paths")
     shard = DataShard(trainer.global_rank, trainer.world_size) if module.parallelism.images > 1 else ALL
-    loader = dataset.train_loader(batch_size, budget.steps, mix(cfg.seed, ORDER), device, shard, order)
+    load = partial(dataset.train_loader, batch_size, device=device, shard=shard)
+    module.search_loader = load(ENDLESS, mix(cfg.seed, SEARCH), order=orders[1]) if orders[1] else None
     run = SupernetRun(
         cfg=cfg,
         folder=folder,
@@ -108,11 +108,11 @@ def assemble(cfg: DictConfig, folder: Path) -> SupernetRun:
         space=space,
         budget=budget,
         module=module,
-        loader=loader,
+        loader=load(budget.steps, mix(cfg.seed, ORDER), order=orders[0]),
         trainer=trainer,
         writers=writers(cfg, folder, budget, module, dataset, space, device, paths),
-        checkpoint=cfg.checkpoint,
         benchmark=benchmark,
+        checkpoint=cfg.checkpoint,
         paths=paths,
     )
     run.restore(saved)
@@ -189,24 +189,6 @@ def ranked_protocols(cfg: DictConfig) -> list[str]:
     return [cfg.ranking.bn] if isinstance(cfg.ranking.bn, str) else list(cfg.ranking.bn)
 
 
-def planned_scoring(
-    cfg: DictConfig, dataset: Dataset, space: SearchSpace, net: Supernet, paths: Sequence[ArchPath]
-) -> Scoring:
-    """The forward passes of the validations, and of the ranking of `paths`."""
-
-    def images(settings: DictConfig, protocol: str) -> int:
-        """Images of each path, those that its statistics are calibrated on among them."""
-        calibration = dataset.count("train", settings.calibration_images) if protocol in CALIBRATED else 0
-        return dataset.count("val", settings.images) + calibration
-
-    depths = [segment.depth for segment in net.segments() if segment.is_block]
-    table = space.additive_costs(dataset.input_spec)
-    layer_macs = [fmean(costs.macs for costs in layer) for layer in table.choices] if table else []
-    each = cfg.validation.paths * images(cfg.validation, cfg.validation.bn)
-    ranked = sum(images(cfg.ranking, protocol) for protocol in ranked_protocols(cfg))
-    return Scoring(cfg.journal.validations, each, whole_paths(paths, depths, layer_macs) * ranked)
-
-
 def step_settings(
     cfg: DictConfig, net: Supernet, dataset: Dataset, sampler: Sampler, device: torch.device, batch_size: int
 ) -> StepSettings:
@@ -216,6 +198,10 @@ def step_settings(
     if settings["way"] == "compiled" and other_graphs:
         unfit = "inter_choice=split, sync_batchnorm or search_space.share"
         raise UsageError(f"step=compiled is one graph that stays, each operation once: use step=window with {unfit}")
+    if sampler.architecture is not None and cfg.trainer.precision == "16-mixed":
+        raise UsageError(
+            "trainer.precision=16-mixed scales one loss: use bf16-mixed or 32-true where logits are trained"
+        )
     if settings["way"] == "auto":
         images = torch.zeros(PROBE, dataset.in_channels, dataset.image_size, dataset.image_size)
         settings["way"] = fitting_way(net, sampler.sizes, images, batch_size, device, sampler.passes_per_step)
@@ -239,11 +225,21 @@ def writers(
     settings = {key: value for key, value in cfg.validation.items() if key not in ("paths", "bn")}
     evaluator = Evaluator(module.net, dataset, device, cfg.validation.bn, ScoringSettings(**settings))
     paths = space.sample_distinct(cfg.validation.paths, torch.Generator().manual_seed(VALIDATION))
+    # images that a validation and the ranking score a path on, for the estimate of their time
+    each, at_the_end = (
+        scored_images(dataset, section.images, section.calibration_images, protocols)
+        for section, protocols in ((cfg.validation, [cfg.validation.bn]), (cfg.ranking, ranked_protocols(cfg)))
+    )
+    costs = partial(space.additive_costs, dataset.input_spec)
+    planned = partial(
+        planned_scoring, cfg.journal.validations, each * len(paths), at_the_end, module.net, ranked, costs
+    )
     validate = SupernetValidation(evaluator, paths, module.parallelism)
     columns = METRIC_COLUMNS + (COLUMNS if cfg.gradient_variance else ())
+    columns += ARCHITECTURE_COLUMNS if module.architecture is not None else ()
     return [
         MetricsWriter(folder, budget, LogSchedule(**cfg.journal), columns, validate),
         CountsWriter(folder, budget),
         ImportanceWriter(folder, dataset.labels_of("train")),
-        Estimate(budget, partial(planned_scoring, cfg, dataset, space, module.net, ranked)),
+        Estimate(budget, planned),
     ]

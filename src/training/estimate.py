@@ -6,12 +6,17 @@ import operator
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import pytorch_lightning as pl
 from tqdm import tqdm
 
+from src.datasets.dataset import Dataset
+from src.runtime.run_folder import CALIBRATED
+from src.search_spaces.costs import CostTable
 from src.supernet.path import ArchPath
+from src.supernet.supernet import Supernet
 from src.training.budget import Budget
 from src.training.run_state import RunState
 
@@ -88,6 +93,36 @@ def in_words(seconds: float) -> str:
     if minutes < 2:
         return f"{round(seconds)} s"
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def scored_images(dataset: Dataset, images: int | None, calibration_images: int, protocols: Sequence[str]) -> int:
+    """Images that scoring one path under each protocol passes forward, those of the calibrations among them."""
+    calibrations = sum(protocol in CALIBRATED for protocol in protocols) * dataset.count("train", calibration_images)
+    return len(protocols) * dataset.count("val", images) + calibrations
+
+
+def planned_scoring(
+    validations: int,
+    each: float,
+    images: int,
+    net: Supernet,
+    paths: Collection[ArchPath],
+    costs: Callable[[], CostTable | None],
+) -> Scoring:
+    """The forward passes of the validations, and of a ranking.
+
+    Args:
+        validations: in a whole run.
+        each: passes of one validation.
+        images: that the ranking scores each path on.
+        net: the supernet.
+        paths: to be ranked.
+        costs: of the choices; None where they are no sums.
+    """
+    depths = [segment.depth for segment in net.segments() if segment.is_block]
+    table = costs()
+    layer_macs = [fmean(choice.macs for choice in layer) for layer in table.choices] if table else []
+    return Scoring(validations, each, whole_paths(paths, depths, layer_macs) * images)
 
 
 def whole_paths(paths: Collection[ArchPath], depths: Sequence[int], layer_macs: Sequence[float]) -> float:

@@ -5,7 +5,7 @@ B images, L layers, m choices of a layer, R routes of an update.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -13,27 +13,31 @@ import torch
 from torch import Tensor, nn
 
 from src.datasets.dataset import Batch
-from src.runtime.devices import move
+from src.datasets.loader import StreamLoader
 from src.samplers.observation import GRADIENT_NORMS, IMAGES, Observation, Observer
-from src.samplers.plan import Update
+from src.samplers.plan import ARCHITECTURE, SEARCH, WEIGHTS, Update
 from src.samplers.sampler import Sampler
 from src.supernet.batch_norm import set_ghost_batch
-from src.supernet.choice import is_permuted
 from src.supernet.dependences import frozen_rows, tables
 from src.supernet.inter_choice import is_split, split_weights
 from src.supernet.path import format_route
 from src.supernet.supernet import Supernet
 from src.training import gradients
-from src.training.compiled import CompiledWindow
 from src.training.counts import Counts
 from src.training.gradient_noise import GradientNoise
 from src.training.gradient_variance import CLIPPED, RAW, GradientVariance
 from src.training.image_meter import VALUES, ImageMeter
-from src.training.objective import CrossEntropy, Loss, Objective
+from src.training.meters import Meters
+from src.training.objective import CrossEntropy
 from src.training.optimizer import extend
 from src.training.parallel import Parallelism, UpdateStatistics
+from src.training.parameter_set import ParameterSet
+from src.training.route_passes import RoutePasses
 from src.training.run_state import RunState
 from src.training.step_settings import StepSchedule, StepSettings
+
+ARCHITECTURE_COLUMNS = ("architecture/loss", "architecture/accuracy", "architecture/entropy")
+"""Of metrics.csv, where a sampler has logits: of their updates since the last row; mean entropy of a decision, nats."""
 
 
 class SupernetStep(RunState):
@@ -70,11 +74,15 @@ class SupernetStep(RunState):
         self.variance = GradientVariance(net, settings.reduction == "sum") if settings.gradient_variance else None
         self.add_observer(self.variance)
         self.noise = GradientNoise(net, settings.gradient_noise, settings.noise_seed)
-        self.objective: Objective = CrossEntropy(settings.label_smoothing)
+        self.passes = RoutePasses(net, sampler, settings, CrossEntropy(settings.label_smoothing))
         self.parallelism = parallelism or Parallelism()
         self.stop_agreed = False
         """Whether all processes know of one that received a signal."""
-        self.compiled = CompiledWindow(net)
+        self.architecture = sampler.architecture  # beside the net in checkpoints, never inside it
+        self.search_loader: StreamLoader[Batch] | None = None
+        """Mini-batches of the half of the training part kept for the architecture; set when the run is built."""
+        self.search_batches: Iterator[Batch] | None = None
+        self.search_meters = Meters()
         self.tables = tables(net)
         self.counts = Counts(sampler.sizes, net.op_ids)
         set_ghost_batch(net, sampler.ghost_batch)
@@ -90,92 +98,66 @@ class SupernetStep(RunState):
         """Whether the run ends after this step: all processes must agree, or some would wait for the others."""
         return self.stop_agreed if self.parallelism.size > 1 else self.stop.asked
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The optimizer of the whole supernet."""
-        return self.make_optimizer(self.net)
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """The optimizer of the whole supernet, and that of the architecture if the sampler has one."""
+        weights = ParameterSet(self.net, self.make_optimizer(self.net), self.schedule.learning_rate)
+        self.sets = {WEIGHTS: weights}
+        if self.architecture is not None:
+            optimizer, factor = self.sampler.architecture_optimizer(), self.sampler.architecture_schedule
+            initial = float(optimizer.param_groups[0]["lr"])
+            self.sets[ARCHITECTURE] = ParameterSet(
+                self.architecture, optimizer, lambda step: initial * factor(step), self.sampler.architecture_clip_norm
+            )
+        return [each.optimizer for each in self.sets.values()]
 
     def training_step(self, batch: Batch, _: int) -> None:
         """One supernet step: the updates of the plan in order, each with an optimizer step of its own."""
         # Inter-choice weights: at the split the optimizer is extended in place.
         split_step = self.schedule.split_step
         if split_step is not None and self.steps >= split_step and not is_split(self.net):
-            extend(self.optimizers(use_pl_optimizer=False), split_weights(self.net))  # type: ignore[arg-type]
-        lr = self.schedule.learning_rate(self.steps)
+            extend(self.sets[WEIGHTS].optimizer, split_weights(self.net))
         plan = self.sampler.plan()
-        for number, update in enumerate(plan, 1):
+        last = max((number for number, update in enumerate(plan) if update.trains == WEIGHTS), default=-1)
+        for number, update in enumerate(plan):
+            trained = self.sets[update.trains]
+            images = self.next_search_batch() if update.data == SEARCH else batch
             # None, not zero: the optimizer then leaves choices off the routes alone.
-            self.net.zero_grad(set_to_none=True)
-            self.parallelism.begin(self.net)
+            trained.module.zero_grad(set_to_none=True)
+            self.parallelism.begin(trained.module)
             # Gradients of all routes add up in .grad.
-            parts = [self.backward_pass(batch, update, part) for part in self.grouped(update)]
-            own = UpdateStatistics.joined(parts, batch.images, VALUES * (IMAGES in self.wants))
-            whole = self.reduce(batch, update, own)
+            groups = self.passes.grouped(update, self.parallelism.mine(update.routes))
+            wants_images = IMAGES in self.wants
+            parts = [self.passes.run(images, update, part, self.manual_backward, wants_images) for part in groups]
+            own = UpdateStatistics.joined(parts, images.images, VALUES * wants_images)
+            whole = self.reduce(images, update, own)
+            if update.trains == ARCHITECTURE:
+                trained.update(self.steps, update.lr_scale)
+                continue
             self.noise.add(update.routes)
-            observation = self.observation(update, whole, is_last=number == len(plan))
+            observation = self.observation(update, whole, is_last=number == last)
             gradients.scale(self.net, update.op_scales or ())
-            self.optimizer_update(lr * update.lr_scale, observation)
-            self.observe(batch, observation, whole.images)
+            self.optimizer_update(update.lr_scale, observation)
+            self.observe(images, observation, whole.images)
         self.steps += 1
 
-    def grouped(self, update: Update) -> list[slice]:
-        """This process's routes in groups, each of which goes forward and backward as one graph."""
-        mine = self.parallelism.mine(update.routes)
-        clips_each = self.settings.clip_norm is not None and self.settings.clip == "before"
-        alone = self.settings.way == "serial" or clips_each or self.sampler.ghost_batch is not None
-        if alone:
-            return [slice(i, i + 1) for i in range(mine.start, mine.stop)]
-        return [mine] if mine.start < mine.stop else []
-
-    def backward_pass(self, batch: Batch, update: Update, part: slice) -> UpdateStatistics:
-        """Forward and backward of some of an update's routes: gradients are added to .grad."""
-        routes = update.routes[part]
-        clips_each = self.settings.clip_norm is not None and self.settings.clip == "before"
-        kept = gradients.set_aside(self.net) if clips_each else None
-
-        # Forward: one compiled graph, one route, or a window of several.
-        runs_compiled = self.settings.way == "compiled" and is_permuted(routes, self.sampler.sizes)
-        if runs_compiled:
-            all_logits = self.compiled(batch.images, routes)  # type: ignore[arg-type]
-        elif len(routes) == 1:
-            all_logits = [self.net(batch.images, routes[0])]
-        else:
-            all_logits = self.net.window(batch.images, routes)
-
-        # Backward of the weighted sum over the routes.
-        losses = [self.objective(logits, batch.labels) for logits in all_logits]
-        self.manual_backward(self.combined(losses, batch, update, part))
-        if runs_compiled:
-            self.compiled.clear_unreached(routes)  # type: ignore[arg-type]
-        if kept is not None:
-            assert self.settings.clip_norm is not None
-            gradients.clip(self.net, self.settings.clip_norm)
-            gradients.add(self.net, kept)
-
-        # What it showed: means, and the values of single images only if somebody wants them.
-        images = batch.images.new_zeros(0, len(routes), len(batch.labels))
-        if IMAGES in self.wants:
-            norms = [self.objective.logit_norms(logits, batch.labels) for logits in all_logits]
-            images = torch.stack([torch.stack([loss.per_image.detach() for loss in losses]), torch.stack(norms)])
-        hits = [(logits.detach().argmax(1) == batch.labels).sum() for logits in all_logits]
-        return UpdateStatistics(torch.stack([loss.mean.detach() for loss in losses]), torch.stack(hits), images)
-
-    def combined(self, losses: Sequence[Loss], batch: Batch, update: Update, part: slice) -> Tensor:
-        """The loss () that is differentiated: (1 / B) sum over images of image weight * loss, summed over routes."""
-        # an image's weight counts in full: the sum is over B images, not over their weights
-        weights = batch.weights
-        means = [loss.mean if weights is None else (weights * loss.per_image).mean() for loss in losses]
-        stacked = torch.stack(means)
-        if update.weights is not None:
-            stacked = stacked * move(torch.tensor(update.weights[part], dtype=stacked.dtype), stacked.device)
-        return stacked.sum() * (1 / len(update.routes) if self.settings.reduction == "mean" else 1.0)
+    def next_search_batch(self) -> Batch:
+        """The next mini-batch of the half of the training part kept for the architecture."""
+        if self.search_batches is None:
+            assert self.search_loader is not None
+            self.search_batches = iter(self.search_loader)
+        return next(self.search_batches)
 
     def reduce(self, batch: Batch, update: Update, own: UpdateStatistics) -> UpdateStatistics:
         """One all-reduce of gradients, BN statistics and losses; then the losses are metered and checked."""
         own.stop = self.stop.asked
-        whole = self.parallelism.reduce(self.net, own, len(update.routes))
+        whole = self.parallelism.reduce(self.sets[update.trains].module, own, len(update.routes))
         self.stop_agreed |= whole.stop
+        meters = self.meters
+        if update.trains == ARCHITECTURE:
+            meters = self.search_meters
+            self.meters.backward_passes += len(update.routes)
         for loss, hits in zip(whole.losses.unbind(), whole.hits.unbind(), strict=True):
-            self.meters.add(loss, hits, self.images_of(batch))
+            meters.add(loss, hits, self.images_of(batch))
         self.check_later(whole.losses, lambda i: f" on path {format_route(update.routes[i])}")
         return whole
 
@@ -185,7 +167,7 @@ class SupernetStep(RunState):
         norms = gradients.gradient_norms(self.net, update.routes) if GRADIENT_NORMS in self.wants else None
         return Observation(self.steps, self.schedule.epoch(self.steps), ends, update, whole.losses, whole.hits, norms)
 
-    def optimizer_update(self, lr: float, observation: Observation) -> None:
+    def optimizer_update(self, lr_scale: float, observation: Observation) -> None:
         """Clip the summed gradients if asked for, then move the weights."""
         if self.variance is not None:
             self.variance.add(RAW, observation.update)
@@ -198,14 +180,13 @@ class SupernetStep(RunState):
                 observation.norms = observation.norms._replace(clip_factor=factor)
         if self.variance is not None:
             self.variance.add(CLIPPED, observation.update)
-        self.lr = lr
-        optimizer = self.optimizers(use_pl_optimizer=True)
-        for group in optimizer.param_groups:  # type: ignore[union-attr]
-            group["lr"] = lr
+        weights = self.sets[WEIGHTS]
+        self.lr = weights.set_rates(self.steps, lr_scale)
         # A table of inter-choice weights is one parameter: rows off the routes are frozen by hand.
         frozen = self.tables and self.settings.unsampled == "frozen"
-        with frozen_rows(self.tables, self.optimizers(False)) if frozen else nullcontext():  # type: ignore[arg-type]
-            optimizer.step()  # type: ignore[union-attr]
+        wrapped = self.optimizers(use_pl_optimizer=True)
+        with frozen_rows(self.tables, weights.optimizer) if frozen else nullcontext():
+            (wrapped[0] if isinstance(wrapped, list) else wrapped).step()
 
     def observe(self, batch: Batch, observation: Observation, images: Tensor) -> None:
         """Tell the observers, with the values (VALUES, R, B) of all images at an epoch's end; count the update."""
@@ -224,8 +205,17 @@ class SupernetStep(RunState):
         return len(batch.labels) * self.parallelism.images
 
     def extra_metrics(self) -> dict[str, Any]:
-        """The largest difference between the update counts of two choices of one layer; the gradient's variance."""
-        return {"fairness/count_spread": self.counts.spread(), **(self.variance.figures if self.variance else {})}
+        """The spread of the update counts; the gradient's variance; the architecture, since the last row."""
+        architecture: dict[str, Any] = {}
+        if self.architecture is not None:
+            architecture[ARCHITECTURE_COLUMNS[2]] = self.architecture.entropy().mean().item()
+            if self.search_meters.passes:  # none in a warm-up of the weights
+                means = self.search_meters.take()
+                architecture |= dict(
+                    zip(ARCHITECTURE_COLUMNS, (means["train/loss"], means["train/accuracy"]), strict=False)
+                )
+        variance = self.variance.figures if self.variance else {}
+        return {"fairness/count_spread": self.counts.spread(), **variance, **architecture}
 
     def own_state(self) -> dict[str, Any]:
         """The way that `auto` came to (another one would sum in another order), split, sampler, counts, images."""
@@ -237,6 +227,8 @@ class SupernetStep(RunState):
             "images": self.image_meter.state_dict(),
             "gradient_variance": self.variance.state_dict() if self.variance else {},
             "noise": self.noise.state_dict(),
+            "search": {} if self.search_loader is None else self.search_loader.state_dict(),
+            "search_means": self.search_meters.state_dict(),
         }
 
     def load_own_state(self, state: dict[str, Any]) -> None:
@@ -247,3 +239,6 @@ class SupernetStep(RunState):
         if self.variance is not None:
             self.variance.load_state_dict(state["gradient_variance"])
         self.noise.load_state_dict(state.get("noise", {}))
+        if self.search_loader is not None:
+            self.search_loader.load_state_dict(state["search"])
+        self.search_meters.load_state_dict(state.get("search_means", {}))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from src.datasets.dataset import Batch
 from src.datasets.input_spec import InputSpec
+from src.samplers.plan import ARCHITECTURE, WEIGHTS
 from src.samplers.sampler import Sampler
 from src.samplers.strict_fair import StrictFair
 from src.search_spaces.space import SearchSpace
@@ -89,6 +90,9 @@ def train(
         StepSchedule(lambda _: LR, steps // 2 if method == "split" else None, epoch_steps),
         parallelism,
     )
+    if step.architecture is not None:
+        step.architecture.double()
+        step.search_batches = iter([_share(batch, parallelism) for batch in images(input_spec, steps, seed=2)])
     trainer = pl.Trainer(
         max_epochs=1,
         accelerator="cpu",
@@ -112,14 +116,19 @@ def state(step: SupernetStep) -> dict[str, Tensor]:
     """Weights, gradients of the last update, BN statistics and momentum, by name."""
     net = step.net
     found = {f"buffer {name}": value for name, value in net.named_buffers()}
-    optimizer = step.optimizers(use_pl_optimizer=False)
+    optimizer = step.sets[WEIGHTS].optimizer
     for name, parameter in net.named_parameters():
         found[f"weight {name}"] = parameter.detach()
         if parameter.grad is not None:
             found[f"gradient {name}"] = parameter.grad
-        momentum = optimizer.state.get(parameter, {}).get("momentum_buffer")  # type: ignore[union-attr]
+        momentum = optimizer.state.get(parameter, {}).get("momentum_buffer")
         if momentum is not None:
             found[f"momentum {name}"] = momentum
+    # logits and the moments of their optimizer
+    for name, logits in step.architecture.named_parameters() if step.architecture is not None else ():
+        found[f"architecture {name}"] = logits.detach()
+        moments = step.sets[ARCHITECTURE].optimizer.state.get(logits, {})
+        found |= {f"architecture {name} {key}": value for key, value in moments.items() if isinstance(value, Tensor)}
     return found
 
 

@@ -12,7 +12,7 @@ from src import retrain, train
 from src.runtime.launch import launch
 from src.runtime.run_folder import RESULT, read_json
 from src.supernet.evaluator import Evaluator
-from src.training import build, estimate
+from src.training import estimate
 from src.training.budget import Budget, fitting_batch
 from src.training.estimate import Estimate, Scoring, in_words, whole_paths
 from tests.datasets.made_images import make_classes
@@ -74,7 +74,9 @@ def test_both_kinds_of_training_say_it_once(
         made(self, budget, scoring)
 
     monkeypatch.setattr(Estimate, "__init__", noting)
-    monkeypatch.setattr(build, "whole_paths", lambda paths, depths, _: whole_paths(paths, depths, [1.0] * len(depths)))
+    monkeypatch.setattr(
+        estimate, "whole_paths", lambda paths, depths, _: whole_paths(paths, depths, [1.0] * len(depths))
+    )
     run = tmp_path / "run"
     few = ["validation.calibration_images=300", "ranking.calibration_images=300", "ranking.bn=recalibrate"]
     asked = [*SHORT, *few, "budget.steps=4", "journal.validations=1", f"hydra.run.dir={run}"]

@@ -24,6 +24,7 @@ from src.datasets.input_spec import InputSpec
 from src.samplers.fixed import Fixed
 from src.samplers.observation import GRADIENT_NORMS, IMAGES, Observation
 from src.samplers.one_shot import OneShot
+from src.samplers.plan import Plan
 from src.samplers.sampler import Sampler
 from src.samplers.strict_fair import StrictFair
 from src.samplers.uniform import Uniform
@@ -32,6 +33,7 @@ from src.supernet.inter_choice import split_weights
 from src.training.compiled import CompiledWindow
 from src.training.parallel import DataParallel, Parallelism
 from src.training.step_settings import WAYS, StepSchedule, StepSettings
+from tests.samplers.differentiable import Differentiable
 from tests.training.short_training import make_net, sgd
 from tests.training.test_window import SPACES
 
@@ -73,6 +75,8 @@ def lone_step(
     parallelism = settings.pop("parallelism", Parallelism())
     step = LoneStep(net.to(device), make_sampler(space.sizes), sgd, StepSettings(**settings))
     step.parallelism = parallelism
+    if step.architecture is not None:
+        step.architecture.to(device)
     step.schedule = StepSchedule(lambda number: 0.0, epoch_steps=10**6)  # an epoch's end may wait
     return step
 
@@ -88,10 +92,18 @@ def _uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CompiledWindow, "_compile", lambda self, device: self.net.compilable_window)
 
 
+class SoftSteps(Differentiable):
+    """Updates of the logits alone: drawing a path of one operation a layer reads them."""
+
+    def plan(self) -> Plan:
+        assert self.architecture is not None
+        return [self.architecture_update(self.architecture.noise(self.generator))]
+
+
 def take_steps_without_values(name: str, method: str = "none", **settings: Any) -> LoneStep:
     space, input_spec = SPACES[name]
     step = lone_step(space, input_spec, META, method, **settings)
-    loader = batches(input_spec, META)
+    loader = step.search_batches = batches(input_spec, META)
     step.training_step(next(loader), 0)  # sums of metrics begin on the host
     with NoWaiting():
         for batch in islice(loader, 2):
@@ -158,8 +170,9 @@ def test_settings_of_a_step_read_nothing(settings: dict[str, Any]) -> None:
         lambda sizes: OneShot(sizes, ghost_batch=4),
         lambda sizes: Fixed(sizes, paths="0-1-2-0-1"),
         Curious,
+        SoftSteps,
     ],
-    ids=["spos", "ef", "one_shot", "fixed", "curious"],
+    ids=["spos", "ef", "one_shot", "fixed", "curious", "architecture"],
 )
 def test_no_sampler_makes_a_step_read(sampler: Callable[..., Sampler], method: str) -> None:
     take_steps_without_values("mini", method, sampler=sampler)

@@ -71,8 +71,7 @@ class SupernetRun(Run):
 def assemble(cfg: DictConfig, folder: Path) -> SupernetRun:
     """Build everything a run needs, with the state of its checkpoint if it has one.
 
-    In this order: the seed before weights are drawn; the split of a supernet that was saved split before the optimizer
-    lists its parameters; the checkpoint's state last.
+    In this order: seed, weights, the split of a supernet saved split, optimizer, the checkpoint's state.
     """
     quiet()
     allow_tf32(cfg.tf32)
@@ -84,6 +83,8 @@ def assemble(cfg: DictConfig, folder: Path) -> SupernetRun:
     # The plan of each step, and the number of steps; samplers with a schedule need to know it.
     sampler: Sampler = instantiate(cfg.sampler, sizes=space.sizes, seed=cfg.seed)
     labels, halved = dataset.labels_of("train"), sampler.architecture is not None
+    if halved and cfg.trainer.precision == "16-mixed":
+        raise UsageError("trainer.precision=16-mixed scales one loss: train logits under bf16-mixed or 32-true")
     images = (len(labels) + halved) // (1 + halved)
     batch_size = fitting_batch(cfg.batch_size, cfg.recipe.batch_size, images, devices_of(cfg))
     budget = plan_budget(dict(cfg.budget), cfg.recipe.epochs, max(images // batch_size, 1), sampler.passes_in)
@@ -198,10 +199,6 @@ def step_settings(
     if settings["way"] == "compiled" and other_graphs:
         unfit = "inter_choice=split, sync_batchnorm or search_space.share"
         raise UsageError(f"step=compiled is one graph that stays, each operation once: use step=window with {unfit}")
-    if sampler.architecture is not None and cfg.trainer.precision == "16-mixed":
-        raise UsageError(
-            "trainer.precision=16-mixed scales one loss: use bf16-mixed or 32-true where logits are trained"
-        )
     if settings["way"] == "auto":
         images = torch.zeros(PROBE, dataset.in_channels, dataset.image_size, dataset.image_size)
         settings["way"] = fitting_way(net, sampler.sizes, images, batch_size, device, sampler.passes_per_step)

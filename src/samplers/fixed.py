@@ -14,6 +14,8 @@ from src.supernet.path import ArchPath, format_path, parse_path
 class Fixed(Sampler):
     """One update of the given paths, the same in every step; nothing is drawn."""
 
+    takes_masks = True
+
     def __init__(
         self, sizes: Sequence[int], seed: int = 0, total_steps: int = 1, paths: Sequence[object] | object = None
     ) -> None:

@@ -29,6 +29,9 @@ class Sampler(ABC):
     Its generator is its own and the same on every rank; nothing else draws from it, validation least of all.
     """
 
+    takes_masks: bool = False
+    """Whether its plans suit decisions over widths and depths, which no plan can deal one by one."""
+
     ghost_batch: int | None = None
     """Images per ghost batch of batch normalisation while training; None: the whole mini-batch."""
 

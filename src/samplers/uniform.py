@@ -27,6 +27,7 @@ class Uniform(Sampler):
         super().__init__(sizes, seed, total_steps)
         if updates is not None and updates < 1:
             raise UsageError(f"sampler.updates={updates}: use 1 or more, or null for the space's number of choices")
+        self.takes_masks = updates is not None
         self.updates = max(self.sizes) if updates is None else updates
         self.lr_scale = 1 / self.updates if scale_lr else 1.0
 

@@ -24,6 +24,8 @@ from src.search_spaces.space import SearchSpace
 from src.supernet.path import format_path
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
+LISTED = 24
+"""Choices of a layer that a table names one by one."""
 IN_TABLE = 40
 """Letters of an arch string that a table of 80 columns has room for."""
 
@@ -124,7 +126,10 @@ def _choice_table(result: DescribeResult) -> Table:
         layers = list(same)
         numbers = str(layers[0]) if len(layers) == 1 else f"{layers[0]} to {layers[-1]}"
         # a number and its name stay together: textwrap, unlike rich, breaks no line at a no-break space
-        choices = ", ".join(f"{i}{NO_BREAK}{name}" for i, name in enumerate(names))
+        listed = [f"{i}{NO_BREAK}{name}" for i, name in enumerate(names)]
+        if len(listed) > LISTED:
+            listed = [*listed[:2], "...", listed[-1]]
+        choices = ", ".join(listed)
         lines = textwrap.fill(choices, 60, break_long_words=False, break_on_hyphens=False)
         table.add_row(numbers, lines.replace(NO_BREAK, " "))
     return table

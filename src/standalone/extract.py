@@ -28,9 +28,9 @@ def extract(space: SearchSpace, net: Supernet, path: ArchPath, input_spec: Input
             "this supernet adds inter-choice weights to its paths, which stand-alone networks do not have: retrain "
             "with weights=scratch, or use a supernet trained with inter_choice=none or split"
         )
-    # subnet() names its modules as the space's own network does, so the weights are matched by name and shape.
+    # path_state() names its tensors as the space's own network does, so the weights are matched by name and shape.
     alone = space.build_path(path, *input_spec)
-    weights = {key: value.cpu() for key, value in net.subnet(path).state_dict().items()}
+    weights = {key: value.cpu() for key, value in net.path_state(path).items()}
     if {key: value.shape for key, value in alone.state_dict().items()} != {k: v.shape for k, v in weights.items()}:
         raise UsageError(
             f"path {format_path(path)} has other layers in the supernet than alone "

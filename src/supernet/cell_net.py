@@ -80,6 +80,10 @@ class CellNet(Supernet):
                 xs = cell(xs.flatten(0, 1)).unflatten(0, (m, -1))
         return self.tail(xs.flatten(0, 1)).unflatten(0, (m, -1))
 
+    def path_state(self, path: ArchPath) -> dict[str, Tensor]:
+        """Weights and statistics of one path, named as its stand-alone network names them."""
+        return self.subnet(path).state_dict()
+
     def subnet(self, path: ArchPath) -> nn.Sequential:
         """The network of one path, made of these very modules, nested and named as stand-alone networks are."""
         cells = [cell.fixed(path) if isinstance(cell, SharedCell) else cell for cell in self.cells]

@@ -19,6 +19,9 @@ from src.supernet.segment import Segment
 class Supernet(nn.Module, ABC):
     """Every network of a space in one; which of them runs is passed in with each call, never stored in the net."""
 
+    is_masked: bool = False
+    """Whether choices are prefixes of shared kernels, widths and depths, instead of operations of their own."""
+
     stem: nn.Module
     """Images (B, C, H, W) to the first feature map; has no choice, so a window runs it once for all its routes."""
 
@@ -51,8 +54,8 @@ class Supernet(nn.Module, ABC):
         """
 
     @abstractmethod
-    def subnet(self, path: ArchPath) -> nn.Sequential:
-        """The network of one path, made of these very modules, nested and named as stand-alone networks are."""
+    def path_state(self, path: ArchPath) -> dict[str, Tensor]:
+        """Weights and statistics of one path, named as its stand-alone network names them; views, not copies."""
 
     @abstractmethod
     def stacked_modules(self) -> list[nn.Module]:

@@ -38,6 +38,7 @@ from src.supernet.supernet import Supernet
 from src.supernet.tied import are_tied
 from src.training.budget import Budget, cosine, fitting_batch, plan_budget
 from src.training.checkpoints import Checkpoints
+from src.training.config_checks import check_masked
 from src.training.estimate import Estimate, planned_scoring, scored_images
 from src.training.gradient_variance import COLUMNS
 from src.training.importance_writer import ImportanceWriter
@@ -194,6 +195,8 @@ def step_settings(
     cfg: DictConfig, net: Supernet, dataset: Dataset, sampler: Sampler, device: torch.device, batch_size: int
 ) -> StepSettings:
     """The settings of the step; `auto` becomes the way that fits into this device's memory."""
+    if net.is_masked:
+        check_masked(cfg, sampler.takes_masks)
     settings: dict[str, Any] = OmegaConf.to_container(cfg.step, resolve=True)  # type: ignore[assignment]
     other_graphs = cfg.choices.inter_choice.startswith("split") or cfg.sync_batchnorm or are_tied(net)
     if settings["way"] == "compiled" and other_graphs:

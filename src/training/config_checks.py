@@ -55,6 +55,25 @@ def check_training(cfg: DictConfig) -> None:
         raise UsageError("step.clip=before needs each path's gradient of all images: use strategy=path_parallel")
 
 
+def check_masked(cfg: DictConfig, takes_masks: bool) -> None:
+    """Refuse what needs operations, for a space of widths and depths; `takes_masks`: whether the sampler suits it."""
+    space, choices = cfg.choices.search_space, cfg.choices
+    if not takes_masks:
+        raise UsageError(
+            f"sampler={choices.sampler} deals or learns single operations, and the choices of {space} are slices of "
+            "shared kernels: use sampler=spos or fixed"
+        )
+    needs = {
+        f"inter_choice={choices.inter_choice}": choices.inter_choice != "none",
+        "gradient_variance=true": cfg.gradient_variance,
+        "step.gradient_noise": cfg.step.gradient_noise > 0,
+        "step=compiled": cfg.step.way == "compiled",
+        "strategy=path_parallel": cfg.strategy == "path_parallel" and cfg.trainer.devices > 1,
+    }
+    for key in (key for key, is_on in needs.items() if is_on):
+        raise UsageError(f"{key} is about single operations, and the choices of {space} are slices of shared kernels")
+
+
 def refuse_unused(trainer: DictConfig, use_instead: Mapping[str, tuple[object, str]]) -> None:
     """Refuse arguments of Lightning's Trainer that would have no effect, naming the key that has."""
     for key, (neutral, instead) in use_instead.items():

@@ -18,7 +18,7 @@ from src.samplers.observation import GRADIENT_NORMS, IMAGES, Observation, Observ
 from src.samplers.plan import ARCHITECTURE, SEARCH, WEIGHTS, Update
 from src.samplers.sampler import Sampler
 from src.supernet.batch_norm import set_ghost_batch
-from src.supernet.dependences import frozen_rows, tables
+from src.supernet.dependences import tables
 from src.supernet.inter_choice import is_split, split_weights
 from src.supernet.path import format_route
 from src.supernet.supernet import Supernet
@@ -35,6 +35,7 @@ from src.training.parameter_set import ParameterSet
 from src.training.route_passes import RoutePasses
 from src.training.run_state import RunState
 from src.training.step_settings import StepSchedule, StepSettings
+from src.training.unsampled import frozen_parts
 
 ARCHITECTURE_COLUMNS = ("architecture/loss", "architecture/accuracy", "architecture/entropy")
 """Of metrics.csv, where a sampler has logits: of their updates since the last row; mean entropy of a decision, nats."""
@@ -182,10 +183,9 @@ class SupernetStep(RunState):
             self.variance.add(CLIPPED, observation.update)
         weights = self.sets[WEIGHTS]
         self.lr = weights.set_rates(self.steps, lr_scale)
-        # A table of inter-choice weights is one parameter: rows off the routes are frozen by hand.
-        frozen = self.tables and self.settings.unsampled == "frozen"
         wrapped = self.optimizers(use_pl_optimizer=True)
-        with frozen_rows(self.tables, weights.optimizer) if frozen else nullcontext():
+        frozen = self.settings.unsampled == "frozen"
+        with frozen_parts(self.net, self.tables, observation.update, weights.optimizer) if frozen else nullcontext():
             (wrapped[0] if isinstance(wrapped, list) else wrapped).step()
 
     def observe(self, batch: Batch, observation: Observation, images: Tensor) -> None:

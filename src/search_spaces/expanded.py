@@ -1,0 +1,163 @@
+"""The expanded space of Network Space Search: widths and depths of three residual stages, designed by nobody.
+
+Hong et al., supplement, section A, Figures S1 and S2. w_i width, d_i depth of stage i, H_i positions of its maps.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from torch import nn
+
+from src.datasets.input_spec import InputSpec
+from src.runtime.errors import UsageError
+from src.search_spaces.costs import Costs
+from src.search_spaces.space import SearchSpace
+from src.search_spaces.stages import bracketed, check_sequence, check_size
+from src.supernet.masked_net import MaskedSupernet
+from src.supernet.ops import classifier, conv_bn
+from src.supernet.path import ArchPath
+from src.supernet.residual import SlicedStage, plain_stage, projects
+
+SHORTCUTS, LAST_RELUS = ("always", "he"), ("after", "before")
+ARCH = re.compile(r"(\d+)x(\d+)-(\d+)x(\d+)-(\d+)x(\d+)")
+
+
+class Expanded(SearchSpace):
+    """Three stages of basic residual blocks, 1 to `depth` blocks deep and 1 to `width` channels wide each.
+
+    A path is d1, w1, d2, w2, d3, w3, each counted from 0; an arch string like 4x64-8x128-4x256 says what they are.
+    """
+
+    name = "expanded"
+    reference = InputSpec(in_channels=3, num_classes=10, image_size=32)
+    named: Mapping[str, ArchPath] = MappingProxyType({})
+
+    def __init__(
+        self,
+        depth: int = 16,
+        width: int = 512,
+        stem: int = 16,
+        strides: Sequence[int] = (1, 2, 2),
+        shortcut: str = "always",
+        last_relu: str = "after",
+    ) -> None:
+        """`shortcut` of the first block of a stage: a projection `always`, or where shapes differ (`he`).
+
+        Raises:
+            UsageError: a value that its key does not take.
+        """
+        for key, value, options in (("shortcut", shortcut, SHORTCUTS), ("last_relu", last_relu, LAST_RELUS)):
+            if value not in options:
+                raise UsageError(f"search_space.{key}={value}: give one of {', '.join(options)}")
+        (self.stem_width,) = check_sequence("stem", [stem], 1)
+        (largest_depth,), (largest_width,) = check_sequence("depth", [depth], 1), check_sequence("width", [width], 1)
+        self.strides = check_sequence("strides", strides, 3, (1, 2))
+        self.shortcut, self.last_relu = shortcut, last_relu
+        self.depths = (range(1, largest_depth + 1),) * 3
+        self.widths = (range(1, largest_width + 1),) * 3
+
+    @property
+    def sizes(self) -> tuple[int, ...]:  # type: ignore[override]
+        """Depths and widths of each stage, (6,)."""
+        return tuple(len(r) for stage in zip(self.depths, self.widths, strict=True) for r in stage)
+
+    def stages(self, path: ArchPath) -> list[tuple[int, int]]:
+        """(d, w) of each stage of a path."""
+        self.check(path)
+        return [
+            (depths[d], widths[w])
+            for depths, widths, d, w in zip(self.depths, self.widths, path[::2], path[1::2], strict=True)
+        ]
+
+    def check_input(self, input_spec: InputSpec) -> None:
+        """Refuse images that the strides shrink to less than 2x2."""
+        check_size(self.name, input_spec.image_size, self.strides, lambda s: f"search_space.strides={bracketed(s)}")
+
+    def build(self, in_channels: int, num_classes: int, image_size: int) -> MaskedSupernet:
+        """The supernet, which is its largest network."""
+        self.check_input(InputSpec(in_channels, num_classes, image_size))
+        inputs = (self.stem_width, *(widths[-1] for widths in self.widths[:-1]))
+        stages = [
+            SlicedStage(before, depths, widths, stride, self.shortcut, self.last_relu)
+            for before, depths, widths, stride in zip(inputs, self.depths, self.widths, self.strides, strict=True)
+        ]
+        return MaskedSupernet(self.stem(in_channels), stages, num_classes)
+
+    def stem(self, in_channels: int) -> nn.Module:
+        """3x3 convolution, BN, ReLU at full resolution."""
+        return conv_bn(in_channels, self.stem_width, 3, act=nn.ReLU)
+
+    def build_path(self, path: ArchPath, in_channels: int, num_classes: int, image_size: int) -> nn.Sequential:
+        """The stand-alone network of one path, freshly initialised."""
+        self.check_input(InputSpec(in_channels, num_classes, image_size))
+        inputs, stages = self.stem_width, list[nn.Module]()
+        for (depth, width), stride in zip(self.stages(path), self.strides, strict=True):
+            stages.append(plain_stage(inputs, depth, width, stride, self.shortcut, self.last_relu))
+            inputs = width
+        return nn.Sequential(self.stem(in_channels), nn.Sequential(*stages), classifier(inputs, None, num_classes))
+
+    def costs(self, path: ArchPath, input_spec: InputSpec | None = None) -> Costs:
+        """Parameters, and multiply-adds of convolutions and linear layer, in closed form."""
+        spec = input_spec or self.reference
+        self.check_input(spec)
+        size, inputs = spec.image_size, self.stem_width
+        params, macs = 9 * spec.in_channels * inputs + 2 * inputs, 9 * spec.in_channels * inputs * size**2
+        for (depth, width), stride in zip(self.stages(path), self.strides, strict=True):
+            size = -(-size // stride)
+            shortcut = inputs * width if projects(self.shortcut, stride, inputs, width) else 0
+            kernels = 9 * inputs * width + 9 * width**2 + shortcut + (depth - 1) * 18 * width**2
+            norms = 4 * width * depth + (2 * width if shortcut else 0)
+            params, macs = params + kernels + norms, macs + kernels * size**2
+            inputs = width
+        return Costs(params + (inputs + 1) * spec.num_classes, macs + inputs * spec.num_classes)
+
+    def counts(self, path: ArchPath) -> dict[str, int]:
+        """Blocks of all stages."""
+        return {"blocks": sum(depth for depth, _ in self.stages(path))}
+
+    def op_names(self, layer: int) -> list[str]:
+        """The depths or widths of a decision."""
+        return [str(value) for value in (self.widths if layer % 2 else self.depths)[layer // 2]]
+
+    def parse(self, text: object) -> ArchPath:
+        """A path, or an arch string like 4x64-8x128-4x256."""
+        if not (isinstance(text, str) and (match := ARCH.fullmatch(text.strip()))):
+            return super().parse(text)
+        values = [int(value) for value in match.groups()]
+        path = []
+        for number, value in enumerate(values):
+            kind, offered = ("width", self.widths) if number % 2 else ("depth", self.depths)
+            choices = offered[number // 2]
+            if value not in choices:
+                raise UsageError(
+                    f"arch {text}: {kind} {value} in stage {number // 2 + 1}, where {self.name} offers "
+                    f"{choices[0]} to {choices[-1]}"
+                )
+            path.append(choices.index(value))
+        return tuple(path)
+
+    def format(self, path: ArchPath) -> str:
+        """Depth and width of each stage: 4x64-8x128-4x256."""
+        return "-".join(f"{depth}x{width}" for depth, width in self.stages(path))
+
+
+class ExpandedMini(Expanded):
+    """The expanded space for 8 px digits: 2,097,152 networks that a CPU trains in seconds."""
+
+    name = "expanded_mini"
+    reference = InputSpec(in_channels=1, num_classes=10, image_size=8)
+
+    def __init__(
+        self,
+        depth: int = 4,
+        width: int = 32,
+        stem: int = 8,
+        strides: Sequence[int] = (1, 2, 2),
+        shortcut: str = "always",
+        last_relu: str = "after",
+    ) -> None:
+        """The keys of Expanded."""
+        super().__init__(depth, width, stem, strides, shortcut, last_relu)

@@ -23,6 +23,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from src.runtime import elite_space  # noqa: F401 - registers the resolver ranges_of
 from src.runtime.arguments import quoted_texts
 from src.runtime.config_reference import CONF
 from src.runtime.errors import (

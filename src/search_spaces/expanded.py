@@ -43,8 +43,20 @@ class Expanded(SearchSpace):
         strides: Sequence[int] = (1, 2, 2),
         shortcut: str = "always",
         last_relu: str = "after",
+        ranges: Sequence[str] | None = None,
+        within: str | None = None,
     ) -> None:
-        """`shortcut` of the first block of a stage: a projection `always`, or where shapes differ (`he`).
+        """All widths and depths, or those of a sub-space.
+
+        Args:
+            depth: most blocks of a stage.
+            width: most channels of a stage.
+            stem: channels of the stem.
+            strides: of the stages.
+            shortcut: of the first block of a stage, a projection `always`, or where shapes differ (`he`).
+            last_relu: of a block, `after` the addition or `before` it.
+            ranges: `1-4` for each of d1, w1, d2, w2, d3, w3; None: all.
+            within: where the ranges were read from.
 
         Raises:
             UsageError: a value that its key does not take.
@@ -56,8 +68,11 @@ class Expanded(SearchSpace):
         (largest_depth,), (largest_width,) = check_sequence("depth", [depth], 1), check_sequence("width", [width], 1)
         self.strides = check_sequence("strides", strides, 3, (1, 2))
         self.shortcut, self.last_relu = shortcut, last_relu
-        self.depths = (range(1, largest_depth + 1),) * 3
-        self.widths = (range(1, largest_width + 1),) * 3
+        self.within = within
+        # a path counts from the lowest of each range; a supernet is as large as the largest network that it offers
+        all_of = [range(1, most + 1) for most in (largest_depth, largest_width)] * 3
+        offered = all_of if ranges is None else sub_ranges(ranges, all_of)
+        self.depths, self.widths = tuple(offered[::2]), tuple(offered[1::2])
 
     @property
     def sizes(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -144,6 +159,24 @@ class Expanded(SearchSpace):
         return "-".join(f"{depth}x{width}" for depth, width in self.stages(path))
 
 
+def sub_ranges(texts: Sequence[str], whole: Sequence[range]) -> list[range]:
+    """`[1-4, 9-16, ...]` as ranges, each within that of `whole` in its place.
+
+    Raises:
+        UsageError: another number of them, something that is no range, or one that leaves its bounds.
+    """
+    if len(texts) != len(whole):
+        raise UsageError(f"search_space.ranges={bracketed(texts)}: give {len(whole)}, of d1, w1, d2, w2, d3, w3")
+    ranges = []
+    for text, bounds in zip(texts, whole, strict=True):
+        ends = re.fullmatch(r"(\d+)(?:-(\d+))?", str(text).strip())
+        low, high = (int(ends[1]), int(ends[2] or ends[1])) if ends else (0, 0)
+        if not bounds[0] <= low <= high <= bounds[-1]:
+            raise UsageError(f"search_space.ranges: '{text}' is no range within {bounds[0]}-{bounds[-1]}, such as 1-4")
+        ranges.append(range(low, high + 1))
+    return ranges
+
+
 class ExpandedMini(Expanded):
     """The expanded space for 8 px digits: 2,097,152 networks that a CPU trains in seconds."""
 
@@ -158,6 +191,8 @@ class ExpandedMini(Expanded):
         strides: Sequence[int] = (1, 2, 2),
         shortcut: str = "always",
         last_relu: str = "after",
+        ranges: Sequence[str] | None = None,
+        within: str | None = None,
     ) -> None:
         """The keys of Expanded."""
-        super().__init__(depth, width, stem, strides, shortcut, last_relu)
+        super().__init__(depth, width, stem, strides, shortcut, last_relu, ranges, within)

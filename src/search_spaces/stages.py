@@ -117,6 +117,6 @@ def check_sequence(key: str, value: Sequence[int], count: int, options: Sequence
     return values
 
 
-def bracketed(values: Sequence[int]) -> str:
+def bracketed(values: Sequence[object]) -> str:
     """`[1,2,2]`, as it is written on the command line."""
     return f"[{','.join(map(str, values))}]"

@@ -256,3 +256,44 @@ def test_paths_are_scored_as_one_at_a_time() -> None:
         scores = dict(together.scores(paths))
         assert scores == {path: alone.score(path) for path in paths}
         assert together.block_evaluations == 4 + 5 + 6  # one, two and three stages of six paths, less shared ones
+
+
+RANGES = ["1-2", "9-16", "3", "1-8", "2-4", "17-32"]
+
+
+def test_a_sub_space_offers_its_ranges_alone() -> None:
+    space, whole = ExpandedMini(ranges=RANGES), ExpandedMini()
+    assert space.sizes == (2, 8, 1, 8, 3, 16)
+    path = space.parse("2x9-3x8-4x17")
+    assert path == (1, 0, 0, 7, 2, 0)
+    assert space.format(path) == "2x9-3x8-4x17"
+    assert space.costs(path) == whole.costs(whole.parse("2x9-3x8-4x17"))
+    generator = torch.Generator().manual_seed(0)
+    drawn = [space.stages(space.sample(generator)) for _ in range(200)]
+    for stage, (depths, widths) in enumerate(zip(space.depths, space.widths, strict=True)):
+        assert {each[stage][0] for each in drawn} == set(depths)
+        assert {each[stage][1] for each in drawn} == set(widths)
+    with pytest.raises(UsageError, match="9 to 16"):
+        space.parse("2x8-3x8-4x17")
+
+
+def test_the_supernet_of_a_sub_space_is_its_largest_network() -> None:
+    space = ExpandedMini(ranges=RANGES)
+    net = space.build(*DIGITS).double()
+    largest = tuple(size - 1 for size in space.sizes)
+    assert sum(p.numel() for p in net.parameters()) == space.costs(largest).params
+    images = torch.randn(4, 1, 8, 8, dtype=torch.float64)
+    for path in (largest, (0, 0, 0, 0, 0, 0), (1, 3, 0, 5, 1, 8)):
+        alone = space.build_path(path, *DIGITS).double()
+        alone.load_state_dict(net.path_state(path))
+        assert torch.equal(net(images, path), alone(images))
+        soft = tuple(F.one_hot(torch.tensor(c), m).double() for c, m in zip(path, space.sizes, strict=True))
+        torch.testing.assert_close(net(images, soft), net(images, path), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "ranges", [RANGES[:5], [*RANGES[:5], "17-33"], [*RANGES[:5], "5-4"], ["0-2", *RANGES[1:]], ["x", *RANGES[1:]]]
+)
+def test_ranges_out_of_bounds_are_refused(ranges: list[str]) -> None:
+    with pytest.raises(UsageError, match=r"search_space\.ranges"):
+        ExpandedMini(ranges=ranges)

@@ -93,8 +93,8 @@ class SearchResult(Result):
     scoring: dict[str, Any] = field(default_factory=dict)
     """Conditions of a supernet's scores: bn, images, calibration_images, batch_size; empty for a table's."""
     objectives: list[str]
-    limit: dict[str, float]
-    """Cost -> its upper limit."""
+    limit: dict[str, float | list[float]]
+    """Cost -> its upper limit, or both ends of a window."""
     select: int
     """Networks asked for by `select`."""
     selected: list[str] = field(default_factory=list)

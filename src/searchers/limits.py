@@ -1,4 +1,4 @@
-"""Hard limits on what a network may cost: paths are drawn from those within the limits alone.
+"""Hard limits on what a network may cost, at most or within a window: paths are drawn from those within them alone.
 
 Limits on costs that are sums over the choices are met by construction, others by drawing again.
 L layers, m choices of a layer, R steps into which the room below a limit is divided.
@@ -6,6 +6,7 @@ L layers, m choices of a layer, R steps into which the room below a limit is div
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,26 +21,40 @@ STEPS = 2000
 """R: costs are rounded down to a step, so no allowed path is lost; the few others that this lets in are drawn again."""
 TRIES = 1000
 """Draws until a set of limits is held to leave nothing."""
+WINDOW_TRIES = 30_000
+"""The same where one of them is a window: a tenth around 200 M multiply-adds holds one in 1,100 of `expanded`."""
 Kept = Sequence[int | None]
 """A path in which some layers, None, are still to be drawn."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """`cost(path) <= most`."""
+    """`least <= cost(path) <= most`."""
 
     cost: Cost
     most: float
+    least: float = -math.inf
 
     def __post_init__(self) -> None:
+        if self.least > self.most:
+            raise UsageError(f"limit.{self.cost.name}={self}: the first of a window is its lower end")
         # of a sample the lowest cost is no bound: whether anything fits is found out by drawing
         if isinstance(self.cost, PathCost) and self.cost.is_sample:
             return
         if self.most < self.cost.low - self._rounding:
-            raise UsageError(
-                f"limit.{self.cost.name}={self.most:.10g} is below every network of the space, which lie between "
-                f"{self.cost.low:.10g} and {self.cost.high:.10g}"
-            )
+            raise self._out_of_reach("below")
+        if self.least > self.cost.high + 1e-9 * abs(self.least):
+            raise self._out_of_reach("above")
+
+    def __str__(self) -> str:
+        """The limit in the words of the command line: `60000`, or `[50000,60000]`."""
+        return f"{self.most:.10g}" if self.least == -math.inf else f"[{self.least:.10g},{self.most:.10g}]"
+
+    def _out_of_reach(self, where: str) -> UsageError:
+        reach = f"{self.cost.low:.10g} and {self.cost.high:.10g}"
+        return UsageError(
+            f"limit.{self.cost.name}={self} is {where} every network of the space, which lie between {reach}"
+        )
 
     @property
     def _rounding(self) -> float:
@@ -48,7 +63,7 @@ class Limit:
 
     def allows(self, path: ArchPath) -> bool:
         """Whether the path is within the limit."""
-        return self.cost(path) <= self.most + self._rounding
+        return self.least - self._rounding <= self.cost(path) <= self.most + self._rounding
 
     def slack(self, fixed: float, least: float) -> float:
         """Budget left beyond the fixed part and the cheapest choices, which cost `least`; below 0: none fits."""
@@ -72,12 +87,14 @@ class FeasiblePaths:
         self.sizes, self.limits = tuple(sizes), tuple(limits)
         self.sums = [(limit, limit.cost) for limit in limits if isinstance(limit.cost, Additive)]
         """Limits that are met by construction, with their tables."""
-        is_certain = len(limits) == len(self.sums) <= 1
+        self.tries = TRIES if all(limit.least == -math.inf for limit in limits) else WINDOW_TRIES
+        # a window on sums may hold none of them
+        is_certain = len(limits) == len(self.sums) <= 1 and all(limit.least == -math.inf for limit in limits)
         if not is_certain and self.complete([None] * len(self.sizes), np.random.default_rng(0)) is None:
-            named = " and ".join(f"limit.{limit.cost.name}={limit.most:.10g}" for limit in limits)
+            named = " and ".join(f"limit.{limit.cost.name}={limit}" for limit in limits)
             alone = ", ".join(f"{limit.cost.name} {limit.cost.low:.10g} to {limit.cost.high:.10g}" for limit in limits)
             met = "are met" if len(limits) > 1 else "is met"
-            raise UsageError(f"{named} {met} by no architecture of {TRIES} samples; alone {alone}: relax one")
+            raise UsageError(f"{named} {met} by no architecture of {self.tries} samples; alone {alone}: relax one")
 
     def allows(self, path: ArchPath) -> bool:
         """Whether a path is within all limits."""
@@ -97,7 +114,7 @@ class FeasiblePaths:
         if any(room.slack < 0 for room in rooms):
             return None
         # sums were rounded to steps and several limits taken one by one, others not looked at: check, and draw again
-        for _ in range(TRIES if None in kept else 1):
+        for _ in range(self.tries if None in kept else 1):
             path = _draw(kept, rooms, rng) if rooms else self._any(kept, rng)
             if path is not None and self.allows(path):
                 return path
@@ -135,8 +152,12 @@ class _Room:
         step = max(self.slack, 0) / STEPS
         self.steps = [_in_steps(costs - costs.min(), step) for costs in options]
         """(m,) for each layer: what a choice takes beyond the cheapest, in steps."""
-        # Backwards over the layers: in how many ways those from here on stay within each number of steps
-        self.ways: list[NDArray[np.float64]] = [np.ones(STEPS + 1)]
+        # Backwards over the layers: in how many ways those from here on stay within each number of steps. What is left
+        # at the end must not reach below a window; each layer was rounded down, so one step each may be missing.
+        ends = np.ones(STEPS + 1)
+        if limit.least > -math.inf and step > 0:
+            ends[min(math.ceil((limit.most - limit.least) / step) + len(options), STEPS) + 1 :] = 0
+        self.ways: list[NDArray[np.float64]] = [ends]
         for taken in reversed(self.steps):
             after = self.ways[0]
             self.ways.insert(0, sum((_shifted(after, int(n)) for n in taken), np.zeros(STEPS + 1)))

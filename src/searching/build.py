@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from src.benchmarks.benchmark import Benchmark
 from src.benchmarks.build import benchmark_from, known_benchmark
@@ -51,15 +52,17 @@ def build_search(cfg: DictConfig, folder: Path, source: ScoreSource) -> Search:
         UsageError: anything that is wrong with an objective, a limit, the searcher, or what the folder holds.
     """
     # Costs that are objectives or limited; a search goes on with the latencies that it began with
-    names, most = list(cfg.objectives), {name: v for name in COMPUTED if (v := cfg.limit[name]) is not None}
-    costs = _costs(source, {*names, *most}, cfg, folder)
+    names, windows = list(cfg.objectives), {name: window(v) for name in COMPUTED if (v := cfg.limit[name]) is not None}
+    costs = _costs(source, {*names, *windows}, cfg, folder)
     if isinstance(latency := costs.get("latency"), Additive):
         about = {**source.about, "latency": digest(latency.by_choice())}
         source = replace(source, about=about)
     check_source(folder, source.about)
     # The problem: objectives, the paths within the limits, and who proposes them
+    most = {name: ends[1] for name, ends in windows.items()}
     objectives = make_objectives(names, costs, most, source.input_spec.num_classes)
-    feasible = FeasiblePaths(source.space.sizes, [Limit(costs[name], value) for name, value in most.items()])
+    limits = [Limit(costs[name], most, least) for name, (least, most) in windows.items()]
+    feasible = FeasiblePaths(source.space.sizes, limits)
     searcher = _searcher(cfg.searcher, SearchProblem(feasible, objectives, cfg.seed))
     # The true front, where every network of the space is known
     true_front = None
@@ -73,6 +76,19 @@ def build_search(cfg: DictConfig, folder: Path, source: ScoreSource) -> Search:
     return search
 
 
+def window(limit: float | Sequence[float]) -> tuple[float, float]:
+    """Lower and upper end of a limit: a number is the upper one.
+
+    Raises:
+        UsageError: a list of another length than two.
+    """
+    if not isinstance(limit, Sequence):
+        return -math.inf, float(limit)
+    if len(limit) != 2:
+        raise UsageError(f"limit: [{','.join(map(str, limit))}] is no window: give two numbers, least and most")
+    return float(limit[0]), float(limit[1])
+
+
 def search_settings(cfg: DictConfig) -> SearchSettings:
     """The typed settings that a search is stored, ended and shown by."""
     return SearchSettings(
@@ -80,7 +96,7 @@ def search_settings(cfg: DictConfig) -> SearchSettings:
         searcher=cfg.choices.searcher,
         seed=cfg.seed,
         objectives=list(cfg.objectives),
-        limit={name: value for name, value in cfg.limit.items() if value is not None},
+        limit={name: list(v) if OmegaConf.is_list(v) else v for name, v in cfg.limit.items() if v is not None},
         select=cfg.select,
         device=cfg.device,
         scoring={key: cfg[key] for key in SCORING},

@@ -55,7 +55,7 @@ class SearchSettings:
     searcher: str
     seed: int
     objectives: list[str]
-    limit: dict[str, float]
+    limit: dict[str, float | list[float]]
     """By cost, those that are set."""
     select: int
     """Networks selected from the front."""

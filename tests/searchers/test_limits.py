@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from src.runtime.errors import UsageError
+from src.search_spaces.expanded import Expanded
 from src.search_spaces.mobilenet import MobileNetB, Proxyless
 from src.search_spaces.space import SearchSpace
 from src.searchers.limits import FeasiblePaths, Limit
@@ -138,3 +139,42 @@ def test_a_limit_at_the_least_sum_of_floats_leaves_the_cheapest_path() -> None:
         cost = Additive("latency", float(rng.random()), tuple(tuple(map(float, rng.random(3))) for _ in range(7)))
         cheapest = tuple(int(np.argmin(layer)) for layer in cost.choices)
         assert FeasiblePaths((3,) * 7, [Limit(cost, cost.low)]).sample(rng) == cheapest
+
+
+@pytest.mark.parametrize("ends", [(14.2, 17.0), (20.0, 20.6), (13.0, 13.0), (26.0, 27.5)])
+def test_draws_are_uniform_over_all_paths_within_a_window(ends: tuple[float, float]) -> None:
+    allowed = [path for path in EVERY if ends[0] <= COST(path) <= ends[1]]
+    feasible, rng = FeasiblePaths(SIZES, [Limit(COST, ends[1], ends[0])]), np.random.default_rng(0)
+    counts = Counter(feasible.sample(rng) for _ in range(100 * len(allowed)))
+    assert set(counts) <= set(allowed)
+    if len(allowed) > 1:
+        assert stats.chisquare([counts[path] for path in allowed]).pvalue > 1e-3
+    assert all(feasible.allows(path) == (path in allowed) for path in EVERY)
+
+
+def test_a_window_of_a_huge_space_of_sums_is_met_by_construction() -> None:
+    space = MobileNetB()
+    macs = costs_of(space, "macs")
+    feasible, rng = FeasiblePaths(space.sizes, [Limit(macs, 300.5e6, 300e6)]), np.random.default_rng(0)
+    # few of all paths lie there
+    assert all(300e6 <= space.costs(feasible.sample(rng)).macs <= 300.5e6 for _ in range(20))
+
+
+def test_a_window_of_costs_that_are_no_sums_is_met_exactly() -> None:
+    """One network of 1,098 (facts of the expanded space: 200 M multiply-adds, a tenth to each side)."""
+    space = Expanded()
+    cost = PathCost("macs", lambda path: space.costs(path).macs, [(0,) * 6], is_sample=True)
+    feasible, rng = FeasiblePaths(space.sizes, [Limit(cost, 220e6, 180e6)]), np.random.default_rng(0)
+    drawn = [feasible.sample(rng) for _ in range(5)]
+    assert len(set(drawn)) == 5
+    assert all(180e6 <= space.costs(path).macs <= 220e6 for path in drawn)
+
+
+def test_windows_that_hold_nothing_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"limit\.macs=\[30,40\] is above every network .* 13 and 27\.5"):
+        Limit(COST, 40.0, 30.0)
+    with pytest.raises(UsageError, match="lower end"):
+        Limit(COST, 15.0, 16.0)
+    # between two costs that occur
+    with pytest.raises(UsageError, match=r"limit\.macs=\[13\.1,13\.2\] is met by no architecture"):
+        FeasiblePaths(SIZES, [Limit(COST, 13.2, 13.1)])

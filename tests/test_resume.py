@@ -22,6 +22,7 @@ import torch
 from src import retrain, search
 from src.ranking import after_training
 from src.runtime.checkpoint import AtomicCheckpointIO
+from src.runtime.elite_space import ELITE_SPACE
 from src.runtime.launch import launch
 from src.runtime.run_folder import CONFIG, COUNTS, IMPORTANCE, METRICS, RESULT, SCORES, SPLIT, WALL_CLOCK, claim
 from src.runtime.stored_run import checkpoint_path
@@ -229,6 +230,16 @@ def test_a_run_that_trains_an_architecture_goes_on_as_if_it_had_not_been_killed(
     state = torch.load(checkpoint_path(whole(*arguments)), weights_only=True)
     assert any(key.startswith("architecture.") for key in state["state_dict"])
     assert len(state["optimizer_states"]) == 2
+
+
+@pytest.mark.parametrize("weights", ["hard", pytest.param("soft", marks=pytest.mark.slow)])
+def test_a_network_space_search_goes_on_as_if_it_had_not_been_killed(
+    weights: str, whole: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["experiment=nss", f"sampler.weights={weights}", "sampler.theta.lr=0.1", "step.unsampled=frozen"]
+    assert_same_run(whole(*arguments), cut_and_resumed(tmp_path / "cut", 11, monkeypatch, *arguments))
+    spaces = [(folder / ELITE_SPACE).read_text() for folder in (whole(*arguments), tmp_path / "cut")]
+    assert spaces[0] == spaces[1]
 
 
 def test_what_does_not_go_with_an_architecture_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

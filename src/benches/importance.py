@@ -18,6 +18,7 @@ from src.datasets.dataset import Batch
 from src.samplers.data_importance import DataImportance
 from src.samplers.observation import Observation
 from src.samplers.path_importance import PathImportance
+from src.samplers.sampler import PlannedRun
 from src.samplers.uniform import Uniform
 from src.training.step_settings import StepSettings
 
@@ -71,7 +72,7 @@ def prepared(settings: MethodSettings, batch: Batch, name: str) -> TimedMethod:
     kind = partial(PathImportance, smoothing_end=0.0) if name in PATHS else Uniform
     sampler = kind(space.sizes, settings.seed)
     # an epoch of one turn: far shorter than in a run, so that its end, where all is learnt, weighs more
-    sampler.prepare(space, net, settings.steps, epochs=2)
+    sampler.prepare(space, net, PlannedRun(settings.steps, 2, settings.input_spec))
     step_settings = StepSettings(gradient_variance=name == METHODS[-1])
     step = LoneStep(net, sampler, partial(settings.optimizer, None), step_settings, settings.steps)
     if name in IMAGES:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 
 import pandas as pd
+from omegaconf import OmegaConf
 from rich.console import Console
 
 from src.analysis.report.figures import histogram
@@ -17,10 +18,11 @@ from src.ranking.comparison import Comparison
 from src.ranking.ranking_table import show
 from src.ranking.score_table import ScoringProcesses, score_row
 from src.ranking.summed_up import sum_up
+from src.runtime.elite_space import ELITE_SPACE
 from src.runtime.errors import UsageError
 from src.runtime.result import figures_table, write_result
 from src.runtime.result_schemas import TrainResult
-from src.runtime.run_folder import PROVENANCE, SCORES
+from src.runtime.run_folder import PROVENANCE, SCORES, replace_file
 from src.supernet.evaluator import Evaluator, ScoringSettings
 from src.training.build import SupernetRun, ranked_protocols
 
@@ -74,6 +76,15 @@ def rank_after_training(run: SupernetRun) -> None:
     log(run, result)
     write_result(run.folder, result)
     print_tables(run, result)
+    write_elite_space(run)
+
+
+def write_elite_space(run: SupernetRun) -> None:
+    """elite_space.yaml, if the run searched network spaces."""
+    space = run.module.sampler.elite_space()
+    if space is not None:
+        replace_file(run.folder / ELITE_SPACE, OmegaConf.to_yaml(OmegaConf.create(space)))
+        print(f"elite space: {run.folder / ELITE_SPACE}: {', '.join(space['ranges'])} (d1, w1, d2, w2, d3, w3)")
 
 
 def score(run: SupernetRun, protocol: str, processes: ScoringProcesses) -> int:

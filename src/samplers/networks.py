@@ -13,7 +13,7 @@ import torch
 from src.runtime.errors import UsageError, unknown
 from src.runtime.run_folder import LISTED_PATHS
 from src.samplers.plan import Plan, Update
-from src.samplers.sampler import Sampler
+from src.samplers.sampler import PlannedRun, Sampler
 from src.search_spaces.space import SearchSpace
 from src.supernet.path import ArchPath
 from src.supernet.supernet import Supernet
@@ -49,13 +49,13 @@ class Distinct(Accepted):
     Of the paths that are the same stand-alone network only the canonical one is trained.
     """
 
-    def prepare(self, space: SearchSpace, net: Supernet, steps: int, epochs: float) -> None:
+    def prepare(self, space: SearchSpace, net: Supernet, run: PlannedRun) -> None:
         """Learn which paths are the same network.
 
         Raises:
             UsageError: no two of the space are.
         """
-        super().prepare(space, net, steps, epochs)
+        super().prepare(space, net, run)
         if type(space).canonical is SearchSpace.canonical:
             raise UsageError(f"sampler=distinct: no two paths of {space.name} are the same network: use sampler=spos")
         self.space = space
@@ -75,13 +75,13 @@ class SizeProportional(Accepted):
             raise unknown("sampler.size", size, COSTS)
         self.size = size
 
-    def prepare(self, space: SearchSpace, net: Supernet, steps: int, epochs: float) -> None:
+    def prepare(self, space: SearchSpace, net: Supernet, run: PlannedRun) -> None:
         """Learn the largest size, by which draws are accepted.
 
         Raises:
             UsageError: costs are no sums, and there are too many paths to go through them all.
         """
-        super().prepare(space, net, steps, epochs)
+        super().prepare(space, net, run)
         self.space = space
         table = space.additive_costs(space.reference)
         if table is not None:

@@ -19,7 +19,7 @@ from src.samplers.observation import GRADIENT_NORMS, Observation
 from src.samplers.path_norms import PathNorms
 from src.samplers.path_report import path_rows
 from src.samplers.plan import Plan, Update
-from src.samplers.sampler import Sampler
+from src.samplers.sampler import PlannedRun, Sampler
 from src.search_spaces.space import SearchSpace
 from src.supernet.path import ArchPath, OpId, chosen
 from src.supernet.supernet import Supernet
@@ -117,18 +117,18 @@ class PathImportance(Sampler):
                 "sampler.correction=none or marginal"
             )
 
-    def prepare(self, space: SearchSpace, net: Supernet, steps: int, epochs: float) -> None:
+    def prepare(self, space: SearchSpace, net: Supernet, run: PlannedRun) -> None:
         """Learn which layers draw together, and which choices have parameters.
 
         Raises:
             UsageError: there is nothing to draw, or weights of paths would grow without bounds.
         """
-        super().prepare(space, net, steps, epochs)
+        super().prepare(space, net, run)
         self.candidates = Candidates(space, net, self.granularity == "op")
         if self.candidates.tied and (self.deck or self.granularity == "layer_op"):
             key = "deck=true" if self.deck else "granularity=layer_op"
             raise UsageError(f"sampler.{key} tells layers apart, which share operations: use search_space.share=1")
-        self.smoothing = Smoothing(self.smoothing.start, self.smoothing.end, epochs)
+        self.smoothing = Smoothing(self.smoothing.start, self.smoothing.end, run.epochs)
         self._check_weights(space.name)
         self.norms = PathNorms(self.candidates, self.measured == "after_clip", self.memory, self.reset)
         sizes = [group.size for group in self.candidates.groups]

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from src.datasets.input_spec import InputSpec
 from src.runtime.seeds import mix
 from src.samplers.observation import Observation
 from src.samplers.plan import Plan
@@ -21,6 +22,14 @@ from src.supernet.path import ArchPath
 from src.supernet.supernet import Supernet
 
 STREAM = 1  # keeps a sampler's draws apart from others that start from the same seed
+
+
+class PlannedRun(NamedTuple):
+    """Length and images of a run, known before its first step."""
+
+    steps: int
+    epochs: float
+    input_spec: InputSpec
 
 
 class Sampler(ABC):
@@ -50,9 +59,9 @@ class Sampler(ABC):
         self.total_steps = total_steps
         self.generator = torch.Generator().manual_seed(mix(seed, STREAM))
 
-    def prepare(self, space: SearchSpace, net: Supernet, steps: int, epochs: float) -> None:
-        """Look at the space, its supernet and the length of the run, in steps and epochs, before the first plan."""
-        self.total_steps = steps
+    def prepare(self, space: SearchSpace, net: Supernet, run: PlannedRun) -> None:
+        """Look at the space, its supernet and the run before the first plan."""
+        self.total_steps = run.steps
 
     def architecture_optimizer(self) -> torch.optim.Optimizer:
         """A fresh optimizer of the logits, at their learning rate."""
@@ -81,6 +90,10 @@ class Sampler(ABC):
     def epoch_rows(self, labels: Tensor) -> list[dict[str, Any]]:
         """Rows of importance.csv about the last whole epoch; none of a sampler that learns nothing."""
         return []
+
+    def elite_space(self) -> dict[str, Any] | None:
+        """Contents of elite_space.yaml at the end of a run; None of a sampler that searches no network spaces."""
+        return None
 
     def uniform_path(self) -> ArchPath:
         """A path with each choice of each layer drawn with probability 1 / m, independently."""

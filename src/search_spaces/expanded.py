@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import NamedTuple
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from src.datasets.input_spec import InputSpec
 from src.runtime.errors import UsageError
@@ -23,6 +25,14 @@ from src.supernet.residual import SlicedStage, plain_stage, projects
 
 SHORTCUTS, LAST_RELUS = ("always", "he"), ("after", "before")
 ARCH = re.compile(r"(\d+)x(\d+)-(\d+)x(\d+)-(\d+)x(\d+)")
+
+
+class StageMoments(NamedTuple):
+    """Means over networks, each (): of a stage's depth, of its width, and of the square of its width."""
+
+    depth: Tensor
+    width: Tensor
+    square: Tensor
 
 
 class Expanded(SearchSpace):
@@ -128,6 +138,26 @@ class Expanded(SearchSpace):
             params, macs = params + kernels + norms, macs + kernels * size**2
             inputs = width
         return Costs(params + (inputs + 1) * spec.num_classes, macs + inputs * spec.num_classes)
+
+    def expected_cost(self, of: str, stages: Sequence[StageMoments], input_spec: InputSpec) -> Tensor:
+        """The mean () of `macs` or `params` over networks whose decisions are independent of each other.
+
+        A width of a stage is that of its outputs and of the next one's inputs: costs are sums of products in which each
+        decision stands alone, but the square of a width. Under shortcut=he a little too high, as if the first stage
+        always projected.
+        """
+        # of each kernel, norm and output by how often an image uses it: once per position, or once for parameters
+        is_macs = of == "macs"
+        size, inputs = input_spec.image_size, torch.tensor(float(self.stem_width))
+        total = torch.tensor(float(9 * input_spec.in_channels * self.stem_width * (size**2 if is_macs else 1)))
+        total = total + (0 if is_macs else 2 * self.stem_width + input_spec.num_classes)
+        for (depth, width, square), stride in zip(stages, self.strides, strict=True):
+            size = -(-size // stride)
+            kernels = 10 * inputs * width + 9 * square + 18 * (depth - 1) * square
+            norms = 0 if is_macs else 6 * width + 4 * (depth - 1) * width
+            total = total + kernels * (size**2 if is_macs else 1) + norms
+            inputs = width
+        return total + inputs * input_spec.num_classes
 
     def counts(self, path: ArchPath) -> dict[str, int]:
         """Blocks of all stages."""

@@ -27,7 +27,7 @@ from src.runtime.processes import is_first
 from src.runtime.run_folder import METRIC_COLUMNS, SPLIT
 from src.runtime.seeds import mix
 from src.runtime.stored_run import read_checkpoint
-from src.samplers.sampler import Sampler
+from src.samplers.sampler import PlannedRun, Sampler
 from src.search_spaces.space import SearchSpace
 from src.supernet.batch_norm import synchronise
 from src.supernet.bn_protocols import check_protocol
@@ -89,7 +89,7 @@ def assemble(cfg: DictConfig, folder: Path) -> SupernetRun:
     images = (len(labels) + halved) // (1 + halved)
     batch_size = fitting_batch(cfg.batch_size, cfg.recipe.batch_size, images, devices_of(cfg))
     budget = plan_budget(dict(cfg.budget), cfg.recipe.epochs, max(images // batch_size, 1), sampler.passes_in)
-    sampler.prepare(space, net, budget.steps, budget.epochs)
+    sampler.prepare(space, net, PlannedRun(budget.steps, budget.epochs, dataset.input_spec))
     orders = make_orders(cfg.order, cfg.choices.order, labels, mix(cfg.seed, ORDER), budget.epochs, halved)
     # The module, with the settings of the checkpoint that the run resumes from.
     trainer, saved = supernet_trainer(cfg, folder, budget), read_checkpoint(folder, cfg.checkpoint, "train")

@@ -9,6 +9,7 @@ import torch
 
 from src.runtime.errors import UsageError
 from src.samplers.networks import Distinct, SizeProportional
+from src.samplers.sampler import PlannedRun
 from src.search_spaces.mini import Mini
 from src.search_spaces.nas_bench_1shot1 import NasBench1Shot1
 from src.search_spaces.nas_bench_201 import NasBench201
@@ -17,7 +18,7 @@ from src.search_spaces.space import SearchSpace
 
 def prepared(kind: type[Distinct | SizeProportional], space: SearchSpace) -> Distinct | SizeProportional:
     sampler = kind(space.sizes, seed=1)
-    sampler.prepare(space, space.build(*space.reference), 10, epochs=1)
+    sampler.prepare(space, space.build(*space.reference), PlannedRun(10, 1, space.reference))
     return sampler
 
 

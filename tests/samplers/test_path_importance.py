@@ -18,6 +18,7 @@ from src.samplers.importance import RunningMean, Smoothing, deck_counts, smoothe
 from src.samplers.observation import GradientNorms, Observation
 from src.samplers.path_importance import PathImportance
 from src.samplers.plan import Plan, Update
+from src.samplers.sampler import PlannedRun
 from src.samplers.strict_fair import StrictFair
 from src.samplers.uniform import Uniform
 from src.search_spaces.mini import Mini
@@ -38,7 +39,7 @@ def doubles(*values: float) -> Tensor:
 
 def prepared(space: SearchSpace, epochs: float = 10.0, seed: int = 3, **settings: Any) -> PathImportance:
     sampler = PathImportance(space.sizes, seed, **settings)
-    sampler.prepare(space, small_net(space), 100, epochs)
+    sampler.prepare(space, small_net(space), PlannedRun(100, epochs, space.reference))
     return sampler
 
 
@@ -349,7 +350,7 @@ def test_a_resumed_sampler_goes_on_exactly(settings: dict[str, Any], stop: int) 
     space = NasBench201(cells=1)
     space.channels = (2, 2, 2)
     whole = Recorded(space.sizes, 3, **settings)
-    whole.prepare(space, small_net(space), 12, epochs=3)
+    whole.prepare(space, small_net(space), PlannedRun(12, 3, space.reference))
     train(space, DIGITS, sampler=whole, steps=8, epoch_steps=4)
     # another sampler takes the state before some step, and sees the same
     resumed = prepared(space, epochs=3, seed=9, **settings)

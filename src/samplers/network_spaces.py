@@ -1,0 +1,102 @@
+"""Network spaces: an expanded space of widths and depths, cut into ranges of each.
+
+The supplement of Network Space Search leaves the partition open. Here every decision is cut evenly, so that all spaces
+have equally many networks and tile the whole. m choices of a decision, K ranges of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from src.datasets.input_spec import InputSpec
+from src.runtime.errors import UsageError
+from src.search_spaces.expanded import Expanded, StageMoments
+from src.supernet.path import ArchPath
+
+NEAR = 0.1
+"""A network hits a target if its cost is within a tenth of it."""
+HIT_DRAWS = 20_000
+"""Networks drawn to estimate how many of a space hit the target."""
+
+
+class NetworkSpaces:
+    """The ranges of each decision, d1, w1, d2, w2, d3, w3, and what networks drawn from them cost."""
+
+    space: Expanded
+    input_spec: InputSpec
+
+    def __init__(self, sizes: Sequence[int], partition: Mapping[str, int]) -> None:
+        """`sizes`: depths and widths of each stage in turn; `partition`: `depth` and `width`, how many a range has.
+
+        Raises:
+            UsageError: ranges that do not tile the choices.
+        """
+        self.sizes = tuple(sizes)
+        self.widths = [int(partition["width" if layer % 2 else "depth"]) for layer in range(len(self.sizes))]
+        """Choices of a range, of each decision."""
+        for layer, (size, width) in enumerate(zip(self.sizes, self.widths, strict=True)):
+            kind = "width" if layer % 2 else "depth"
+            if width < 1 or size % width:
+                raise UsageError(f"partition.{kind}={width} does not tile the {size} {kind}s of stage {layer // 2 + 1}")
+        self.counts = [size // width for size, width in zip(self.sizes, self.widths, strict=True)]
+        """K of each decision."""
+
+    def names(self, layer: int) -> list[str]:
+        """`1-2` for each range of a decision."""
+        names, width = self.space.op_names(layer), self.widths[layer]
+        return [f"{names[at]}-{names[at + width - 1]}" for at in range(0, len(names), width)]
+
+    def draw_values(self, generator: torch.Generator) -> list[Tensor]:
+        """A choice of each range, uniformly: int64 (K,) of each decision."""
+        return [
+            width * torch.arange(count) + torch.randint(width, (count,), generator=generator)
+            for count, width in zip(self.counts, self.widths, strict=True)
+        ]
+
+    def network_in(self, ranges: Sequence[int], generator: torch.Generator) -> ArchPath:
+        """A network drawn uniformly from one space."""
+        return tuple(
+            width * k + int(torch.randint(width, (), generator=generator))
+            for k, width in zip(ranges, self.widths, strict=True)
+        )
+
+    def spread(self, probabilities: Sequence[Tensor]) -> list[Tensor]:
+        """Probabilities (K,) of ranges as those (m,) of choices: each range's, divided evenly."""
+        return [
+            (p / width).repeat_interleave(width, output_size=size)
+            for p, width, size in zip(probabilities, self.widths, self.sizes, strict=True)
+        ]
+
+    def expected(self, of: str, weights: Sequence[Tensor]) -> Tensor:
+        """The mean cost () of networks whose decisions are drawn by weights (m,) each, differentiable in them."""
+        moments = []
+        for stage, (depths, widths) in enumerate(zip(weights[::2], weights[1::2], strict=True)):
+            d, w = (
+                torch.tensor(list(values), dtype=share.dtype, device=share.device)
+                for values, share in ((self.space.depths[stage], depths), (self.space.widths[stage], widths))
+            )
+            moments.append(StageMoments(depths @ d, widths @ w, widths @ w.square()))
+        return self.space.expected_cost(of, moments, self.input_spec)
+
+    def cost(self, of: str, path: ArchPath) -> int:
+        """The cost of a network on the run's images."""
+        cost: int = getattr(self.space.costs(path, self.input_spec), of)
+        return cost
+
+    def bounds(self, of: str) -> tuple[int, int]:
+        """Costs of the smallest and of the largest network."""
+        return self.cost(of, (0,) * len(self.sizes)), self.cost(of, tuple(size - 1 for size in self.sizes))
+
+    def drawn_costs(self, of: str, ranges: Sequence[int], draws: int = HIT_DRAWS) -> Tensor:
+        """Costs (draws,) of networks drawn uniformly from one space, the same in every call."""
+        generator = torch.Generator().manual_seed(0)
+        paths = [self.network_in(ranges, generator) for _ in range(draws)]
+        return torch.tensor([self.cost(of, path) for path in paths], dtype=torch.float64)
+
+
+def hit_share(costs: Tensor, target: float) -> float:
+    """Share of the costs (n,) within a tenth of the target."""
+    return float(((costs - target).abs() <= NEAR * target).double().mean())

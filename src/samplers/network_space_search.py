@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from src.runtime.errors import UsageError
-from src.samplers.network_spaces import NetworkSpaces, hit_share
 from src.samplers.plan import ARCHITECTURE, SEARCH, Plan, Update
 from src.samplers.sampler import PlannedRun, Sampler
 from src.search_spaces.expanded import Expanded
+from src.search_spaces.network_spaces import NetworkSpaces, hit_share
 from src.search_spaces.space import SearchSpace
 from src.supernet.architecture import ArchitectureParameters, annealed
 from src.supernet.supernet import Supernet

@@ -159,6 +159,22 @@ class Expanded(SearchSpace):
             inputs = width
         return total + inputs * input_spec.num_classes
 
+    def costs_of(self, of: str, depths: Tensor, widths: Tensor, input_spec: InputSpec) -> Tensor:
+        """`macs` or `params` (n,) float64 of n networks of depths (n, 3) and widths (n, 3), exactly."""
+        d, w = depths.double(), widths.double()
+        costs = self.expected_cost(
+            of, [StageMoments(*each) for each in zip(d.T, w.T, w.T.square(), strict=True)], input_spec
+        )
+        if self.shortcut == "he" and self.strides[0] == 1:
+            # the first stage does not project where its width is the stem's
+            spared = (
+                self.stem_width**2 * input_spec.image_size**2
+                if of == "macs"
+                else self.stem_width * (self.stem_width + 2)
+            )
+            costs = costs - spared * (widths[:, 0] == self.stem_width)
+        return costs
+
     def counts(self, path: ArchPath) -> dict[str, int]:
         """Blocks of all stages."""
         return {"blocks": sum(depth for depth, _ in self.stages(path))}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
@@ -18,8 +18,12 @@ from rich.table import Table
 from torch import nn
 
 from src.datasets.input_spec import InputSpec
+from src.runtime.errors import UsageError
 from src.runtime.provenance import commit
 from src.runtime.result import Result
+from src.search_spaces.expanded import Expanded
+from src.search_spaces.network_spaces import NetworkSpaces
+from src.search_spaces.regimes import TRIES, regimes
 from src.search_spaces.space import SearchSpace
 from src.supernet.path import format_path
 
@@ -46,13 +50,23 @@ class DescribeResult(Result):
     """`params`, and those of each of its `parts`."""
     paths: list[dict[str, Any]]
     """path, arch, params and macs of each path asked for."""
+    regimes: list[dict[str, Any]] = field(default_factory=list)
+    """Fields of regimes.Regime for each target asked for."""
 
 
 def run(cfg: DictConfig) -> DescribeResult:
     """Describe cfg.search_space at the given input; what is null follows the space's reference input."""
     space: SearchSpace = instantiate(cfg.search_space)
     asked = {key: cfg[key] for key in InputSpec._fields if cfg[key] is not None}
-    return describe(space, space.reference._replace(**asked), _listed(cfg.path))
+    input_spec = space.reference._replace(**asked)
+    result = describe(space, input_spec, _listed(cfg.path))
+    if cfg.targets is None:
+        return result
+    if not isinstance(space, Expanded):
+        raise UsageError(f"targets= counts network spaces, which {space.name} has none of: use search_space=expanded")
+    spaces = NetworkSpaces(space.sizes, cfg.partition)
+    spaces.space, spaces.input_spec = space, input_spec
+    return replace(result, regimes=[regime._asdict() for regime in regimes(spaces, cfg.of, list(cfg.targets))])
 
 
 def describe(space: SearchSpace, input_spec: InputSpec, paths: Sequence[object]) -> DescribeResult:
@@ -85,7 +99,8 @@ def parts(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 def tables(result: DescribeResult) -> list[Table]:
     """The result for a terminal: choices, supernet parameters, and the paths if there are any."""
     tables = [_choice_table(result), _supernet_table(result)]
-    return [*tables, _path_table(result)] if result.paths else tables
+    tables += [_path_table(result)] if result.paths else []
+    return [*tables, _regime_table(result)] if result.regimes else tables
 
 
 def _listed(path: object) -> list[object]:
@@ -143,6 +158,21 @@ def _supernet_table(result: DescribeResult) -> Table:
     table.add_column("parameters", f"{supernet['params']:,}", justify="right")
     for row in supernet["parts"]:
         table.add_row(row["part"], f"{row['params']:,}")
+    return table
+
+
+def _regime_table(result: DescribeResult) -> Table:
+    table = Table(title=f"networks within a tenth of a target, by counting; {TRIES}: draws from the best network space")
+    for name in ("target", "one in", "best network space: d1, w1, d2, w2, d3, w3", "share", f"in {TRIES}", "deviation"):
+        table.add_column(name, justify="left" if name.startswith("best") else "right")
+    for row in result.regimes:
+        share = f"{1 / row['share']:,.0f}" if row["share"] else "none drawn"
+        shares = (
+            f"{100 * row['best_share']:.0f} %",
+            f"{100 * row['in_five']:.1f} %",
+            f"{100 * row['deviation']:.1f} %",
+        )
+        table.add_row(f"{row['target']:,.10g}", share, ", ".join(row["ranges"]), *shares)
     return table
 
 

@@ -21,11 +21,11 @@ from src.runtime.errors import UsageError
 from src.runtime.launch import launch
 from src.runtime.run_folder import IMPORTANCE
 from src.samplers.network_space_search import NetworkSpaceSearch
-from src.samplers.network_spaces import NetworkSpaces, hit_share
 from src.samplers.plan import ARCHITECTURE
 from src.samplers.sampler import PlannedRun
 from src.search_spaces.expanded import Expanded, ExpandedMini
 from src.search_spaces.mini import Mini
+from src.search_spaces.network_spaces import NetworkSpaces, hit_share
 from src.supernet.path import ArchPath
 from src.train import main
 from tests.test_bad_input import check_one_line

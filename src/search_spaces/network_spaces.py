@@ -56,13 +56,6 @@ class NetworkSpaces:
             for count, width in zip(self.counts, self.widths, strict=True)
         ]
 
-    def network_in(self, ranges: Sequence[int], generator: torch.Generator) -> ArchPath:
-        """A network drawn uniformly from one space."""
-        return tuple(
-            width * k + int(torch.randint(width, (), generator=generator))
-            for k, width in zip(ranges, self.widths, strict=True)
-        )
-
     def spread(self, probabilities: Sequence[Tensor]) -> list[Tensor]:
         """Probabilities (K,) of ranges as those (m,) of choices: each range's, divided evenly."""
         return [
@@ -90,11 +83,23 @@ class NetworkSpaces:
         """Costs of the smallest and of the largest network."""
         return self.cost(of, (0,) * len(self.sizes)), self.cost(of, tuple(size - 1 for size in self.sizes))
 
+    def costs_of(self, of: str, choices: Tensor) -> Tensor:
+        """Costs (n,) float64 of n networks, by their choices (n, L)."""
+        # a choice counts from the lowest value that the space offers
+        lowest = torch.tensor([r[0] for stage in zip(self.space.depths, self.space.widths, strict=True) for r in stage])
+        values = choices + lowest
+        return self.space.costs_of(of, values[:, ::2], values[:, 1::2], self.input_spec)
+
+    def draw_in(self, ranges: Tensor, draws: int, generator: torch.Generator) -> Tensor:
+        """Choices (S, draws, L) of networks drawn uniformly from each of S spaces, by their ranges (S, L)."""
+        width = torch.tensor(self.widths)
+        within = torch.rand(len(ranges), draws, len(self.widths), generator=generator, dtype=torch.float64)
+        return ranges[:, None] * width + (within * width).long()
+
     def drawn_costs(self, of: str, ranges: Sequence[int], draws: int = HIT_DRAWS) -> Tensor:
         """Costs (draws,) of networks drawn uniformly from one space, the same in every call."""
-        generator = torch.Generator().manual_seed(0)
-        paths = [self.network_in(ranges, generator) for _ in range(draws)]
-        return torch.tensor([self.cost(of, path) for path in paths], dtype=torch.float64)
+        (choices,) = self.draw_in(torch.tensor([list(ranges)]), draws, torch.Generator().manual_seed(0))
+        return self.costs_of(of, choices)
 
 
 def hit_share(costs: Tensor, target: float) -> float:

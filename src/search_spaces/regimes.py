@@ -1,0 +1,77 @@
+"""Near a target cost: how many networks hit it, in a whole space and in the network space that hits it most.
+
+All of it is counting. It is what Table 1 of the Network Space Search supplement says of samples and deviations, which
+no training is needed for. S spaces, L decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from src.search_spaces.network_spaces import HIT_DRAWS, NEAR, NetworkSpaces, hit_share
+
+WHOLE_DRAWS = 1_000_000
+"""Networks of the whole space that are drawn."""
+FIRST_DRAWS = 64
+"""Networks of each network space, to find the best ones."""
+FINALISTS = 64
+"""Spaces that are drawn from again, for each target."""
+CHUNK = 16_384
+"""Spaces at a time."""
+TRIES = 5
+"""Networks drawn from a space before one is chosen."""
+
+
+class Regime(NamedTuple):
+    """One target."""
+
+    target: float
+    share: float
+    """Of the whole space's networks within a tenth of the target."""
+    ranges: list[str]
+    """The network space with the largest share."""
+    best_share: float
+    in_five: float
+    """Chance that five draws from it hold a hit."""
+    deviation: float
+    """Mean over five draws of the smallest |F / F_t - 1|."""
+
+
+def regimes(spaces: NetworkSpaces, of: str, targets: Sequence[float]) -> list[Regime]:
+    """Count near each target; the same in every call."""
+    generator = torch.Generator().manual_seed(0)
+    whole = spaces.costs_of(of, whole_draws(spaces, generator))
+    # a few networks of every space, to find those that hit each target most often
+    every = torch.cartesian_prod(*(torch.arange(count) for count in spaces.counts))
+    shares = [first_shares(spaces, of, chunk, targets, generator) for chunk in every.split(CHUNK)]
+    results = []
+    for target, share in zip(targets, torch.cat(shares, 1), strict=True):
+        finalists = every[share.topk(min(FINALISTS, len(every))).indices]
+        costs = [spaces.drawn_costs(of, ranges) for ranges in finalists.tolist()]
+        best = max(range(len(costs)), key=lambda i: hit_share(costs[i], target))
+        p = hit_share(costs[best], target)
+        deviations = (costs[best] / target - 1).abs().view(HIT_DRAWS // TRIES, TRIES).min(1).values
+        names = [spaces.names(layer)[k] for layer, k in enumerate(finalists[best].tolist())]
+        results.append(
+            Regime(target, hit_share(whole, target), names, p, 1 - (1 - p) ** TRIES, float(deviations.mean()))
+        )
+    return results
+
+
+def whole_draws(spaces: NetworkSpaces, generator: torch.Generator) -> Tensor:
+    """Choices (WHOLE_DRAWS, L) of networks of the whole space, uniform."""
+    sizes = torch.tensor(spaces.sizes)
+    return (torch.rand(WHOLE_DRAWS, len(sizes), generator=generator, dtype=torch.float64) * sizes).long()
+
+
+def first_shares(
+    spaces: NetworkSpaces, of: str, ranges: Tensor, targets: Sequence[float], generator: torch.Generator
+) -> Tensor:
+    """(targets, S) share of FIRST_DRAWS networks of each space (S, L) within a tenth of each target."""
+    choices = spaces.draw_in(ranges, FIRST_DRAWS, generator)
+    costs = spaces.costs_of(of, choices.flatten(0, 1)).view(len(ranges), FIRST_DRAWS)
+    return torch.stack([((costs - target).abs() <= NEAR * target).double().mean(1) for target in targets])

@@ -172,7 +172,7 @@ def _regime_table(result: DescribeResult) -> Table:
             f"{100 * row['in_five']:.1f} %",
             f"{100 * row['deviation']:.1f} %",
         )
-        table.add_row(f"{row['target']:,.10g}", share, ", ".join(row["ranges"]), *shares)
+        table.add_row(f"{row['target']:,.0f}", share, ", ".join(row["ranges"]), *shares)
     return table
 
 

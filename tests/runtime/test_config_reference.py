@@ -12,6 +12,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from src.benches.config_checks import with_space
+from src.runtime import hydra_job  # noqa: F401 - registers the resolvers
 from src.runtime.config_reference import (
     CONF,
     HIDDEN,

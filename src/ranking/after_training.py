@@ -74,9 +74,9 @@ def rank_after_training(run: SupernetRun) -> None:
         **common,
     )
     log(run, result)
+    write_elite_space(run)
     write_result(run.folder, result)
     print_tables(run, result)
-    write_elite_space(run)
 
 
 def write_elite_space(run: SupernetRun) -> None:

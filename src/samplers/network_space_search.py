@@ -23,6 +23,9 @@ from src.search_spaces.space import SearchSpace
 from src.supernet.architecture import ArchitectureParameters, annealed
 from src.supernet.supernet import Supernet
 
+COLDEST = 1e-3
+"""Lowest temperature: below it weights of a mixture overflow."""
+
 
 class NetworkSpaceSearch(Sampler):
     """An update of Theta on a search batch, then one of the weights; first a warm-up of the weights alone.
@@ -72,6 +75,9 @@ class NetworkSpaceSearch(Sampler):
         self.cost, self.theta = dict(cost or {}), dict(theta or {})
         if self.cost.get("target") is None:
             raise UsageError("sampler=network_space_search needs cost.target=, such as 400e3 of cost.of=macs")
+        if len(temperature) != 2 or min(temperature) < COLDEST:
+            ends = f"two temperatures of at least {COLDEST}, of the first and of the last step"
+            raise UsageError(f"sampler.temperature={list(temperature)}: give {ends}")
         self.spaces = NetworkSpaces(self.sizes, partition)
         self.theta_parameters = self.architecture = ArchitectureParameters(self.spaces.counts)
         self.warmup, self.largest_warmup = warmup, largest_warmup
@@ -82,7 +88,7 @@ class NetworkSpaceSearch(Sampler):
         """Learn what networks cost on the run's images; warns of a rate of Theta that cannot decide in the run.
 
         Raises:
-            UsageError: another space, or a target that no network reaches.
+            UsageError: another space, a target that no network reaches, or settings that leave Theta as it is.
         """
         super().prepare(space, net, run)
         if not isinstance(space, Expanded):
@@ -95,15 +101,26 @@ class NetworkSpaceSearch(Sampler):
             raise UsageError(f"cost.target={target:.10g} is out of reach: {reach}")
         # Adam moves a logit by about its rate a step: for 90 % one range needs so much of a lead on K - 1 others
         most, updates = max(self.spaces.counts), run.steps - self.warmup_steps(run.steps)
-        needed = math.log(9 * max(most - 1, 1)) / 2 / max(updates, 1)
+        if updates < 1 or self.theta["lr"] == 0:
+            key = f"sampler.theta.lr={self.theta['lr']:g}" if updates else f"sampler.warmup={self.warmup:g}"
+            raise UsageError(f"{key} leaves Theta as it is in {run.steps} steps: no space would be searched")
+        self.architecture_optimizer()
+        needed = math.log(9 * max(most - 1, 1)) / 2 / updates
         if self.theta["lr"] < needed:
             rate = f"sampler.theta.lr={self.theta['lr']:g} cannot decide among {most} ranges in {updates} updates"
             print(f"warning: {rate}: {needed:.2g} could, or more steps")
 
     def architecture_optimizer(self) -> torch.optim.Optimizer:
-        """Adam, as DARTS has it."""
+        """Adam, as DARTS has it.
+
+        Raises:
+            UsageError: it refuses a setting.
+        """
         lr, betas, decay = (self.theta[key] for key in ("lr", "betas", "weight_decay"))
-        return torch.optim.Adam(self.theta_parameters.parameters(), lr, tuple(betas), weight_decay=decay)
+        try:
+            return torch.optim.Adam(self.theta_parameters.parameters(), lr, tuple(betas), weight_decay=decay)
+        except (IndexError, TypeError, ValueError) as error:
+            raise UsageError(f"sampler.theta: {error}: betas are two numbers below 1") from None
 
     def warmup_steps(self, steps: int) -> int:
         """Steps that train the weights alone, of a run of so many."""

@@ -165,14 +165,14 @@ class Expanded(SearchSpace):
         costs = self.expected_cost(
             of, [StageMoments(*each) for each in zip(d.T, w.T, w.T.square(), strict=True)], input_spec
         )
-        if self.shortcut == "he" and self.strides[0] == 1:
-            # the first stage does not project where its width is the stem's
-            spared = (
-                self.stem_width**2 * input_spec.image_size**2
-                if of == "macs"
-                else self.stem_width * (self.stem_width + 2)
-            )
-            costs = costs - spared * (widths[:, 0] == self.stem_width)
+        if self.shortcut == "he":
+            # a stage of stride 1 does not project where its width is that of its inputs
+            size, inputs = input_spec.image_size, torch.full_like(widths[:, 0], self.stem_width)
+            for width, stride in zip(widths.T, self.strides, strict=True):
+                size = -(-size // stride)
+                spared = width.double().square() * size**2 if of == "macs" else width.double() * (width + 2)
+                costs = costs - spared * ((inputs == width) & (stride == 1))
+                inputs = width
         return costs
 
     def counts(self, path: ArchPath) -> dict[str, int]:

@@ -71,7 +71,8 @@ class NetworkSpaces:
                 torch.tensor(list(values), dtype=share.dtype, device=share.device)
                 for values, share in ((self.space.depths[stage], depths), (self.space.widths[stage], widths))
             )
-            moments.append(StageMoments(depths @ d, widths @ w, widths @ w.square()))
+            # sums, not products of vectors, which autocast would take in bfloat16
+            moments.append(StageMoments((depths * d).sum(), (widths * w).sum(), (widths * w.square()).sum()))
         return self.space.expected_cost(of, moments, self.input_spec)
 
     def cost(self, of: str, path: ArchPath) -> int:

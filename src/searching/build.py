@@ -52,7 +52,10 @@ def build_search(cfg: DictConfig, folder: Path, source: ScoreSource) -> Search:
         UsageError: anything that is wrong with an objective, a limit, the searcher, or what the folder holds.
     """
     # Costs that are objectives or limited; a search goes on with the latencies that it began with
-    names, windows = list(cfg.objectives), {name: window(v) for name in COMPUTED if (v := cfg.limit[name]) is not None}
+    names, windows = (
+        list(cfg.objectives),
+        {name: window(name, v) for name in COMPUTED if (v := cfg.limit[name]) is not None},
+    )
     costs = _costs(source, {*names, *windows}, cfg, folder)
     if isinstance(latency := costs.get("latency"), Additive):
         about = {**source.about, "latency": digest(latency.by_choice())}
@@ -76,7 +79,7 @@ def build_search(cfg: DictConfig, folder: Path, source: ScoreSource) -> Search:
     return search
 
 
-def window(limit: float | Sequence[float]) -> tuple[float, float]:
+def window(name: str, limit: float | Sequence[float]) -> tuple[float, float]:
     """Lower and upper end of a limit: a number is the upper one.
 
     Raises:
@@ -85,7 +88,7 @@ def window(limit: float | Sequence[float]) -> tuple[float, float]:
     if not isinstance(limit, Sequence):
         return -math.inf, float(limit)
     if len(limit) != 2:
-        raise UsageError(f"limit: [{','.join(map(str, limit))}] is no window: give two numbers, least and most")
+        raise UsageError(f"limit.{name}=[{','.join(map(str, limit))}] is no window: give two numbers, least and most")
     return float(limit[0]), float(limit[1])
 
 

@@ -79,7 +79,7 @@ class ArchitectureParameters(nn.Module):
             values: what each choice of each decision adds, L times (m,).
             fixed: what every path has.
         """
-        means = [p @ move(v.to(p.dtype), p.device) for p, v in zip(self.probabilities(), values, strict=True)]
+        means = [(p * move(v.to(p.dtype), p.device)).sum() for p, v in zip(self.probabilities(), values, strict=True)]
         return torch.stack(means).sum() + fixed
 
 

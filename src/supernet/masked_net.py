@@ -87,19 +87,16 @@ class MaskedSupernet(Supernet):
             inputs = stage.widths[width]
         return parts | {self.tail.weight: (slice(None), slice(0, inputs))}
 
-    def parts_of(self, routes: Iterable[Route]) -> Slices:
-        """The part of each parameter that any of the routes runs; none is missing if a route has weights: all run."""
-        largest: Slices = {}
+    def parts_of(self, routes: Iterable[Route]) -> dict[Tensor, list[tuple[slice, ...]]]:
+        """The parts of each parameter that some of the routes run; none if a route has weights, under which all run."""
+        parts: dict[Tensor, list[tuple[slice, ...]]] = {}
         for route in routes:
             path = tuple(entry for entry in route if not isinstance(entry, Tensor))
             if len(path) < len(route):
                 return {}
             for parameter, part in self.slices(path).items():
-                before = largest.get(parameter, part)
-                largest[parameter] = tuple(
-                    max(pair, key=lambda s: s.stop or 0) for pair in zip(part, before, strict=True)
-                )
-        return largest
+                parts.setdefault(parameter, []).append(part)
+        return parts
 
     def stacked_modules(self) -> list[nn.Module]:
         """None: no window stacks paths here."""

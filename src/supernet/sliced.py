@@ -5,7 +5,7 @@ B batch, C channels of an input, C' of an output, H W size. The input's channels
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -75,29 +75,33 @@ def prefix_mask(weights: Tensor, least: int) -> Tensor:
         (least + m - 1,), falling from the sum of all weights to that of the largest width: M_c = sum over w > c of g_w
         (FBNetV2, section 3.1).
     """
-    above = weights.flip(0).cumsum(0).flip(0)
+    # a product with a triangle, for cumsum is not deterministic on a GPU
+    above = (weights * torch.ones(len(weights), len(weights), dtype=weights.dtype, device=weights.device).triu()).sum(1)
     return torch.cat([above[:1].expand(least - 1), above])
 
 
 @contextmanager
-def frozen_outside(parts: Mapping[Tensor, tuple[slice, ...]], optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """Around an optimizer step: what lies outside the parts of some parameters keeps its values and optimizer state.
+def frozen_outside(
+    parts: Mapping[Tensor, Sequence[tuple[slice, ...]]], optimizer: torch.optim.Optimizer
+) -> Iterator[None]:
+    """Around an optimizer step: what lies in none of its parts keeps a parameter's values and optimizer state.
 
     Its gradient is 0, not None, so that momentum and weight decay would move it, where an operation off the routes has
     no gradient at all and stays as it is.
     """
     saved = []
-    for parameter, part in parts.items():
-        if parameter.grad is not None and parameter[part].shape != parameter.shape:
+    for parameter, each in parts.items():
+        if parameter.grad is not None and all(parameter[part].shape != parameter.shape for part in each):
+            # parts of several routes need not make up a rectangle
+            ran = torch.zeros_like(parameter, dtype=torch.bool)
+            for part in each:
+                ran[part] = True
             state = {key: value.clone() for key, value in row_state(optimizer, parameter).items()}
-            saved.append((parameter, part, parameter.detach().clone(), state))
+            saved.append((parameter, ran, parameter.detach().clone(), state))
     yield
     with torch.no_grad():
-        for parameter, part, values, state in saved:
-            values[part] = parameter[part]
-            parameter.copy_(values)
+        for parameter, ran, values, state in saved:
+            parameter.copy_(torch.where(ran, parameter, values))
             # The first step creates momentum buffers; outside they start at zero.
             for key, new in row_state(optimizer, parameter).items():
-                old = state.get(key, torch.zeros_like(new))
-                old[part] = new[part]
-                new.copy_(old)
+                new.copy_(torch.where(ran, new, state.get(key, torch.zeros_like(new))))

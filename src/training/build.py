@@ -86,7 +86,7 @@ def assemble(cfg: DictConfig, folder: Path) -> SupernetRun:
     labels, halved = dataset.labels_of("train"), sampler.architecture is not None
     if halved and cfg.trainer.precision == "16-mixed":
         raise UsageError("trainer.precision=16-mixed scales one loss: train logits under bf16-mixed or 32-true")
-    images = (len(labels) + halved) // (1 + halved)
+    images = len(labels) // (1 + halved)
     batch_size = fitting_batch(cfg.batch_size, cfg.recipe.batch_size, images, devices_of(cfg))
     budget = plan_budget(dict(cfg.budget), cfg.recipe.epochs, max(images // batch_size, 1), sampler.passes_in)
     sampler.prepare(space, net, PlannedRun(budget.steps, budget.epochs, dataset.input_spec))
@@ -195,9 +195,10 @@ def step_settings(
     cfg: DictConfig, net: Supernet, dataset: Dataset, sampler: Sampler, device: torch.device, batch_size: int
 ) -> StepSettings:
     """The settings of the step; `auto` becomes the way that fits into this device's memory."""
+    settings: dict[str, Any] = OmegaConf.to_container(cfg.step, resolve=True)  # type: ignore[assignment]
     if net.is_masked:
         check_masked(cfg, sampler.takes_masks)
-    settings: dict[str, Any] = OmegaConf.to_container(cfg.step, resolve=True)  # type: ignore[assignment]
+        settings["way"] = "serial"  # networks of different widths have no layer in common
     other_graphs = cfg.choices.inter_choice.startswith("split") or cfg.sync_batchnorm or are_tied(net)
     if settings["way"] == "compiled" and other_graphs:
         unfit = "inter_choice=split, sync_batchnorm or search_space.share"

@@ -68,7 +68,8 @@ def check_masked(cfg: DictConfig, takes_masks: bool) -> None:
         "gradient_variance=true": cfg.gradient_variance,
         "step.gradient_noise": cfg.step.gradient_noise > 0,
         "step=compiled": cfg.step.way == "compiled",
-        "strategy=path_parallel": cfg.strategy == "path_parallel" and cfg.trainer.devices > 1,
+        "strategy=path_parallel": cfg.strategy == "path_parallel"
+        and cfg.trainer.devices * cfg.trainer.get("num_nodes", 1) > 1,
     }
     for key in (key for key, is_on in needs.items() if is_on):
         raise UsageError(f"{key} is about single operations, and the choices of {space} are slices of shared kernels")

@@ -31,7 +31,7 @@ class Counts:
         """Count one backward pass of each route; a weight vector counts every choice with a weight != 0."""
         for route in routes:
             for layer, entry in enumerate(route):
-                used = entry.nonzero().flatten() if isinstance(entry, Tensor) else entry
+                used = entry.cpu().nonzero().flatten() if isinstance(entry, Tensor) else entry
                 self.values[layer, used] += 1
 
     def add_operations(self, ops: Iterable[OpId]) -> None:

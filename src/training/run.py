@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.datasets.dataset import Dataset, TrainLoader, in_words
 from src.runtime.cpu_memory import keep_freed_memory
+from src.runtime.elite_space import ELITE_SPACE
 from src.runtime.errors import Interrupted, RunError
 from src.runtime.interrupts import finishing
 from src.runtime.loggers import finish_loggers, log_again, open_loggers
@@ -85,7 +86,7 @@ class Run:
         self.lock = claim(self.folder)
         open_loggers(self.trainer.loggers, OmegaConf.to_container(self.cfg, resolve=True), self.folder)
         if self.module.steps < self.budget.steps:
-            for name in (RESULT, SCORES):  # of a smaller budget: the weights will be others
+            for name in (RESULT, SCORES, ELITE_SPACE):  # of a smaller budget: the weights will be others
                 (self.folder / name).unlink(missing_ok=True)
         store(self.cfg, self.folder, self.module.command)
         print(in_words(self.dataset))

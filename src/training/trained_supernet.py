@@ -70,7 +70,9 @@ def load_trained_supernet(
     if saved[STATE]["is_split"]:
         split_weights(net)
     state: dict[str, Any] = saved["state_dict"]
-    net.load_state_dict({key.removeprefix("net."): value for key, value in state.items()})
+    # an architecture's logits stand beside the net
+    weights = {key.removeprefix("net."): value for key, value in state.items() if key.startswith("net.")}
+    net.load_state_dict(weights)
     digest = digest_of(state)
     return TrainedSupernet(folder, cfg, dataset, space, net.to(device), saved[STATE]["steps"], digest)
 

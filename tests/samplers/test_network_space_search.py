@@ -15,6 +15,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from src import rank, retrain, search
 from src.datasets.input_spec import InputSpec
 from src.runtime.elite_space import ELITE_SPACE
 from src.runtime.errors import UsageError
@@ -195,6 +196,11 @@ def test_the_share_of_hits() -> None:
         ({"cost": COST | {"target": None}}, "cost.target"),
         ({"cost": COST | {"target": 6e6}}, "10,694 to 5,792,576"),
         ({"cost": COST | {"of": "params", "target": 100}}, "253 to 218,722"),
+        ({"temperature": [1]}, "two temperatures"),
+        ({"temperature": [5, 1e-4]}, "at least 0.001"),
+        ({"theta": THETA | {"betas": [0.5]}}, "betas are two numbers"),
+        ({"theta": THETA | {"lr": 0}}, "leaves Theta as it is"),
+        ({"warmup": 1.0}, "sampler.warmup=1 leaves Theta"),
     ],
 )
 def test_bad_input_names_what_would_do(changes: dict[str, Any], names: str) -> None:
@@ -230,6 +236,14 @@ def test_an_elite_space_is_written_and_is_a_search_space(tmp_path: Path, capsys:
     assert table[table.figure == "expected_macs"].value.iloc[-1] < 1_224_783
     within = f"search_space.within={tmp_path / 'nss'}"
     assert train(tmp_path / "within", "search_space=expanded_mini", "sampler=spos", within) == 0
+    # commands that load the supernet leave Theta aside
+    run = f"run={tmp_path / 'nss'}"
+    assert launch("rank", rank.main, [run, "paths=3", "images=50", "calibration_images=50"]) == 0
+    search_folder = f"hydra.run.dir={tmp_path / 'search'}"
+    quick = ["images=50", "calibration_images=50", "budget.models=8", "searcher.population=8", "logger=csv"]
+    assert launch("search", search.main, [run, "limit.macs=[300e3,900e3]", *quick, search_folder]) == 0
+    inherited = ["arch=1x4-2x5-1x6", "weights=inherited", "budget.steps=1", "logger=csv"]
+    assert launch("retrain", retrain.main, [run, *inherited, f"hydra.run.dir={tmp_path / 'network'}"]) == 0
     capsys.readouterr()
     assert train(tmp_path / "other", *SEARCH, "search_space=mini", "benchmark=none") == 2
     check_one_line(capsys.readouterr().err, "search_space=expanded")

@@ -30,9 +30,12 @@ def spaces_of(space: Expanded, input_spec: InputSpec, **partition: int) -> Netwo
 
 @pytest.mark.parametrize("of", ["macs", "params"])
 @pytest.mark.parametrize("shortcut", ["always", "he"])
+@pytest.mark.parametrize("strides", [(1, 2, 2), (1, 1, 2)])
 @pytest.mark.parametrize("ranges", [None, ["1-4", "5-12", "2-3", "1-32", "4", "7-8"]])
-def test_costs_of_many_networks_are_those_of_each(of: str, shortcut: str, ranges: list[str] | None) -> None:
-    space = ExpandedMini(shortcut=shortcut, ranges=ranges)
+def test_costs_of_many_networks_are_those_of_each(
+    of: str, shortcut: str, strides: tuple[int, ...], ranges: list[str] | None
+) -> None:
+    space = ExpandedMini(shortcut=shortcut, strides=strides, ranges=ranges)
     spaces = spaces_of(space, DIGITS, depth=1, width=1)
     generator = torch.Generator().manual_seed(0)
     paths = [space.sample(generator) for _ in range(300)]

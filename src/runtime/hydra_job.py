@@ -178,7 +178,7 @@ def errors_as_exit_codes() -> Iterator[None]:
             end(FAILED, line, isinstance(cause, DivergedError))
         is_input = isinstance(cause, UsageError | OmegaConfBaseException | HydraException)
         if is_input or (wrapped is not None and isinstance(cause, INPUT_ERRORS)):
-            end(BAD_INPUT, one_line(cause))
+            end(BAD_INPUT, one_line(cause_of(cause, UsageError) or cause))
         raise
 
 
@@ -213,12 +213,18 @@ def explain_refusals(job: Job, arguments: list[str]) -> Iterator[None]:
             if job.started:
                 raise
             # the folder of the run could not be made: by Hydra, or by a resolver, whose errors OmegaConf wraps
-            cause: BaseException | None = error
-            while cause is not None and not isinstance(cause, OSError):
-                cause = cause.__cause__ or cause.__context__
-            if cause is not None and (line := failure(cause)) is not None:
+            cause = cause_of(error, OSError)
+            if isinstance(cause, OSError) and (line := failure(cause)) is not None:
                 end(FAILED, line)
-            end(BAD_INPUT, one_line(explain(job.name, arguments, error) or error))
+            end(BAD_INPUT, one_line(explain(job.name, arguments, error) or cause_of(error, UsageError) or error))
+
+
+def cause_of(error: BaseException, kind: type[Exception]) -> BaseException | None:
+    """The first error of a kind among an error and those that it was raised from or while handling."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, kind):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 def one_line(error: BaseException) -> str:

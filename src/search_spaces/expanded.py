@@ -179,6 +179,10 @@ class Expanded(SearchSpace):
         """Blocks of all stages."""
         return {"blocks": sum(depth for depth, _ in self.stages(path))}
 
+    def extremes(self) -> tuple[ArchPath, ArchPath]:
+        """The least and the most of every depth and width."""
+        return (0,) * len(self.sizes), tuple(size - 1 for size in self.sizes)
+
     def op_names(self, layer: int) -> list[str]:
         """The depths or widths of a decision."""
         return [str(value) for value in (self.widths if layer % 2 else self.depths)[layer // 2]]

@@ -82,7 +82,8 @@ class NetworkSpaces:
 
     def bounds(self, of: str) -> tuple[int, int]:
         """Costs of the smallest and of the largest network."""
-        return self.cost(of, (0,) * len(self.sizes)), self.cost(of, tuple(size - 1 for size in self.sizes))
+        low, high = (self.cost(of, path) for path in self.space.extremes())
+        return low, high
 
     def costs_of(self, of: str, choices: Tensor) -> Tensor:
         """Costs (n,) float64 of n networks, by their choices (n, L)."""

@@ -52,6 +52,10 @@ class SearchSpace(ABC):
         """Parameters and multiply-adds of each choice of each layer at one input; None where costs are no such sums."""
         return None
 
+    def extremes(self) -> tuple[ArchPath, ArchPath] | None:
+        """The cheapest and the dearest network, where no cost needs looking for them; else None."""
+        return None
+
     def parts(self, input_spec: InputSpec) -> list[Part]:
         """All modules that networks of the space are made of, where `additive_costs` gives a table; else none."""
         return []

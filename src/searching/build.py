@@ -185,7 +185,9 @@ def _cost(space: SearchSpace, input_spec: InputSpec, name: str) -> Cost:
     if table is not None:
         choices = tuple(tuple(getattr(choice, name) for choice in layer) for layer in table.choices)
         return Additive(name, getattr(table.fixed, name), choices)
-    # bounds over all networks, or over a sample
+    # bounds that are known, over all networks, or over a sample
+    if (extremes := space.extremes()) is not None:
+        return PathCost(name, lambda path: getattr(space.costs(path, input_spec), name), extremes, is_sample=False)
     is_sample = space.count > LISTED_PATHS
     paths = space.sample_distinct(TRIES if is_sample else space.count, torch.Generator().manual_seed(0))
     return PathCost(name, lambda path: getattr(space.costs(path, input_spec), name), paths, is_sample)

@@ -183,6 +183,8 @@ def data_facts(dataset: Dataset, count: int) -> dict[str, Any]:
 
 
 def network_name(space: SearchSpace, path: ArchPath) -> str:
-    """A published name, or the space's name and the path, as an identifier: `mini_20211`."""
+    """A published name, or the space's name and the path, as an identifier: `mini_20211`, `expanded_3_63_7_9_3_2`."""
     published = [name for name, named in space.named.items() if named == path]
-    return published[0] if published else f"{space.name}_{format_path(path).replace('-', '')}"
+    # digits run together only where each choice is one
+    between = "_" if max(space.sizes) > 10 else ""
+    return published[0] if published else f"{space.name}_{format_path(path).replace('-', between)}"

@@ -48,5 +48,7 @@ def test_a_file_without_ranges_is_refused(
     if content is not None:
         file.write_text(content)
     assert train(tmp_path / "run", f"search_space.within={file}") == 2
-    check_one_line(capsys.readouterr().err, names)
+    line = capsys.readouterr().err
+    check_one_line(line, names)
+    assert "interpolation" not in line
     assert not (tmp_path / "run" / CONFIG).exists()

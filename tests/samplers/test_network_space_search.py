@@ -237,11 +237,14 @@ def test_an_elite_space_is_written_and_is_a_search_space(tmp_path: Path, capsys:
     within = f"search_space.within={tmp_path / 'nss'}"
     assert train(tmp_path / "within", "search_space=expanded_mini", "sampler=spos", within) == 0
     # commands that load the supernet leave Theta aside
+    capsys.readouterr()
     run = f"run={tmp_path / 'nss'}"
     assert launch("rank", rank.main, [run, "paths=3", "images=50", "calibration_images=50"]) == 0
     search_folder = f"hydra.run.dir={tmp_path / 'search'}"
     quick = ["images=50", "calibration_images=50", "budget.models=8", "searcher.population=8", "logger=csv"]
     assert launch("search", search.main, [run, "limit.macs=[300e3,900e3]", *quick, search_folder]) == 0
+    assert launch("search", search.main, [run, "limit.macs=[1,2]", *quick, search_folder + "_2"]) == 2
+    check_one_line(capsys.readouterr().err, "10694 and 5792576")
     inherited = ["arch=1x4-2x5-1x6", "weights=inherited", "budget.steps=1", "logger=csv"]
     assert launch("retrain", retrain.main, [run, *inherited, f"hydra.run.dir={tmp_path / 'network'}"]) == 0
     capsys.readouterr()

@@ -133,16 +133,16 @@ def test_a_mixture_has_the_weights_of_the_ranges_at_their_choices() -> None:
 
 def test_networks_of_a_plan_are_uniform_within_uniform_spaces() -> None:
     """At Theta 0, after the warm-up: every choice alike."""
-    sampler = made(steps=3000, warmup=0.0)
+    sampler = made(steps=1200, warmup=0.0)
     paths = []
-    for _ in range(3000):
+    for _ in range(1200):
         _, weights = sampler.plan()
         (path,) = weights.routes
         paths.append(path)
     for layer, m in enumerate(sampler.sizes):
         counts = Counter(str(path[layer]) for path in paths)
         assert len(counts) == m
-        assert max(counts.values()) < 1.5 * 3000 / m
+        assert max(counts.values()) < 1.7 * 1200 / m
 
 
 def test_the_warm_up_trains_weights_alone_and_starts_with_the_largest_network() -> None:
@@ -226,6 +226,7 @@ def train(folder: Path, *arguments: str) -> int:
     return launch("train", main, [*SHORT, f"hydra.run.dir={folder}", *arguments])
 
 
+@pytest.mark.slow
 def test_an_elite_space_is_written_and_is_a_search_space(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(tmp_path / "nss", *SEARCH) == 0
     space = OmegaConf.load(tmp_path / "nss" / ELITE_SPACE)

@@ -99,7 +99,9 @@ def made(dtype: torch.dtype = torch.float64, **keys: Any) -> tuple[ExpandedMini,
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
-@pytest.mark.parametrize("keys", [{}, {"shortcut": "he"}, {"last_relu": "before"}], ids=str)
+@pytest.mark.parametrize(
+    "keys", [{}, {"shortcut": "he"}, pytest.param({"last_relu": "before"}, marks=pytest.mark.slow)], ids=str
+)
 @pytest.mark.parametrize("path", [*PATHS, (1, 7, 0, 7, 1, 7)])
 def test_slices_are_the_cut_network_bit_for_bit(
     path: ArchPath, keys: dict[str, str], training: bool, memory_format: torch.memory_format

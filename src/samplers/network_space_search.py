@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from src.runtime.errors import UsageError
+from src.runtime.processes import is_first
 from src.samplers.plan import ARCHITECTURE, SEARCH, Plan, Update
 from src.samplers.sampler import PlannedRun, Sampler
 from src.search_spaces.expanded import Expanded
@@ -106,7 +107,7 @@ class NetworkSpaceSearch(Sampler):
             raise UsageError(f"{key} leaves Theta as it is in {run.steps} steps: no space would be searched")
         self.architecture_optimizer()
         needed = math.log(9 * max(most - 1, 1)) / 2 / updates
-        if self.theta["lr"] < needed:
+        if self.theta["lr"] < needed and is_first():
             rate = f"sampler.theta.lr={self.theta['lr']:g} cannot decide among {most} ranges in {updates} updates"
             print(f"warning: {rate}: {needed:.2g} could, or more steps")
 
@@ -188,13 +189,15 @@ class NetworkSpaceSearch(Sampler):
         """The likeliest range of each decision, and how many networks of that space hit the target."""
         ranges, of, target = self.theta_parameters.derive(), self.cost["of"], self.cost["target"]
         chances = [p[k].item() for p, k in zip(self.theta_parameters.probabilities(), ranges, strict=True)]
+        chosen = [torch.eye(count, dtype=torch.float64)[k] for k, count in zip(ranges, self.spaces.counts, strict=True)]
+        mean = self.spaces.expected(of, self.spaces.spread(chosen)).item()
         costs = self.spaces.drawn_costs(of, ranges)
         return {
             "search_space": self.spaces.space.name,
             "ranges": [self.spaces.names(layer)[k] for layer, k in enumerate(ranges)],
             "probabilities": [round(chance, 6) for chance in chances],
             "entropies": [round(entropy, 6) for entropy in self.theta_parameters.entropy().tolist()],
-            "cost": {"of": of, "target": target, "mean": costs.mean().item()},
+            "cost": {"of": of, "target": target, "mean": mean},
             "within_a_tenth": hit_share(costs, target),
             "draws": len(costs),
         }

@@ -208,6 +208,13 @@ def test_bad_input_names_what_would_do(changes: dict[str, Any], names: str) -> N
         made(**changes)
 
 
+def test_the_mean_cost_of_an_elite_space_is_that_of_its_networks() -> None:
+    sampler = made()
+    space = sampler.elite_space()
+    drawn = sampler.spaces.drawn_costs("macs", sampler.theta_parameters.derive())
+    assert space["cost"]["mean"] == pytest.approx(drawn.mean().item(), rel=0.02)
+
+
 def test_a_rate_that_cannot_decide_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
     made(theta=THETA | {"lr": 3e-4})
     assert (

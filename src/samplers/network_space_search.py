@@ -38,17 +38,16 @@ class NetworkSpaceSearch(Sampler):
     """
 
     takes_masks = True
+    architecture: ArchitectureParameters
 
     def __init__(
         self,
         sizes: Sequence[int],
         seed: int = 0,
-        total_steps: int = 1,
         cost: Mapping[str, Any] | None = None,
         partition: Mapping[str, Any] | None = None,
         theta: Mapping[str, Any] | None = None,
-        warmup: float = 0.3,
-        largest_warmup: bool = True,
+        warmup: Mapping[str, Any] | None = None,
         temperature: Sequence[float] = (5.0, 0.001),
         weights: str = "hard",
     ) -> None:
@@ -57,20 +56,19 @@ class NetworkSpaceSearch(Sampler):
         Args:
             sizes: choices of depth and width of each stage in turn.
             seed: of all draws.
-            total_steps: T.
             cost: `of` macs or params, its `target`, the `weight` lambda of its term, and the term's `form`: log for
                 lambda |log(F / F_t)|, abs for lambda |F / F_t - 1|.
             partition: `depth` and `width`, choices of a range.
             theta: `lr`, `betas` and `weight_decay` of Adam.
-            warmup: share of the steps in which the weights train alone.
-            largest_warmup: meanwhile use the largest depth and width with a probability that falls from 1 to 0.
+            warmup: `share` of the steps in which the weights train alone; `largest`: meanwhile use the largest depth
+                and width with a probability that falls from 1 to 0. None: no warm-up.
             temperature: of the first and of the last step.
             weights: train them `hard`, on one network a step, or `soft`.
 
         Raises:
             UsageError: a space of other decisions, ranges that do not tile it, or no target.
         """
-        super().__init__(sizes, seed, total_steps)
+        super().__init__(sizes, seed)
         if partition is None or partition.get("depth") is None or len(self.sizes) % 2:
             raise UsageError("sampler=network_space_search divides widths and depths: use search_space=expanded_mini")
         self.cost, self.theta = dict(cost or {}), dict(theta or {})
@@ -80,8 +78,8 @@ class NetworkSpaceSearch(Sampler):
             ends = f"two temperatures of at least {COLDEST}, of the first and of the last step"
             raise UsageError(f"sampler.temperature={list(temperature)}: give {ends}")
         self.spaces = NetworkSpaces(self.sizes, partition)
-        self.theta_parameters = self.architecture = ArchitectureParameters(self.spaces.counts)
-        self.warmup, self.largest_warmup = warmup, largest_warmup
+        self.architecture = ArchitectureParameters(self.spaces.counts)
+        self.warmup = dict(warmup or {"share": 0.0, "largest": False})
         self.temperature, self.weights = temperature, weights
         self.step = 0
 
@@ -103,7 +101,11 @@ class NetworkSpaceSearch(Sampler):
         # Adam moves a logit by about its rate a step: for 90 % one range needs so much of a lead on K - 1 others
         most, updates = max(self.spaces.counts), run.steps - self.warmup_steps(run.steps)
         if updates < 1 or self.theta["lr"] == 0:
-            key = f"sampler.theta.lr={self.theta['lr']:g}" if updates else f"sampler.warmup={self.warmup:g}"
+            key = (
+                f"sampler.theta.lr={self.theta['lr']:g}"
+                if updates
+                else f"sampler.warmup.share={self.warmup['share']:g}"
+            )
             raise UsageError(f"{key} leaves Theta as it is in {run.steps} steps: no space would be searched")
         self.architecture_optimizer()
         needed = math.log(9 * max(most - 1, 1)) / 2 / updates
@@ -119,13 +121,13 @@ class NetworkSpaceSearch(Sampler):
         """
         lr, betas, decay = (self.theta[key] for key in ("lr", "betas", "weight_decay"))
         try:
-            return torch.optim.Adam(self.theta_parameters.parameters(), lr, tuple(betas), weight_decay=decay)
+            return torch.optim.Adam(self.architecture.parameters(), lr, tuple(betas), weight_decay=decay)
         except (IndexError, TypeError, ValueError) as error:
             raise UsageError(f"sampler.theta: {error}: betas are two numbers below 1") from None
 
     def warmup_steps(self, steps: int) -> int:
         """Steps that train the weights alone, of a run of so many."""
-        return round(self.warmup * steps)
+        return round(self.warmup["share"] * steps)
 
     @property
     def passes_per_step(self) -> int:
@@ -140,12 +142,12 @@ class NetworkSpaceSearch(Sampler):
         """The updates of a step, all from one draw."""
         step, self.step = self.step, self.step + 1
         warms_up = step < self.warmup_steps(self.total_steps)
-        noise, values = self.theta_parameters.noise(self.generator), self.spaces.draw_values(self.generator)
+        noise, values = self.architecture.noise(self.generator), self.spaces.draw_values(self.generator)
         is_largest = (torch.rand(len(self.sizes), generator=self.generator) < self.largest_share(step)).tolist()
         # the weights' update: one network, or the mixture
         tau = annealed(step, self.total_steps, *self.temperature)
         if warms_up or self.weights == "hard":
-            drawn = [int(each[k]) for each, k in zip(values, self.theta_parameters.hard_path(noise), strict=True)]
+            drawn = [int(each[k]) for each, k in zip(values, self.architecture.hard_path(noise), strict=True)]
             path = tuple(m - 1 if e else v for m, e, v in zip(self.sizes, is_largest, drawn, strict=True))
             own = Update((path,))
         else:
@@ -157,12 +159,12 @@ class NetworkSpaceSearch(Sampler):
 
     def largest_share(self, step: int) -> float:
         """Probability of the largest depth and width in a step: from 1 down to 0 in the warm-up (TuNAS)."""
-        until = self.warmup_steps(self.total_steps) if self.largest_warmup else 0
+        until = self.warmup_steps(self.total_steps) if self.warmup["largest"] else 0
         return max(1 - step / until, 0.0) if until else 0.0
 
     def mixture(self, temperature: float, noise: Sequence[Tensor], values: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Weights (m,) over the choices of each decision: that of a range at its choice of `values` (K,), else 0."""
-        shares = self.theta_parameters.soft_route(temperature, noise)
+        shares = self.architecture.soft_route(temperature, noise)
         return tuple(
             torch.zeros(m, dtype=g.dtype, device=g.device).scatter(0, at.to(g.device), g)
             for m, at, g in zip(self.sizes, values, shares, strict=True)
@@ -176,8 +178,8 @@ class NetworkSpaceSearch(Sampler):
     def epoch_rows(self, labels: Tensor) -> list[dict[str, Any]]:
         """Probability of each range, entropy of each decision in nats, and the mean cost of a network."""
         rows: list[dict[str, Any]] = []
-        probabilities = [p.detach() for p in self.theta_parameters.probabilities()]
-        for layer, (p, entropy) in enumerate(zip(probabilities, self.theta_parameters.entropy().tolist(), strict=True)):
+        probabilities = [p.detach() for p in self.architecture.probabilities()]
+        for layer, (p, entropy) in enumerate(zip(probabilities, self.architecture.entropy().tolist(), strict=True)):
             rows.append({"figure": "entropy", "layer": layer, "value": entropy})
             named = zip(self.spaces.names(layer), p.tolist(), strict=True)
             at = {"figure": "probability", "layer": layer}
@@ -187,8 +189,8 @@ class NetworkSpaceSearch(Sampler):
 
     def elite_space(self) -> dict[str, Any]:
         """The likeliest range of each decision, and how many networks of that space hit the target."""
-        ranges, of, target = self.theta_parameters.derive(), self.cost["of"], self.cost["target"]
-        chances = [p[k].item() for p, k in zip(self.theta_parameters.probabilities(), ranges, strict=True)]
+        ranges, of, target = self.architecture.derive(), self.cost["of"], self.cost["target"]
+        chances = [p[k].item() for p, k in zip(self.architecture.probabilities(), ranges, strict=True)]
         chosen = [torch.eye(count, dtype=torch.float64)[k] for k, count in zip(ranges, self.spaces.counts, strict=True)]
         mean = self.spaces.expected(of, self.spaces.spread(chosen)).item()
         costs = self.spaces.drawn_costs(of, ranges)
@@ -196,9 +198,9 @@ class NetworkSpaceSearch(Sampler):
             "search_space": self.spaces.space.name,
             "ranges": [self.spaces.names(layer)[k] for layer, k in enumerate(ranges)],
             "probabilities": [round(chance, 6) for chance in chances],
-            "entropies": [round(entropy, 6) for entropy in self.theta_parameters.entropy().tolist()],
+            "entropies": [round(entropy, 6) for entropy in self.architecture.entropy().tolist()],
             "cost": {"of": of, "target": target, "mean": mean},
-            "within_a_tenth": hit_share(costs, target),
+            "within_a_tenth": hit_share(costs, target).item(),
             "draws": len(costs),
         }
 

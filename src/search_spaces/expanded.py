@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from src.datasets.input_spec import InputSpec
@@ -21,18 +20,18 @@ from src.search_spaces.stages import bracketed, check_sequence, check_size
 from src.supernet.masked_net import MaskedSupernet
 from src.supernet.ops import classifier, conv_bn
 from src.supernet.path import ArchPath
-from src.supernet.residual import SlicedStage, plain_stage, projects
+from src.supernet.residual import SlicedStage, plain_stage
 
 SHORTCUTS, LAST_RELUS = ("always", "he"), ("after", "before")
 ARCH = re.compile(r"(\d+)x(\d+)-(\d+)x(\d+)-(\d+)x(\d+)")
 
 
 class StageMoments(NamedTuple):
-    """Means over networks, each (): of a stage's depth, of its width, and of the square of its width."""
+    """Means over networks, numbers or tensors: of a stage's depth, of its width, and of the square of its width."""
 
-    depth: Tensor
-    width: Tensor
-    square: Tensor
+    depth: Any
+    width: Any
+    square: Any
 
 
 class Expanded(SearchSpace):
@@ -128,29 +127,24 @@ class Expanded(SearchSpace):
         """Parameters, and multiply-adds of convolutions and linear layer, in closed form."""
         spec = input_spec or self.reference
         self.check_input(spec)
-        size, inputs = spec.image_size, self.stem_width
-        params, macs = 9 * spec.in_channels * inputs + 2 * inputs, 9 * spec.in_channels * inputs * size**2
-        for (depth, width), stride in zip(self.stages(path), self.strides, strict=True):
-            size = -(-size // stride)
-            shortcut = inputs * width if projects(self.shortcut, stride, inputs, width) else 0
-            kernels = 9 * inputs * width + 9 * width**2 + shortcut + (depth - 1) * 18 * width**2
-            norms = 4 * width * depth + (2 * width if shortcut else 0)
-            params, macs = params + kernels + norms, macs + kernels * size**2
-            inputs = width
-        return Costs(params + (inputs + 1) * spec.num_classes, macs + inputs * spec.num_classes)
+        stages = self.stages(path)
+        moments, widths = [StageMoments(d, w, w**2) for d, w in stages], [w for _, w in stages]
+        params, macs = (self.expected_cost(of, moments, spec) - self.spared(of, widths, spec) for of in Costs._fields)
+        return Costs(params, macs)
 
-    def expected_cost(self, of: str, stages: Sequence[StageMoments], input_spec: InputSpec) -> Tensor:
-        """The mean () of `macs` or `params` over networks whose decisions are independent of each other.
+    def expected_cost(self, of: str, stages: Sequence[StageMoments], input_spec: InputSpec) -> Any:
+        """The mean of `macs` or `params` over networks whose decisions are independent of each other.
 
         A width of a stage is that of its outputs and of the next one's inputs: costs are sums of products in which each
-        decision stands alone, but the square of a width. Under shortcut=he a little too high, as if the first stage
-        always projected.
+        decision stands alone, but the square of a width. Every stage projects here; see `spared`. Of numbers it is a
+        number, of tensors of one shape a tensor.
         """
-        # of each kernel, norm and output by how often an image uses it: once per position, or once for parameters
+        # kernels are used once per position, and counted once as parameters
         is_macs = of == "macs"
-        size, inputs = input_spec.image_size, torch.tensor(float(self.stem_width))
-        total = torch.tensor(float(9 * input_spec.in_channels * self.stem_width * (size**2 if is_macs else 1)))
-        total = total + (0 if is_macs else 2 * self.stem_width + input_spec.num_classes)
+        size, inputs = input_spec.image_size, self.stem_width
+        total: Any = 9 * input_spec.in_channels * inputs * (size**2 if is_macs else 1)
+        # two numbers of each channel of a norm, and the biases of the outputs
+        total += 0 if is_macs else 2 * inputs + input_spec.num_classes
         for (depth, width, square), stride in zip(stages, self.strides, strict=True):
             size = -(-size // stride)
             kernels = 10 * inputs * width + 9 * square + 18 * (depth - 1) * square
@@ -159,20 +153,22 @@ class Expanded(SearchSpace):
             inputs = width
         return total + inputs * input_spec.num_classes
 
+    def spared(self, of: str, widths: Sequence[Any], input_spec: InputSpec) -> Any:
+        """Costs of the projections that networks of these widths, numbers or tensors, do without under shortcut=he."""
+        total: Any = 0
+        size, inputs = input_spec.image_size, self.stem_width
+        for width, stride in zip(widths, self.strides, strict=True):
+            size = -(-size // stride)
+            if self.shortcut == "he" and stride == 1:
+                total = total + (inputs == width) * (width**2 * size**2 if of == "macs" else width * (width + 2))
+            inputs = width
+        return total
+
     def costs_of(self, of: str, depths: Tensor, widths: Tensor, input_spec: InputSpec) -> Tensor:
         """`macs` or `params` (n,) float64 of n networks of depths (n, 3) and widths (n, 3), exactly."""
-        d, w = depths.double(), widths.double()
-        costs = self.expected_cost(
-            of, [StageMoments(*each) for each in zip(d.T, w.T, w.T.square(), strict=True)], input_spec
-        )
-        if self.shortcut == "he":
-            # a stage of stride 1 does not project where its width is that of its inputs
-            size, inputs = input_spec.image_size, torch.full_like(widths[:, 0], self.stem_width)
-            for width, stride in zip(widths.T, self.strides, strict=True):
-                size = -(-size // stride)
-                spared = width.double().square() * size**2 if of == "macs" else width.double() * (width + 2)
-                costs = costs - spared * ((inputs == width) & (stride == 1))
-                inputs = width
+        d, w = depths.double().T, widths.double().T
+        moments = [StageMoments(*each) for each in zip(d, w, w.square(), strict=True)]
+        costs: Tensor = self.expected_cost(of, moments, input_spec) - self.spared(of, list(w), input_spec)
         return costs
 
     def counts(self, path: ArchPath) -> dict[str, int]:
@@ -233,16 +229,6 @@ class ExpandedMini(Expanded):
     name = "expanded_mini"
     reference = InputSpec(in_channels=1, num_classes=10, image_size=8)
 
-    def __init__(
-        self,
-        depth: int = 4,
-        width: int = 32,
-        stem: int = 8,
-        strides: Sequence[int] = (1, 2, 2),
-        shortcut: str = "always",
-        last_relu: str = "after",
-        ranges: Sequence[str] | None = None,
-        within: str | None = None,
-    ) -> None:
+    def __init__(self, depth: int = 4, width: int = 32, stem: int = 8, **keys: Any) -> None:
         """The keys of Expanded."""
-        super().__init__(depth, width, stem, strides, shortcut, last_relu, ranges, within)
+        super().__init__(depth, width, stem, **keys)

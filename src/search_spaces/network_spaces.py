@@ -73,7 +73,8 @@ class NetworkSpaces:
             )
             # sums, not products of vectors, which autocast would take in bfloat16
             moments.append(StageMoments((depths * d).sum(), (widths * w).sum(), (widths * w.square()).sum()))
-        return self.space.expected_cost(of, moments, self.input_spec)
+        cost: Tensor = self.space.expected_cost(of, moments, self.input_spec)
+        return cost
 
     def cost(self, of: str, path: ArchPath) -> int:
         """The cost of a network on the run's images."""
@@ -104,6 +105,6 @@ class NetworkSpaces:
         return self.costs_of(of, choices)
 
 
-def hit_share(costs: Tensor, target: float) -> float:
-    """Share of the costs (n,) within a tenth of the target."""
-    return float(((costs - target).abs() <= NEAR * target).double().mean())
+def hit_share(costs: Tensor, target: float) -> Tensor:
+    """Share of the costs (..., n) within a tenth of the target: (...), float64."""
+    return ((costs - target).abs() <= NEAR * target).double().mean(-1)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from src.search_spaces.network_spaces import HIT_DRAWS, NEAR, NetworkSpaces, hit_share
+from src.search_spaces.network_spaces import HIT_DRAWS, NetworkSpaces, hit_share
 
 WHOLE_DRAWS = 1_000_000
 """Networks of the whole space that are drawn."""
@@ -51,13 +51,14 @@ def regimes(spaces: NetworkSpaces, of: str, targets: Sequence[float]) -> list[Re
     results = []
     for target, share in zip(targets, torch.cat(shares, 1), strict=True):
         finalists = every[share.topk(min(FINALISTS, len(every))).indices]
-        costs = [spaces.drawn_costs(of, ranges) for ranges in finalists.tolist()]
-        best = max(range(len(costs)), key=lambda i: hit_share(costs[i], target))
-        p = hit_share(costs[best], target)
+        costs = torch.stack([spaces.drawn_costs(of, ranges) for ranges in finalists.tolist()])
+        refined = hit_share(costs, target)
+        best = int(refined.argmax())
+        p = refined[best].item()
         deviations = (costs[best] / target - 1).abs().view(HIT_DRAWS // TRIES, TRIES).min(1).values
         names = [spaces.names(layer)[k] for layer, k in enumerate(finalists[best].tolist())]
         results.append(
-            Regime(target, hit_share(whole, target), names, p, 1 - (1 - p) ** TRIES, float(deviations.mean()))
+            Regime(target, hit_share(whole, target).item(), names, p, 1 - (1 - p) ** TRIES, float(deviations.mean()))
         )
     return results
 
@@ -74,4 +75,4 @@ def first_shares(
     """(targets, S) share of FIRST_DRAWS networks of each space (S, L) within a tenth of each target."""
     choices = spaces.draw_in(ranges, FIRST_DRAWS, generator)
     costs = spaces.costs_of(of, choices.flatten(0, 1)).view(len(ranges), FIRST_DRAWS)
-    return torch.stack([((costs - target).abs() <= NEAR * target).double().mean(1) for target in targets])
+    return torch.stack([hit_share(costs, target) for target in targets])

@@ -100,7 +100,7 @@ def tables(result: DescribeResult) -> list[Table]:
     """The result for a terminal: choices, supernet parameters, and the paths if there are any."""
     tables = [_choice_table(result), _supernet_table(result)]
     tables += [_path_table(result)] if result.paths else []
-    return [*tables, _regime_table(result)] if result.regimes else tables
+    return [*tables, regime_table(result)] if result.regimes else tables
 
 
 def _listed(path: object) -> list[object]:
@@ -161,7 +161,8 @@ def _supernet_table(result: DescribeResult) -> Table:
     return table
 
 
-def _regime_table(result: DescribeResult) -> Table:
+def regime_table(result: DescribeResult) -> Table:
+    """How many networks hit each target, and the network space that hits it most."""
     table = Table(title=f"networks within a tenth of a target, by counting; {TRIES}: draws from the best network space")
     for name in ("target", "one in", "best network space: d1, w1, d2, w2, d3, w3", "share", f"in {TRIES}", "deviation"):
         table.add_column(name, justify="left" if name.startswith("best") else "right")

@@ -5,8 +5,7 @@ B batch, C channels of a block's input, H W size, m choices of a layer, D earlie
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +18,7 @@ class Dependence(nn.Module):
     """Changes a choice's input by the choices made before; a block has one or none."""
 
     tables: nn.ParameterList | tuple[nn.Parameter, ...]
-    """Looked up by choices: rows that no route looked up are not updated by the optimizer (see `frozen_rows`)."""
+    """Looked up by choices: rows that no route looked up are not updated by the optimizer (see frozen.frozen_rows)."""
 
 
 class BiasTable(Dependence):
@@ -90,32 +89,3 @@ def sum_of_rows(tables: Iterable[Tensor], entries: Sequence[Entry]) -> Tensor:
 def tables(net: nn.Module) -> list[nn.Parameter]:
     """All tables of a supernet."""
     return [table for module in net.modules() if isinstance(module, Dependence) for table in module.tables]
-
-
-@contextmanager
-def frozen_rows(parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """Around an optimizer step: rows of tables whose gradient is all zero keep their values and optimizer state.
-
-    A table's gradient (m_1, ..., m_k, C) has zeros for the rows that no route looked up; momentum and weight decay
-    would still move them, where an operation off the routes has no gradient at all and stays as it is.
-    """
-    # Saved before the step, for every table; copies cost two to three times the memory of the tables.
-    saved = []
-    for table in parameters:
-        if table.grad is not None:
-            used = (table.grad != 0).any(-1, keepdim=True)
-            state = {key: value.clone() for key, value in row_state(optimizer, table).items()}
-            saved.append((table, used, table.detach().clone(), state))
-    yield
-    with torch.no_grad():
-        for table, used, values, state in saved:
-            table.copy_(torch.where(used, table, values))
-            # The first step creates momentum buffers; for rows not used they start at zero.
-            for key, new in row_state(optimizer, table).items():
-                new.copy_(torch.where(used, new, state.get(key, torch.zeros_like(new))))
-
-
-def row_state(optimizer: torch.optim.Optimizer, table: Tensor) -> dict[str, Tensor]:
-    """The optimizer's state tensors of the table's own shape; step counters belong to no row."""
-    state = optimizer.state.get(table, {})
-    return {key: value for key, value in state.items() if isinstance(value, Tensor) and value.shape == table.shape}

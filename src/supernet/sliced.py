@@ -5,8 +5,6 @@ B batch, C channels of an input, C' of an output, H W size. The input's channels
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.supernet.batch_norm import BatchNorm, synchronised_batch_norm
-from src.supernet.dependences import row_state
 
 
 class SlicedConv(nn.Conv2d):
@@ -78,30 +75,3 @@ def prefix_mask(weights: Tensor, least: int) -> Tensor:
     # a product with a triangle, for cumsum is not deterministic on a GPU
     above = (weights * torch.ones(len(weights), len(weights), dtype=weights.dtype, device=weights.device).triu()).sum(1)
     return torch.cat([above[:1].expand(least - 1), above])
-
-
-@contextmanager
-def frozen_outside(
-    parts: Mapping[Tensor, Sequence[tuple[slice, ...]]], optimizer: torch.optim.Optimizer
-) -> Iterator[None]:
-    """Around an optimizer step: what lies in none of its parts keeps a parameter's values and optimizer state.
-
-    Its gradient is 0, not None, so that momentum and weight decay would move it, where an operation off the routes has
-    no gradient at all and stays as it is.
-    """
-    saved = []
-    for parameter, each in parts.items():
-        if parameter.grad is not None and all(parameter[part].shape != parameter.shape for part in each):
-            # parts of several routes need not make up a rectangle
-            ran = torch.zeros_like(parameter, dtype=torch.bool)
-            for part in each:
-                ran[part] = True
-            state = {key: value.clone() for key, value in row_state(optimizer, parameter).items()}
-            saved.append((parameter, ran, parameter.detach().clone(), state))
-    yield
-    with torch.no_grad():
-        for parameter, ran, values, state in saved:
-            parameter.copy_(torch.where(ran, parameter, values))
-            # The first step creates momentum buffers; outside they start at zero.
-            for key, new in row_state(optimizer, parameter).items():
-                new.copy_(torch.where(ran, new, state.get(key, torch.zeros_like(new))))

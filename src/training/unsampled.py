@@ -13,9 +13,8 @@ import torch
 from torch import nn
 
 from src.samplers.plan import Update
-from src.supernet.dependences import frozen_rows
+from src.supernet.frozen import frozen_outside, frozen_rows
 from src.supernet.masked_net import MaskedSupernet
-from src.supernet.sliced import frozen_outside
 from src.supernet.supernet import Supernet
 
 

@@ -35,11 +35,12 @@ DIGITS = InputSpec(1, 10, 8)
 THETA = {"lr": 0.02, "betas": [0.5, 0.999], "weight_decay": 1e-3}
 COST = {"of": "macs", "target": 400e3, "weight": 1.0, "form": "log"}
 PARTITION = {"depth": 2, "width": 8}
+WARMUP = {"share": 0.3, "largest": True}
 
 
 def made(steps: int = 100, space: Expanded | None = None, **changes: Any) -> NetworkSpaceSearch:
     space = space or ExpandedMini()
-    settings: dict[str, Any] = {"cost": COST, "partition": PARTITION, "theta": THETA} | changes
+    settings: dict[str, Any] = {"cost": COST, "partition": PARTITION, "theta": THETA, "warmup": WARMUP} | changes
     sampler = NetworkSpaceSearch(space.sizes, 3, **settings)
     sampler.prepare(space, space.build(*DIGITS), PlannedRun(steps, 10, DIGITS))
     return sampler
@@ -94,7 +95,7 @@ def test_the_expected_cost_under_theta_is_the_mean_over_spaces_and_so_is_its_gra
     partition = {"depth": 1, "width": 4}
     spaces = spaces_of(space, partition)
     sampler = made(space=space, partition=partition, cost=COST | {"target": 50e3})
-    theta = sampler.theta_parameters.double()
+    theta = sampler.architecture.double()
     with torch.no_grad():
         for logits in theta.logits:
             logits.normal_(generator=torch.Generator().manual_seed(len(logits)))
@@ -123,8 +124,8 @@ def test_the_expected_cost_under_theta_is_the_mean_over_spaces_and_so_is_its_gra
 def test_a_mixture_has_the_weights_of_the_ranges_at_their_choices() -> None:
     sampler = made()
     generator = torch.Generator().manual_seed(0)
-    noise, values = sampler.theta_parameters.noise(generator), sampler.spaces.draw_values(generator)
-    soft = sampler.theta_parameters.soft_route(2.0, noise)
+    noise, values = sampler.architecture.noise(generator), sampler.spaces.draw_values(generator)
+    soft = sampler.architecture.soft_route(2.0, noise)
     for weights, shares, at, size in zip(sampler.mixture(2.0, noise, values), soft, values, sampler.sizes, strict=True):
         assert len(weights) == size and weights.detach().sum().item() == pytest.approx(1)
         assert torch.equal(weights[at], shares)
@@ -133,7 +134,7 @@ def test_a_mixture_has_the_weights_of_the_ranges_at_their_choices() -> None:
 
 def test_networks_of_a_plan_are_uniform_within_uniform_spaces() -> None:
     """At Theta 0, after the warm-up: every choice alike."""
-    sampler = made(steps=1200, warmup=0.0)
+    sampler = made(steps=1200, warmup=None)
     paths = []
     for _ in range(1200):
         _, weights = sampler.plan()
@@ -147,7 +148,7 @@ def test_networks_of_a_plan_are_uniform_within_uniform_spaces() -> None:
 
 def test_the_warm_up_trains_weights_alone_and_starts_with_the_largest_network() -> None:
     """The largest size is used (T_w + 1) / 2 times on average in T_w steps, beyond what chance draws."""
-    sampler = made(steps=1000, warmup=0.4)
+    sampler = made(steps=1000, warmup={"share": 0.4, "largest": True})
     largest = tuple(m - 1 for m in sampler.sizes)
     plans = [sampler.plan() for _ in range(1000)]
     assert plans[0][0].routes == (largest,)
@@ -160,21 +161,21 @@ def test_the_warm_up_trains_weights_alone_and_starts_with_the_largest_network() 
         assert abs(count - wanted) < 5 * math.sqrt((400**2 - 1) / (6 * 400) + 400 / m)
     assert sum(sampler.largest_share(step) for step in range(400)) == pytest.approx(401 / 2)
     assert sampler.largest_share(400) == 0
-    without = made(steps=1000, warmup=0.4, largest_warmup=False)
+    without = made(steps=1000, warmup={"share": 0.4, "largest": False})
     assert without.largest_share(0) == 0
 
 
 def test_theta_goes_first_and_pays_for_the_distance_to_the_target() -> None:
     terms: dict[str, Callable[[float], float]] = {"log": lambda r: abs(math.log(r)), "abs": lambda r: abs(r - 1)}
     for form, term in terms.items():
-        sampler = made(warmup=0.0, cost=COST | {"form": form, "weight": 3.0})
+        sampler = made(warmup=None, cost=COST | {"form": form, "weight": 3.0})
         theta, weights = sampler.plan()
         assert (theta.trains, weights.trains) == (ARCHITECTURE, "weights")
         (route,) = theta.routes
         mean = sampler.spaces.expected("macs", [w.detach() for w in route if isinstance(w, Tensor)]).item()
         assert theta.penalty is not None
         assert theta.penalty.item() == pytest.approx(3 * term(mean / 400e3), rel=1e-5)
-    soft = made(warmup=0.0, weights="soft").plan()[1]
+    soft = made(warmup=None, weights="soft").plan()[1]
     assert all(isinstance(w, Tensor) and not w.requires_grad for w in soft.routes[0])
 
 
@@ -200,7 +201,7 @@ def test_the_share_of_hits() -> None:
         ({"temperature": [5, 1e-4]}, "at least 0.001"),
         ({"theta": THETA | {"betas": [0.5]}}, "betas are two numbers"),
         ({"theta": THETA | {"lr": 0}}, "leaves Theta as it is"),
-        ({"warmup": 1.0}, "sampler.warmup=1 leaves Theta"),
+        ({"warmup": {"share": 1.0, "largest": True}}, "sampler.warmup.share=1 leaves Theta"),
     ],
 )
 def test_bad_input_names_what_would_do(changes: dict[str, Any], names: str) -> None:
@@ -211,7 +212,7 @@ def test_bad_input_names_what_would_do(changes: dict[str, Any], names: str) -> N
 def test_the_mean_cost_of_an_elite_space_is_that_of_its_networks() -> None:
     sampler = made()
     space = sampler.elite_space()
-    drawn = sampler.spaces.drawn_costs("macs", sampler.theta_parameters.derive())
+    drawn = sampler.spaces.drawn_costs("macs", sampler.architecture.derive())
     assert space["cost"]["mean"] == pytest.approx(drawn.mean().item(), rel=0.02)
 
 
@@ -224,7 +225,7 @@ def test_a_rate_that_cannot_decide_is_warned_of(capsys: pytest.CaptureFixture[st
     assert not capsys.readouterr().out
 
 
-SEARCH = ["experiment=nss", "sampler.theta.lr=0.5", "sampler.warmup=0.5"]
+SEARCH = ["experiment=nss", "sampler.theta.lr=0.5", "sampler.warmup.share=0.5"]
 SHORT = ["logger=csv", "validation.paths=2", "validation.calibration_images=50", "ranking.paths=2"]
 SHORT += ["ranking.images=50", "ranking.calibration_images=50", "budget.steps=14"]
 

@@ -15,11 +15,11 @@ from src.runtime.errors import UsageError
 from src.search_spaces.costs import measure
 from src.search_spaces.expanded import Expanded, ExpandedMini
 from src.standalone.extract import extract
-from src.supernet.dependences import row_state
 from src.supernet.evaluator import Evaluator, ScoringSettings
+from src.supernet.frozen import element_state, frozen_outside
 from src.supernet.masked_net import MaskedSupernet
 from src.supernet.path import ArchPath, Route
-from src.supernet.sliced import frozen_outside, prefix_mask
+from src.supernet.sliced import prefix_mask
 
 DIGITS = InputSpec(1, 10, 8)
 PATHS: list[ArchPath] = [(0, 0, 0, 0, 0, 0), (1, 7, 0, 30, 3, 4), (3, 31, 3, 31, 3, 31), (2, 4, 1, 15, 0, 8)]
@@ -225,7 +225,7 @@ def test_slices_that_no_route_ran_stay_as_they_are(make: type[torch.optim.Optimi
     wide, narrow, mixed = (3, 31, 3, 31, 3, 31), (0, 3, 1, 15, 0, 7), ((0, 3, 1, 15, 0, 7), (1, 9, 0, 2, 0, 2))
     for number, routes in enumerate(((wide,), (narrow,), mixed, (wide,), (narrow,))):
         before = {name: p.detach().clone() for name, p in net.named_parameters()}
-        state = {p: {k: v.clone() for k, v in row_state(optimizer, p).items()} for p in net.parameters()}
+        state = {p: {k: v.clone() for k, v in element_state(optimizer, p).items()} for p in net.parameters()}
         optimizer.zero_grad(set_to_none=True)
         torch.stack([net.train()(images, route).square().sum() for route in routes]).sum().backward()
         parts = net.parts_of(routes)
@@ -237,7 +237,7 @@ def test_slices_that_no_route_ran_stay_as_they_are(make: type[torch.optim.Optimi
                 outside[part] = False
             assert torch.equal(parameter[outside], before[name][outside]), name
             assert (parameter != before[name]).any() == (parameter.grad is not None), name
-            for key, values in row_state(optimizer, parameter).items():
+            for key, values in element_state(optimizer, parameter).items():
                 kept = state[parameter].get(key, torch.zeros_like(values))
                 assert torch.equal(values[outside], kept[outside]), (number, name, key)
 

@@ -19,7 +19,8 @@ from src.search_spaces.nas_bench_201 import NasBench201
 from src.search_spaces.nas_bench_macro import NasBenchMacro
 from src.search_spaces.space import SearchSpace
 from src.supernet.batch_norm import BatchNorm
-from src.supernet.dependences import BiasTable, frozen_rows, tables
+from src.supernet.dependences import BiasTable, tables
+from src.supernet.frozen import frozen_rows
 from src.supernet.inter_choice import (
     Attention,
     Bias,

@@ -162,7 +162,7 @@ def _supernet_table(result: DescribeResult) -> Table:
 
 
 def regime_table(result: DescribeResult) -> Table:
-    """How many networks hit each target, and the network space that hits it most."""
+    """Share of networks near each target, and the network space that hits it most."""
     table = Table(title=f"networks within a tenth of a target, by counting; {TRIES}: draws from the best network space")
     for name in ("target", "one in", "best network space: d1, w1, d2, w2, d3, w3", "share", f"in {TRIES}", "deviation"):
         table.add_column(name, justify="left" if name.startswith("best") else "right")

@@ -17,7 +17,7 @@ from src.analysis.report.runs import TrainingRun
 from src.analysis.report.style import colours, label
 
 READING = (
-    "A dot is a run. The variances are those of the figure above them, the median over epochs; the share is that of "
+    "A dot is a run. The variances are medians over the epochs of a run; the share is that of "
     "all draws of the run that fell on an operation without parameters, such as pooling. ρ is Spearman's rank "
     "correlation, of all runs and of the means of the methods over their seeds; a correlation of few methods says "
     "little."

@@ -177,6 +177,7 @@ class NetworkSpaceSearch(Sampler):
 
     def epoch_rows(self, labels: Tensor) -> list[dict[str, Any]]:
         """Probability of each range, entropy of each decision in nats, and the mean cost of a network."""
+        # a row a range, which the report can draw over epochs
         rows: list[dict[str, Any]] = []
         probabilities = [p.detach() for p in self.architecture.probabilities()]
         for layer, (p, entropy) in enumerate(zip(probabilities, self.architecture.entropy().tolist(), strict=True)):
@@ -189,6 +190,7 @@ class NetworkSpaceSearch(Sampler):
 
     def elite_space(self) -> dict[str, Any]:
         """The likeliest range of each decision, and how many networks of that space hit the target."""
+        # the likeliest range of each decision by itself, for they are independent
         ranges, of, target = self.architecture.derive(), self.cost["of"], self.cost["target"]
         chances = [p[k].item() for p, k in zip(self.architecture.probabilities(), ranges, strict=True)]
         chosen = [torch.eye(count, dtype=torch.float64)[k] for k, count in zip(ranges, self.spaces.counts, strict=True)]

@@ -187,6 +187,7 @@ class Expanded(SearchSpace):
         """A path, or an arch string like 4x64-8x128-4x256."""
         if not (isinstance(text, str) and (match := ARCH.fullmatch(text.strip()))):
             return super().parse(text)
+        # depth and width in turn, as the path has them
         values = [int(value) for value in match.groups()]
         path = []
         for number, value in enumerate(values):
@@ -213,6 +214,7 @@ def sub_ranges(texts: Sequence[str], whole: Sequence[range]) -> list[range]:
     """
     if len(texts) != len(whole):
         raise UsageError(f"search_space.ranges={bracketed(texts)}: give {len(whole)}, of d1, w1, d2, w2, d3, w3")
+    # one number is a range of itself
     ranges = []
     for text, bounds in zip(texts, whole, strict=True):
         ends = re.fullmatch(r"(\d+)(?:-(\d+))?", str(text).strip())

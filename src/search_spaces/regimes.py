@@ -44,12 +44,14 @@ class Regime(NamedTuple):
 def regimes(spaces: NetworkSpaces, of: str, targets: Sequence[float]) -> list[Regime]:
     """Count near each target; the same in every call."""
     generator = torch.Generator().manual_seed(0)
+    # what drawing at random until a network hits would have to go through
     whole = spaces.costs_of(of, whole_draws(spaces, generator))
     # a few networks of every space, to find those that hit each target most often
     every = torch.cartesian_prod(*(torch.arange(count) for count in spaces.counts))
     shares = [first_shares(spaces, of, chunk, targets, generator) for chunk in every.split(CHUNK)]
     results = []
     for target, share in zip(targets, torch.cat(shares, 1), strict=True):
+        # the best of a few draws are lucky ones: draw again, and more
         finalists = every[share.topk(min(FINALISTS, len(every))).indices]
         costs = torch.stack([spaces.drawn_costs(of, ranges) for ranges in finalists.tolist()])
         refined = hit_share(costs, target)

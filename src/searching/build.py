@@ -85,6 +85,7 @@ def window(name: str, limit: float | Sequence[float]) -> tuple[float, float]:
     Raises:
         UsageError: a list of another length than two.
     """
+    # a list of Hydra's is a Sequence too
     if not isinstance(limit, Sequence):
         return -math.inf, float(limit)
     if len(limit) != 2:

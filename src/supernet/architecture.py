@@ -47,6 +47,7 @@ class ArchitectureParameters(nn.Module):
         Without noise they are DARTS's, with it Gumbel-softmax's: near a one-hot vector as the temperature goes to 0.
         Nothing waits for the device.
         """
+        # the noise is drawn on the CPU, so that every device and process has the same
         route: list[Tensor] = []
         for layer, logits in enumerate(self.logits):
             drawn = logits if noise is None else logits + move(noise[layer].to(logits.dtype), logits.device)
@@ -59,6 +60,7 @@ class ArchitectureParameters(nn.Module):
 
         A network of one operation a decision; reading it waits for the device.
         """
+        # in float64, as the noise was drawn: ties are then as good as impossible
         return tuple(
             int((logits.double().cpu() + drawn).argmax()) for logits, drawn in zip(self.logits, noise, strict=True)
         )

@@ -62,6 +62,7 @@ class MaskedSupernet(Supernet):
 
     def path_state(self, path: ArchPath) -> dict[str, Tensor]:
         """Weights and statistics of one path, cut out and named as its stand-alone network names them."""
+        # the stem has no choice and is whole
         cut = self.slices(path)
         state = {f"0.{name}": value for name, value in self.stem.state_dict().items()}
         for number, stage in enumerate(self.all_stages()):
@@ -91,6 +92,7 @@ class MaskedSupernet(Supernet):
         """The parts of each parameter that some of the routes run; none if a route has weights, under which all run."""
         parts: dict[Tensor, list[tuple[slice, ...]]] = {}
         for route in routes:
+            # weights over widths or depths run whole stages, if only to multiply them by 0
             path = tuple(entry for entry in route if not isinstance(entry, Tensor))
             if len(path) < len(route):
                 return {}

@@ -64,6 +64,7 @@ class SlicedBlock(nn.Module):
         who made it. Channels of mask 0 are those that a narrower network lacks. `projects` False: an identity shortcut
         in spite of the projection.
         """
+        # under bf16 the mask must not make a float32 feature map
         scale = None if mask is None else mask.to(x.dtype)[:, None, None]
 
         def masked(y: Tensor) -> Tensor:
@@ -114,6 +115,7 @@ class SlicedStage(nn.Module):
         mask = prefix_mask(width, self.widths[0]) if isinstance(width, Tensor) else None
         channels = self.widths[-1] if isinstance(width, Tensor) else self.widths[width]
         last = self.depths[-1] if isinstance(depth, Tensor) else self.depths[depth]
+        # blocks deeper than asked for are not run: no gradient, no statistics
         outputs = []
         for number, block in enumerate(self.blocks[:last], 1):
             x = block(x, channels, mask, number > 1 or soft or self.projects(x.shape[1], channels))

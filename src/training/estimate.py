@@ -119,6 +119,7 @@ def planned_scoring(
         paths: to be ranked.
         costs: of the choices; None where they are no sums.
     """
+    # what paths share is run once
     depths = [segment.depth for segment in net.segments() if segment.is_block]
     table = costs()
     layer_macs = [fmean(choice.macs for choice in layer) for layer in table.choices] if table else []

@@ -27,6 +27,7 @@ class ParameterSet:
             clip_norm: largest norm of the gradient; None: no clipping.
         """
         self.module, self.optimizer, self.learning_rate, self.clip_norm = module, optimizer, learning_rate, clip_norm
+        # taken now: a checkpoint's groups hold rates that were scheduled
         rates = [float(group["lr"]) for group in optimizer.param_groups]
         self.shares = [rate / rates[0] if rates[0] else 1.0 for rate in rates]
         """Initial rate of each group over that of the first."""

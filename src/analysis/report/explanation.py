@@ -51,6 +51,7 @@ def explanation_figure(rows: pd.DataFrame) -> Chart | None:
     Args:
         rows: table.csv, one row a run: columns comparison, method, seed, tau and MEASURES.
     """
+    # runs without truth have no tau
     known = rows.dropna(subset=["tau"]).assign(series=series_names(rows))
     panels: list[Panel] = []
     palette = colours(known["series"])
@@ -58,6 +59,7 @@ def explanation_figure(rows: pd.DataFrame) -> Chart | None:
         shown = known[np.isfinite(known[figure].astype(float))]
         if len(shown) < LEAST or shown[figure].nunique() == 1:
             continue
+        # variances range over powers of ten
         is_share = figure == "parameter_free_share"
         dots = tuple(
             Points(
@@ -104,6 +106,7 @@ def seeds_of(runs: pd.DataFrame) -> Sequence[tuple[int, float]]:
 
 def correlations(runs: pd.DataFrame, figure: str) -> str:
     """Spearman's rho of tau and a measure, over runs and over the means of the series."""
+    # runs of one method are no independent points: its mean over seeds is one
     means = runs.astype({figure: float, "tau": float}).groupby("series")[[figure, "tau"]].mean()
     parts = []
     for table, over in ((runs, f"{len(runs)} runs"), (means, f"{len(means)} methods")):

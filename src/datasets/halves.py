@@ -21,6 +21,7 @@ def stratified_halves(labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     Returns:
         Two ascending int64 vectors, (N - N // 2,) and (N // 2,).
     """
+    # at random within a class, so that no order of the files decides
     shuffled = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     # by class, and then one for each in turn: classes of odd sizes give their last image to alternating halves
     dealt = shuffled[labels[shuffled].argsort(stable=True)]

@@ -94,6 +94,7 @@ class NetworkSpaceSearch(Sampler):
             raise UsageError(f"sampler=network_space_search does not go with {space.name}: use search_space=expanded")
         self.spaces.space, self.spaces.input_spec = space, run.input_spec
         of, target = self.cost["of"], self.cost["target"]
+        # costs rise with every depth and width
         low, high = self.spaces.bounds(of)
         if not low <= target <= high:
             reach = f"networks of {space.name} have {low:,} to {high:,} {of} at {run.input_spec.image_size} px"
@@ -164,6 +165,7 @@ class NetworkSpaceSearch(Sampler):
 
     def mixture(self, temperature: float, noise: Sequence[Tensor], values: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Weights (m,) over the choices of each decision: that of a range at its choice of `values` (K,), else 0."""
+        # a range stands for one choice a step, so that the mask of a step is that of a few networks
         shares = self.architecture.soft_route(temperature, noise)
         return tuple(
             torch.zeros(m, dtype=g.dtype, device=g.device).scatter(0, at.to(g.device), g)

@@ -65,6 +65,7 @@ class NetworkSpaces:
 
     def expected(self, of: str, weights: Sequence[Tensor]) -> Tensor:
         """The mean cost () of networks whose decisions are drawn by weights (m,) each, differentiable in them."""
+        # independent decisions: means of depth, width and its square are all that a cost needs
         moments = []
         for stage, (depths, widths) in enumerate(zip(weights[::2], weights[1::2], strict=True)):
             d, w = (
@@ -95,6 +96,7 @@ class NetworkSpaces:
 
     def draw_in(self, ranges: Tensor, draws: int, generator: torch.Generator) -> Tensor:
         """Choices (S, draws, L) of networks drawn uniformly from each of S spaces, by their ranges (S, L)."""
+        # one draw for all spaces at once; a loop over 262,144 of them would take hours
         width = torch.tensor(self.widths)
         within = torch.rand(len(ranges), draws, len(self.widths), generator=generator, dtype=torch.float64)
         return ranges[:, None] * width + (within * width).long()

@@ -64,6 +64,7 @@ def run(cfg: DictConfig) -> DescribeResult:
         return result
     if not isinstance(space, Expanded):
         raise UsageError(f"targets= counts network spaces, which {space.name} has none of: use search_space=expanded")
+    # the partition stands in the space's own file
     spaces = NetworkSpaces(space.sizes, cfg.partition)
     spaces.space, spaces.input_spec = space, input_spec
     return replace(result, regimes=[regime._asdict() for regime in regimes(spaces, cfg.of, list(cfg.targets))])
@@ -166,6 +167,7 @@ def regime_table(result: DescribeResult) -> Table:
     table = Table(title=f"networks within a tenth of a target, by counting; {TRIES}: draws from the best network space")
     for name in ("target", "one in", "best network space: d1, w1, d2, w2, d3, w3", "share", f"in {TRIES}", "deviation"):
         table.add_column(name, justify="left" if name.startswith("best") else "right")
+    # no hit among a million draws is no share of 0
     for row in result.regimes:
         share = f"{1 / row['share']:,.0f}" if row["share"] else "none drawn"
         shares = (

@@ -82,6 +82,7 @@ class SlicedBlock(nn.Module):
         """The part of each parameter that runs on so many inputs at a width."""
         ins, outs = slice(0, inputs), slice(0, width)
         parts: Slices = {self.conv1.weight: (outs, ins), self.conv2.weight: (outs, outs)}
+        # scales and shifts of norms go by outputs alone
         norms = [self.norm1, self.norm2]
         if self.shortcut is not None and projects:
             conv, norm = self.shortcut

@@ -31,6 +31,7 @@ class SlicedNorm(BatchNorm):
         if x.shape[1] == self.num_features:
             return super().forward(x)
         assert self.ghost_batch is None and self.stacked == self.repeats == 1  # settings of nets without masks
+        # views of parameters and buffers: what moves them moves the norm
         part = self.first(x.shape[1])
         tracks = self.training and self.track_running_stats
         if self.training and self.synchronised:

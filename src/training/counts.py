@@ -29,6 +29,7 @@ class Counts:
 
     def add(self, routes: Iterable[Route]) -> None:
         """Count one backward pass of each route; a weight vector counts every choice with a weight != 0."""
+        # on the host: a soft route on a GPU is waited for
         for route in routes:
             for layer, entry in enumerate(route):
                 used = entry.cpu().nonzero().flatten() if isinstance(entry, Tensor) else entry

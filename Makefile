@@ -8,7 +8,7 @@ PYTEST := $(PY) -m pytest -n 2 --dist loadfile
 export OMP_NUM_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train chain test test-all lint smoke ablation searchers bench report ground-truth clean
+.PHONY: help setup train chain nss test test-all lint smoke ablation searchers bench report ground-truth clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -32,6 +32,15 @@ chain: setup  ## supernet, search, retraining and ONNX, one after another on the
 	$(PY) -m src.search run=runs/chain/supernet hydra.run.dir=runs/chain/search
 	$(PY) -m src.retrain run=runs/chain/supernet arch=runs/chain/search/selected.csv pick=2 hydra.run.dir=runs/chain/network
 	$(PY) -m src.export run=runs/chain/network
+
+nss: setup  ## a network space near a cost, a network searched in it, retrained, exported (5 minutes); resumable
+	$(PY) -m src.train experiment=nss cost.target=400e3 ranking.paths=50 hydra.run.dir=runs/nss/space
+	$(PY) -m src.report runs=runs/nss/space out=runs/nss/report
+	$(PY) -m src.train search_space=expanded_mini search_space.within=runs/nss/space sampler=spos ranking.paths=50 \
+		hydra.run.dir=runs/nss/supernet
+	$(PY) -m src.search run=runs/nss/supernet limit.macs=[360e3,440e3] budget.models=100 hydra.run.dir=runs/nss/search
+	$(PY) -m src.retrain run=runs/nss/supernet arch=runs/nss/search/selected.csv pick=best hydra.run.dir=runs/nss/network
+	$(PY) -m src.export run=runs/nss/network
 
 test: setup  ## the fast tests
 	OMP_NUM_THREADS=1 $(PYTEST)

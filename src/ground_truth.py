@@ -17,12 +17,19 @@ def main(cfg: DictConfig, folder: Path) -> None:
     check_keys(cfg, "ground_truth")
     cfg = settle(cfg, folder, command_line().overrides, "ground_truth", is_sweep=True, free=("seeds", "workers"))
 
-    from src.standalone.every_path.build import build  # late: torch takes seconds to import
-    from src.standalone.every_path.loop import train_missing
+    # late: torch takes seconds to import
+    if cfg.study is not None:
+        from src.standalone.space_study import build as study_build
+        from src.standalone.space_study.study import run_space_study
+
+        run_space_study(study_build.build(cfg, folder), folder)
+        return
+    from src.standalone.every_path.build import build
+    from src.standalone.every_path.loop import train_all
     from src.standalone.every_path.result import write_results
 
     settings = build(cfg, folder)
-    train_missing(settings, folder)
+    train_all(settings, folder)
     write_results(settings, folder)
 
 

@@ -1,7 +1,7 @@
 """The contents of result.json, a dataclass per command.
 
 The classes stand here, below all rooms, so that a report reads what another command wrote without importing that
-command; those of bench and describe, which nothing reads back, stand where they are written.
+command; those of bench, describe and of a study of spaces, which nothing reads back, stand where they are written.
 """
 
 from __future__ import annotations

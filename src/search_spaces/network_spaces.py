@@ -44,6 +44,13 @@ class NetworkSpaces:
         self.counts = [size // width for size, width in zip(self.sizes, self.widths, strict=True)]
         """K of each decision."""
 
+    @classmethod
+    def of(cls, space: Expanded, partition: Mapping[str, int], input_spec: InputSpec) -> NetworkSpaces:
+        """Those of a space, with costs on such images."""
+        spaces = cls(space.sizes, partition)
+        spaces.space, spaces.input_spec = space, input_spec
+        return spaces
+
     def names(self, layer: int) -> list[str]:
         """`1-2` for each range of a decision."""
         names, width = self.space.op_names(layer), self.widths[layer]
@@ -93,6 +100,11 @@ class NetworkSpaces:
         lowest = torch.tensor([r[0] for stage in zip(self.space.depths, self.space.widths, strict=True) for r in stage])
         values = choices + lowest
         return self.space.costs_of(of, values[:, ::2], values[:, 1::2], self.input_spec)
+
+    def draw(self, draws: int, generator: torch.Generator) -> Tensor:
+        """Choices (draws, L) of networks drawn uniformly from the whole."""
+        within = torch.rand(draws, len(self.sizes), generator=generator, dtype=torch.float64)
+        return (within * torch.tensor(self.sizes)).long()
 
     def draw_in(self, ranges: Tensor, draws: int, generator: torch.Generator) -> Tensor:
         """Choices (S, draws, L) of networks drawn uniformly from each of S spaces, by their ranges (S, L)."""

@@ -45,7 +45,7 @@ def regimes(spaces: NetworkSpaces, of: str, targets: Sequence[float]) -> list[Re
     """Count near each target; the same in every call."""
     generator = torch.Generator().manual_seed(0)
     # what drawing at random until a network hits would have to go through
-    whole = spaces.costs_of(of, whole_draws(spaces, generator))
+    whole = spaces.costs_of(of, spaces.draw(WHOLE_DRAWS, generator))
     # a few networks of every space, to find those that hit each target most often
     every = torch.cartesian_prod(*(torch.arange(count) for count in spaces.counts))
     shares = [first_shares(spaces, of, chunk, targets, generator) for chunk in every.split(CHUNK)]
@@ -63,12 +63,6 @@ def regimes(spaces: NetworkSpaces, of: str, targets: Sequence[float]) -> list[Re
             Regime(target, hit_share(whole, target).item(), names, p, 1 - (1 - p) ** TRIES, float(deviations.mean()))
         )
     return results
-
-
-def whole_draws(spaces: NetworkSpaces, generator: torch.Generator) -> Tensor:
-    """Choices (WHOLE_DRAWS, L) of networks of the whole space, uniform."""
-    sizes = torch.tensor(spaces.sizes)
-    return (torch.rand(WHOLE_DRAWS, len(sizes), generator=generator, dtype=torch.float64) * sizes).long()
 
 
 def first_shares(

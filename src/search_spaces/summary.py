@@ -65,8 +65,7 @@ def run(cfg: DictConfig) -> DescribeResult:
     if not isinstance(space, Expanded):
         raise UsageError(f"targets= counts network spaces, which {space.name} has none of: use search_space=expanded")
     # the partition stands in the space's own file
-    spaces = NetworkSpaces(space.sizes, cfg.partition)
-    spaces.space, spaces.input_spec = space, input_spec
+    spaces = NetworkSpaces.of(space, cfg.partition, input_spec)
     return replace(result, regimes=[regime._asdict() for regime in regimes(spaces, cfg.of, list(cfg.targets))])
 
 

@@ -23,9 +23,7 @@ DIGITS = InputSpec(1, 10, 8)
 
 
 def spaces_of(space: Expanded, input_spec: InputSpec, **partition: int) -> NetworkSpaces:
-    spaces = NetworkSpaces(space.sizes, partition)
-    spaces.space, spaces.input_spec = space, input_spec
-    return spaces
+    return NetworkSpaces.of(space, partition, input_spec)
 
 
 @pytest.mark.parametrize("of", ["macs", "params"])

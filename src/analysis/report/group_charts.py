@@ -12,6 +12,14 @@ from src.analysis.report.improvement_figures import improvement_and_tau, improve
 from src.analysis.report.pairs_figures import pairs_figure
 from src.analysis.report.rankings import LEFT
 from src.analysis.report.selection import selection
+from src.analysis.report.space_curves import probabilities
+from src.analysis.report.space_figures import (
+    cost_figure,
+    map_figure,
+    probabilities_figure,
+    slices_figure,
+    spaces_figure,
+)
 from src.analysis.report.style import colours
 
 
@@ -35,7 +43,7 @@ def group_charts(group: Group, bn: str) -> dict[str, Chart]:
     spread = {method: curves.spread_curve(runs) for method, runs in group.methods.items()}
     if any(map(len, spread.values())):
         charts["count_spread"] = spread_curves(spread)
-    charts |= importance_charts(group)
+    charts |= importance_charts(group) | space_charts(group)
     points = {method: curves.scatter_points(runs, bn) for method, runs in group.methods.items()}
     if any(map(len, points.values())):
         charts["one_shot_against_truth"] = scatter(points, bn)
@@ -62,3 +70,20 @@ def importance_charts(group: Group) -> dict[str, Chart]:
         if any(map(len, by_figure[next(iter(figures))].values())):
             charts[name] = draw(by_figure)
     return charts
+
+
+def space_charts(group: Group) -> dict[str, Chart]:
+    """Figures of a network space search, as far as the runs are ones."""
+    searches = {m: [run for run in runs if len(probabilities(run))] for m, runs in group.methods.items()}
+    searches = {method: runs for method, runs in searches.items() if runs}
+    if not searches:
+        return {}
+    cost = next(iter(searches.values()))[0].config["cost"]
+    curves_of = {m: curves.importance_curve(runs, f"expected_{cost['of']}") for m, runs in searches.items()}
+    return {
+        "spaces": spaces_figure(searches),
+        "space_map": map_figure(searches),
+        "probabilities": probabilities_figure(searches),
+        "expected_cost": cost_figure(curves_of, cost["of"], float(cost["target"])),
+        "slices_trained": slices_figure(searches),
+    }

@@ -27,6 +27,7 @@ LABELS = {
     "path_schedule+data_importance": "PA's schedule + DA",
     "size_proportional": "By size",
     "distinct": "Distinct networks",
+    "network_space_search": "Network space search",
 }
 COLOURS = {
     "strict_fair": "#0072B2",
@@ -40,6 +41,11 @@ COLOURS = {
     "spos+data_importance": "#DDCC77",
     "path_schedule": "#117733",
     "path_importance_unbiased+data_importance_unbiased": "#332288",
+    "path_importance_unbiased": "#88CCEE",
+    "path_schedule+data_importance": "#44AA99",
+    "strict_fair+data_importance": "#6F8FBF",
+    "size_proportional": "#999933",
+    "distinct": "#AA4499",
 }
 WEIGHTS = {  # purples where something is added to an op's input, greens where its weights are copied
     "bias": ("#AB8FDB", "#7E57C2", "#43268A"),

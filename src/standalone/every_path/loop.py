@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import signal
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,25 +18,30 @@ RUNS = "runs.csv"
 RUN_COLUMNS = ("arch", "seed", "test", "val")
 
 
-def train_missing(settings: GroundTruthSettings, folder: Path) -> None:
-    """Add to runs.csv every (arch, seed) that is not there yet, one line as each is trained."""
+def train_all(settings: GroundTruthSettings, folder: Path) -> None:
+    """Train every network with every seed."""
     space = build_subject(settings.spec).space
     # Seed by seed: whoever stops early has every network with fewer seeds, not a few networks with all.
+    jobs = [(space.format(p), seed) for seed in range(settings.seeds) for p in settings.paths]
+    train_missing(settings.spec, settings.workers, jobs, folder)
+
+
+def train_missing(spec: str, workers: int, jobs: Sequence[tuple[str, int]], folder: Path) -> None:
+    """Add to runs.csv each (arch, seed) of `jobs` that is not there yet, one line as each is trained."""
     runs = folder / RUNS
     finished = finished_runs(runs)
-    jobs = [(space.format(p), seed) for seed in range(settings.seeds) for p in settings.paths]
     missing = [job for job in jobs if job not in finished]
 
     # Ctrl-C reaches the whole process group: the workers ignore it and this process cancels what they have not begun.
     pool = ProcessPoolExecutor(
-        settings.workers,
+        workers,
         mp_context=get_context("spawn"),
         initializer=signal.signal,
         initargs=(signal.SIGINT, signal.SIG_IGN),
     )
     try:
         with progress("train alone", "net", len(jobs), len(jobs) - len(missing)) as bar:
-            for future in as_completed([pool.submit(train_one, settings.spec, arch, seed) for arch, seed in missing]):
+            for future in as_completed([pool.submit(train_one, spec, arch, seed) for arch, seed in missing]):
                 append_rows(runs, RUN_COLUMNS, [future.result()])
                 bar.update()
     finally:

@@ -14,11 +14,11 @@ from src.runtime.errors import UsageError
 ELITE_SPACE = "elite_space.yaml"
 
 
-def ranges_of(file: str | None) -> list[str] | None:
+def ranges_of(file: str | None, space: str | None = None) -> list[str] | None:
     """The `ranges` of such a file, `[1-2, 9-16, ...]`: depth and width of each stage; None without a file.
 
     Raises:
-        UsageError: no such file, or one without ranges.
+        UsageError: no such file, one without ranges, or of another search space than `space`.
     """
     if file is None:
         return None
@@ -34,6 +34,8 @@ def ranges_of(file: str | None) -> list[str] | None:
     ranges = content.get("ranges") if isinstance(content, dict) else None
     if not isinstance(ranges, list):
         raise UsageError(f"search_space.within={file} has no list `ranges`: give an {ELITE_SPACE}")
+    if space is not None and content.get("search_space", space) != space:
+        raise UsageError(f"search_space.within={file} has ranges of {content['search_space']}, not of {space}")
     return [str(each) for each in ranges]
 
 

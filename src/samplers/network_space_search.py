@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from src.runtime.devices import move
 from src.runtime.errors import UsageError
 from src.runtime.processes import is_first
 from src.samplers.plan import ARCHITECTURE, SEARCH, Plan, Update
@@ -168,7 +169,7 @@ class NetworkSpaceSearch(Sampler):
         # a range stands for one choice a step, so that the mask of a step is that of a few networks
         shares = self.architecture.soft_route(temperature, noise)
         return tuple(
-            torch.zeros(m, dtype=g.dtype, device=g.device).scatter(0, at.to(g.device), g)
+            torch.zeros(m, dtype=g.dtype, device=g.device).scatter(0, move(at, g.device), g)
             for m, at, g in zip(self.sizes, values, shares, strict=True)
         )
 

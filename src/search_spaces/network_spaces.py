@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from src.datasets.input_spec import InputSpec
+from src.runtime.devices import move
 from src.runtime.errors import UsageError
 from src.search_spaces.expanded import Expanded, StageMoments
 from src.supernet.path import ArchPath
@@ -76,7 +77,7 @@ class NetworkSpaces:
         moments = []
         for stage, (depths, widths) in enumerate(zip(weights[::2], weights[1::2], strict=True)):
             d, w = (
-                torch.tensor(list(values), dtype=share.dtype, device=share.device)
+                move(torch.tensor(list(values), dtype=share.dtype), share.device)
                 for values, share in ((self.space.depths[stage], depths), (self.space.widths[stage], widths))
             )
             # sums, not products of vectors, which autocast would take in bfloat16

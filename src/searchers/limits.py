@@ -6,6 +6,7 @@ L layers, m choices of a layer, R steps into which the room below a limit is div
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ STEPS = 2000
 """R: costs are rounded down to a step, so no allowed path is lost; the few others that this lets in are drawn again."""
 TRIES = 1000
 """Draws until a set of limits is held to leave nothing."""
+FIRST_TRIES, LISTED = 20, 10_000
+"""After so many draws, ways to complete a path are looked at one by one, where they are so few."""
 WINDOW_TRIES = 30_000
 """The same where one of them is a window: a tenth around 200 M multiply-adds holds one in 1,100 of `expanded`."""
 Kept = Sequence[int | None]
@@ -114,10 +117,16 @@ class FeasiblePaths:
         if any(room.slack < 0 for room in rooms):
             return None
         # sums were rounded to steps and several limits taken one by one, others not looked at: check, and draw again
-        for _ in range(self.tries if None in kept else 1):
+        free = [range(m) if choice is None else (choice,) for choice, m in zip(kept, self.sizes, strict=True)]
+        ways = math.prod(map(len, free))
+        for attempt in range(self.tries if ways > 1 else 1):
             path = _draw(kept, rooms, rng) if rooms else self._any(kept, rng)
             if path is not None and self.allows(path):
                 return path
+            # few ways to go on, of which next to none is within the limits: go through them
+            if attempt == FIRST_TRIES and ways <= LISTED:
+                listed = [way for way in itertools.product(*free) if self.allows(way)]
+                return listed[int(rng.integers(len(listed)))] if listed else None
         return None
 
     def _any(self, kept: Kept, rng: np.random.Generator) -> ArchPath:

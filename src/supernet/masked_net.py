@@ -79,24 +79,32 @@ class MaskedSupernet(Supernet):
             state[f"2.linear.{name}"] = value.detach()[cut.get(value, ())]
         return state
 
-    def slices(self, path: ArchPath) -> Slices:
-        """The part of each parameter that a path runs; those of the stem are whole, and missing."""
+    def slices(self, path: ArchPath, is_soft: bool = False) -> Slices:
+        """The part of each parameter that a path runs; those of the stem are whole, and missing.
+
+        `is_soft`: weights over the widths, under which every stage projects.
+        """
         parts: Slices = {}
         inputs = self.all_stages()[0].first_block.conv1.in_channels
         for stage, depth, width in zip(self.all_stages(), path[::2], path[1::2], strict=True):
-            parts |= stage.slices(inputs, depth, width)
+            parts |= stage.slices(inputs, depth, width, is_soft)
             inputs = stage.widths[width]
         return parts | {self.tail.weight: (slice(None), slice(0, inputs))}
 
     def parts_of(self, routes: Iterable[Route]) -> dict[Tensor, list[tuple[slice, ...]]]:
-        """The parts of each parameter that some of the routes run; none if a route has weights, under which all run."""
+        """The parts of each parameter that some of the routes train.
+
+        Weights run whole stages, and multiply by 0 what is beyond the largest depth or width with a weight: its
+        gradient is 0, and its part here is empty. Reading them waits for a GPU.
+        """
         parts: dict[Tensor, list[tuple[slice, ...]]] = {}
         for route in routes:
-            # weights over widths or depths run whole stages, if only to multiply them by 0
-            path = tuple(entry for entry in route if not isinstance(entry, Tensor))
-            if len(path) < len(route):
-                return {}
-            for parameter, part in self.slices(path).items():
+            path = tuple(int(e.nonzero().max()) if isinstance(e, Tensor) else e for e in route)
+            is_soft = any(isinstance(e, Tensor) for e in route)
+            trained = self.slices(path, is_soft)
+            if is_soft:
+                trained = {p: (slice(0),) for stage in self.stages for p in stage.parameters()} | trained
+            for parameter, part in trained.items():
                 parts.setdefault(parameter, []).append(part)
         return parts
 

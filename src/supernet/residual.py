@@ -130,10 +130,10 @@ class SlicedStage(nn.Module):
         """Whether the first block's shortcut is a projection: always, or as in He et al. where shapes differ."""
         return projects(self.rule, self.stride, inputs, width)
 
-    def slices(self, inputs: int, depth: int, width: int) -> Slices:
-        """The part of each parameter that runs on so many inputs."""
+    def slices(self, inputs: int, depth: int, width: int, is_soft: bool = False) -> Slices:
+        """The part of each parameter that runs on so many inputs; `is_soft`: under weights over the widths."""
         channels = self.widths[width]
-        parts = self.first_block.slices(inputs, channels, self.projects(inputs, channels))
+        parts = self.first_block.slices(inputs, channels, is_soft or self.projects(inputs, channels))
         for block in self.blocks[1 : self.depths[depth]]:
             assert isinstance(block, SlicedBlock)
             parts |= block.slices(channels, channels, True)

@@ -39,6 +39,7 @@ def test_the_stored_ranges_outlive_their_file(tmp_path: Path) -> None:
         ("depths: []", "ranges"),
         ("ranges: [1-2]", "give 6"),
         ("- 1", "ranges"),
+        ("search_space: expanded\nranges: [1-2]", "ranges of expanded, not of expanded_mini"),
     ],
 )
 def test_a_file_without_ranges_is_refused(

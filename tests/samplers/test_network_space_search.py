@@ -47,9 +47,7 @@ def made(steps: int = 100, space: Expanded | None = None, **changes: Any) -> Net
 
 
 def spaces_of(space: Expanded, partition: dict[str, int], input_spec: InputSpec = DIGITS) -> NetworkSpaces:
-    spaces = NetworkSpaces(space.sizes, partition)
-    spaces.space, spaces.input_spec = space, input_spec
-    return spaces
+    return NetworkSpaces.of(space, partition, input_spec)
 
 
 def one_hot(path: ArchPath, space: Expanded) -> list[Tensor]:

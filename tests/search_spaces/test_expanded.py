@@ -242,9 +242,39 @@ def test_slices_that_no_route_ran_stay_as_they_are(make: type[torch.optim.Optimi
                 assert torch.equal(values[outside], kept[outside]), (number, name, key)
 
 
-def test_a_route_of_weights_runs_everything() -> None:
-    space, net, _ = made()
-    assert net.parts_of([one_hot(PATHS[0], space)]) == {}
+@pytest.mark.parametrize("shortcut", ["always", "he"])
+def test_beyond_the_largest_width_of_a_mixture_everything_stays_as_it_is(shortcut: str) -> None:
+    """Weights of two widths and two depths in each stage: neither decay nor momentum moves what is larger."""
+    space = ExpandedMini(shortcut=shortcut)
+    net = space.build(1, 10, 8).double().train()
+    images = torch.rand(6, 1, 8, 8, dtype=torch.float64)
+    route = []
+    for size, choices in zip(space.sizes, ((0, 2), (4, 7), (1, 2), (3, 9), (0, 1), (0, 20)), strict=True):
+        entry = torch.zeros(size, dtype=torch.float64)
+        entry[list(choices)] = torch.tensor([0.3, 0.7], dtype=torch.float64)
+        route.append(entry)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
+    for everything in (True, False):
+        before = {name: p.detach().clone() for name, p in net.named_parameters()}
+        momenta = {p: {k: v.clone() for k, v in element_state(optimizer, p).items()} for p in net.parameters()}
+        optimizer.zero_grad(set_to_none=True)
+        # momentum everywhere first
+        used = tuple(size - 1 for size in space.sizes) if everything else tuple(route)
+        net(images, used).square().sum().backward()
+        with frozen_outside(net.parts_of([used]), optimizer):
+            optimizer.step()
+    for name, parameter in net.named_parameters():
+        if name.startswith(("stages.0.blocks.3", "stages.2.blocks.2")):
+            assert torch.equal(parameter, before[name]), name
+            for key, values in element_state(optimizer, parameter).items():
+                assert torch.equal(values, momenta[parameter][key]), name
+    name = "stages.2.blocks.0.conv1.weight"
+    moved = net.get_parameter(name) != before[name]
+    assert moved[:21, :10].all() and not moved[21:].any() and not moved[:, 10:].any()
+    # mixtures project, also where the largest network under he: 8 channels of the stem, 8 of the first stage
+    assert (
+        net.get_parameter("stages.0.blocks.0.shortcut.0.weight") != before["stages.0.blocks.0.shortcut.0.weight"]
+    ).any()
 
 
 def test_paths_are_scored_as_one_at_a_time() -> None:

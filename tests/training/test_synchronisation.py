@@ -7,7 +7,7 @@ no values, so that reading one raises; copies to a device are checked to be such
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -22,12 +22,14 @@ from src.benches.timing import noise
 from src.datasets.dataset import Batch
 from src.datasets.input_spec import InputSpec
 from src.samplers.fixed import Fixed
+from src.samplers.network_space_search import NetworkSpaceSearch
 from src.samplers.observation import GRADIENT_NORMS, IMAGES, Observation
 from src.samplers.one_shot import OneShot
-from src.samplers.plan import Plan
-from src.samplers.sampler import Sampler
+from src.samplers.plan import ARCHITECTURE, Plan
+from src.samplers.sampler import PlannedRun, Sampler
 from src.samplers.strict_fair import StrictFair
 from src.samplers.uniform import Uniform
+from src.search_spaces.expanded import ExpandedMini
 from src.search_spaces.space import SearchSpace
 from src.supernet.inter_choice import split_weights
 from src.training.compiled import CompiledWindow
@@ -176,6 +178,37 @@ def test_settings_of_a_step_read_nothing(settings: dict[str, Any]) -> None:
 )
 def test_no_sampler_makes_a_step_read(sampler: Callable[..., Sampler], method: str) -> None:
     take_steps_without_values("mini", method, sampler=sampler)
+
+
+class ThetaSteps(NetworkSpaceSearch):
+    """Updates of the logits alone: drawing one network a step reads them."""
+
+    def plan(self) -> Plan:
+        return [update for update in super().plan() if update.trains == ARCHITECTURE]
+
+
+def test_a_mixture_of_network_spaces_reads_nothing() -> None:
+    space, input_spec = ExpandedMini(), InputSpec(1, 10, 8)
+
+    def sampler(sizes: Sequence[int]) -> Sampler:
+        search = ThetaSteps(
+            sizes,
+            cost={"of": "macs", "target": 4e5, "weight": 1.0, "form": "log"},
+            partition={"depth": 2, "width": 8},
+            theta={"lr": 0.02, "betas": [0.5, 0.999], "weight_decay": 1e-3},
+        )
+        search.prepare(space, make_net(space, input_spec), PlannedRun(4, 1, input_spec))
+        # it would draw the weights' network too
+        search.architecture.hard_path = lambda noise: (0,) * 6  # type: ignore[method-assign]
+        return search
+
+    step = lone_step(space, input_spec, META, "none", sampler=sampler)
+    loader = step.search_batches = batches(input_spec, META)
+    step.training_step(next(loader), 0)
+    with NoWaiting():
+        for batch in islice(loader, 2):
+            step.training_step(batch, 0)
+    assert step.search_meters.passes == 3
 
 
 def test_data_parallel_looks_only_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,6 +94,15 @@ def test_importance_beside_spos(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert more["gradient variance"] == 16 * rows["spos"]["parameters"]
 
 
+def test_steps_of_a_network_space_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["case=expanded_mini", "cases.expanded_mini.search_space.depth=2", "batch_size=8", "rounds=2", "steps=1"]
+    result, printed = bench(tmp_path, capsys, "bench=step", *small)
+    rows = {row["method"]: row["of_plain"]["median"] for row in result["figures"]["methods"]}
+    assert next(iter(rows)) == "largest network" and rows["largest network"] == 1
+    assert all(name in printed for name in rows) and len(rows) == 5
+    assert result["ratio"] == pytest.approx(1 / rows["weights, hard"])
+
+
 def test_seven_methods(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result, printed = bench(
         tmp_path, capsys, "bench=inter_choice", *MINI, "batch_size=8", "rounds=1", "steps=1", "threads=1"

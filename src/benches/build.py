@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.benches.ways import Case
 from src.datasets.input_spec import InputSpec
+from src.search_spaces.expanded import Expanded
 from src.search_spaces.space import SearchSpace
 from src.training.optimizer import make_optimizer
 
@@ -95,6 +96,18 @@ class GrowthSettings(RoundSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MaskedSettings(RoundSettings):
+    """bench=step with a case of widths and depths."""
+
+    space: Expanded
+    input_spec: InputSpec
+    partition: dict[str, int]
+    """Depths and widths of a range."""
+    batch_size: int
+    channels_last: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepBenchSettings(RoundSettings):
     """bench=step, without case=growth."""
 
@@ -104,7 +117,8 @@ class StepBenchSettings(RoundSettings):
     tf32: bool
 
 
-BenchSettings = DataSettings | EvaluateSettings | MethodSettings | OverheadSettings | GrowthSettings | StepBenchSettings
+StepSettings = GrowthSettings | MaskedSettings | StepBenchSettings
+BenchSettings = DataSettings | EvaluateSettings | MethodSettings | OverheadSettings | StepSettings
 
 
 def build(cfg: DictConfig, device: torch.device) -> BenchSettings:
@@ -143,8 +157,19 @@ def build(cfg: DictConfig, device: torch.device) -> BenchSettings:
     )
 
 
-def build_step(cfg: DictConfig, turns: dict[str, int], device: torch.device) -> GrowthSettings | StepBenchSettings:
+def build_step(cfg: DictConfig, turns: dict[str, int], device: torch.device) -> StepSettings:
     """The settings of bench=step: of one case or all, or of its growth."""
+    if cfg.case not in ("all", "growth"):
+        one, input_spec = space_and_input(cfg.cases[cfg.case].search_space, case_image_size(cfg, cfg.case))
+        if isinstance(one, Expanded):
+            return MaskedSettings(
+                **turns,
+                space=one,
+                input_spec=input_spec,
+                partition=dict(cfg.cases[cfg.case].partition),
+                batch_size=cfg.batch_size or cfg.cases[cfg.case].batch_size,
+                channels_last=cfg.channels_last,
+            )
     # plain values, since a case travels to the process of each execution
     same = {key: cfg[key] for key in ("seed", "channels_last", "precision", "tf32")}
     same |= {"threads": torch.get_num_threads(), "device": str(device)}

@@ -13,8 +13,8 @@ import torch
 from hydra.utils import instantiate
 from rich.table import Table
 
-from src.benches import growth
-from src.benches.build import GrowthSettings, StepBenchSettings
+from src.benches import growth, masked
+from src.benches.build import GrowthSettings, MaskedSettings, StepBenchSettings, StepSettings
 from src.benches.roofline import Limits, measure_limits, work_of_a_step
 from src.benches.timing import Measured, plain_table
 from src.benches.turns import best_ratio, no_turns, take_round, way_rows, with_quartiles
@@ -25,10 +25,12 @@ from src.runtime.progress import progress
 from src.search_spaces.space import SearchSpace
 
 
-def run(settings: StepBenchSettings | GrowthSettings, device: torch.device) -> Measured:
+def run(settings: StepSettings, device: torch.device) -> Measured:
     """All cases, or the one asked for; the ratio is that of the case whose best way gains least."""
     if isinstance(settings, GrowthSettings):
         return growth.run(settings, device)
+    if isinstance(settings, MaskedSettings):
+        return masked.run(settings, device)
     allow_tf32(settings.tf32)
     halved = (
         settings.precision == "bf16-mixed" and device.type == "cuda"

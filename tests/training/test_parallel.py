@@ -15,8 +15,10 @@ from torch import distributed, multiprocessing
 
 from src.datasets.input_spec import InputSpec
 from src.samplers.fixed import Fixed
-from src.samplers.sampler import Sampler
+from src.samplers.network_space_search import NetworkSpaceSearch
+from src.samplers.sampler import PlannedRun, Sampler
 from src.samplers.strict_fair import StrictFair
+from src.search_spaces.expanded import ExpandedMini
 from src.search_spaces.mini import Mini
 from src.search_spaces.nas_bench_201 import NasBench201
 from src.search_spaces.space import SearchSpace
@@ -28,6 +30,9 @@ STEPS = 6
 CASES: dict[str, tuple[SearchSpace, InputSpec, str, dict[str, Any]]] = {
     "mini": (Mini(), InputSpec(1, 10, 8), "none", {}),
     "mini, architecture": (Mini(), InputSpec(1, 10, 8), "none", {}),
+    "widths": (ExpandedMini(depth=2, width=8), InputSpec(1, 10, 8), "none", {}),
+    "widths, architecture, hard": (ExpandedMini(depth=2, width=8), InputSpec(1, 10, 8), "none", {}),
+    "widths, architecture, soft": (ExpandedMini(depth=2, width=8), InputSpec(1, 10, 8), "none", {}),
     "mini, window, split": (Mini(), InputSpec(1, 10, 8), "split", {"way": "window"}),
     "mini, mean, bias": (Mini(), InputSpec(1, 10, 8), "bias", {"reduction": "mean"}),
     "cells, window": (NasBench201(cells=1), InputSpec(3, 5, 8), "none", {"way": "window"}),
@@ -38,7 +43,11 @@ CASES: dict[str, tuple[SearchSpace, InputSpec, str, dict[str, Any]]] = {
 def fit(name: str, parallelism: Parallelism, sampler: Sampler | None = None) -> dict[str, torch.Tensor]:
     space, input_spec, method, settings = CASES[name]
     settings = dict(settings)
-    if "architecture" in name:
+    if name == "widths":
+        sampler = Fixed(space.sizes, paths=["0-5-1-2-0-7", "1-3-0-4-1-0"])
+    elif isinstance(space, ExpandedMini):
+        sampler = search_of(space, input_spec, name)
+    elif "architecture" in name:
         sampler = Differentiable(space.sizes, seed=5, total_steps=STEPS)
     step = train(space, input_spec, method, STEPS, sampler, parallelism, **settings)
     return state(step) | {
@@ -46,6 +55,21 @@ def fit(name: str, parallelism: Parallelism, sampler: Sampler | None = None) -> 
         "loss": step.meters.loss,
         "passes": torch.tensor(step.meters.passes),
     }
+
+
+def search_of(space: ExpandedMini, input_spec: InputSpec, name: str) -> Sampler:
+    """A network space search whose first step is a warm-up."""
+    search = NetworkSpaceSearch(
+        space.sizes,
+        seed=5,
+        cost={"of": "macs", "target": 60e3, "weight": 1.0, "form": "log"},
+        partition={"depth": 1, "width": 4},
+        theta={"lr": 0.05, "betas": [0.5, 0.999], "weight_decay": 1e-3},
+        warmup={"share": 1 / STEPS, "largest": True},
+        weights=name.rpartition(" ")[2],
+    )
+    search.prepare(space, space.build(*input_spec), PlannedRun(STEPS, 1, input_spec))
+    return search
 
 
 def few_paths() -> Sampler:

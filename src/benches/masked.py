@@ -16,9 +16,9 @@ from torch.nn import functional as F
 
 from src.benches.build import MaskedSettings
 from src.benches.lone_step import LoneStep
-from src.benches.timing import Measured, Spread, clock, noise, plain_table, spread
+from src.benches.method_turns import timed
+from src.benches.timing import Measured, Spread, noise, plain_table, spread
 from src.datasets.dataset import Batch
-from src.runtime.progress import progress
 from src.samplers.network_space_search import NetworkSpaceSearch
 from src.samplers.plan import ARCHITECTURE, WEIGHTS, Plan
 from src.samplers.sampler import PlannedRun
@@ -54,17 +54,7 @@ def run(settings: MaskedSettings, device: torch.device) -> Measured:
     steps = {PLAIN: plain_step(settings, batch)} | {name: prepared(settings, batch, name) for name in METHODS}
     for step in steps.values():
         step()  # momentum is allocated, caches are filled
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    names = list(steps)
-    with progress("train", "round", settings.rounds) as bar:
-        for number in range(settings.rounds):
-            first = number % len(names)
-            for name in names[first:] + names[:first]:
-                start = clock(device)
-                for _ in range(settings.steps):
-                    steps[name]()
-                seconds[name].append((clock(device) - start) / settings.steps)
-            bar.update()
+    seconds = timed(steps, device, settings.rounds, settings.steps)
     rows: list[dict[str, Any]] = [
         {
             "method": name,

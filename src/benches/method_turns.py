@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -22,17 +24,19 @@ class TimedMethod(NamedTuple):
     bytes: int
 
 
-def timed(steps: dict[str, LoneStep], batch: Batch, rounds: int, count: int) -> dict[str, list[float]]:
-    """Seconds a step in each round. Every round starts with another method, and draws other paths for all."""
-    device, names = batch.images.device, list(steps)
+def timed(
+    steps: Mapping[str, Callable[[], None]], device: torch.device, rounds: int, count: int
+) -> dict[str, list[float]]:
+    """Seconds a step in each round of `count` steps each. Every round starts with another method."""
+    names = list(steps)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     with progress("train", "round", rounds) as bar:
         for number in range(rounds):
             first = number % len(names)
             for name in names[first:] + names[:first]:
                 start = clock(device)
-                for i in range(count):
-                    steps[name].training_step(batch, i)
+                for _ in range(count):
+                    steps[name]()
                 seconds[name].append((clock(device) - start) / count)
             bar.update()
     return seconds
@@ -42,7 +46,8 @@ def timed_rows(
     timed_methods: dict[str, TimedMethod], plain: str, batch: Batch, rounds: int, count: int
 ) -> list[dict[str, Any]]:
     """Time all in turns of `count` steps; a row of figures for each, beside the `plain` one."""
-    seconds = timed({name: timed_method.step for name, timed_method in timed_methods.items()}, batch, rounds, count)
+    steps = {name: partial(each.step.training_step, batch, 0) for name, each in timed_methods.items()}
+    seconds = timed(steps, batch.images.device, rounds, count)
     return [method_row(name, plain, timed_methods, seconds) for name in timed_methods]
 
 

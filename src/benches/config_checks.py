@@ -35,5 +35,7 @@ def check_bench(cfg: DictConfig) -> None:
     cfg.ways = [cfg.ways] if isinstance(cfg.ways, str) else cfg.ways
     if cfg.case == "growth" and "compiled" in cfg.ways:
         raise UsageError("case=growth would compile at each of its points: use ways=[serial,window]")
+    if cfg.case == "expanded_mini" and cfg.precision != "32-true":
+        raise UsageError("case=expanded_mini is timed in float32: leave precision out")
     if not any(cfg.growth[name] for name in GROWTH):
         raise UsageError(f"growth: give values of {', '.join(GROWTH[:-1])} or {GROWTH[-1]}, as growth.paths=[1,2,4]")

@@ -108,7 +108,7 @@ def prepared(settings: MaskedSettings, batch: Batch, name: str) -> Callable[[], 
 
 def _table(rows: list[dict[str, Any]], settings: MaskedSettings) -> Table:
     images = f"{settings.batch_size} images of {settings.input_spec.image_size} px"
-    caption = f"median and quartiles of {settings.rounds} rounds of {settings.steps} steps"
+    caption = f"median and quartiles of {settings.rounds} rounds of {settings.steps} steps; the plain net is contiguous"
     table = plain_table(f"{settings.space.name}: steps of a network space search on {images}", caption)
     table.add_column("step", no_wrap=True)
     for name in ("ms", "of the largest network's, %"):

@@ -97,7 +97,7 @@ class FeasiblePaths:
             named = " and ".join(f"limit.{limit.cost.name}={limit}" for limit in limits)
             alone = ", ".join(f"{limit.cost.name} {limit.cost.low:.10g} to {limit.cost.high:.10g}" for limit in limits)
             met = "are met" if len(limits) > 1 else "is met"
-            raise UsageError(f"{named} {met} by no architecture of {self.tries} samples; alone {alone}: relax one")
+            raise UsageError(f"{named} {met} by no architecture that was tried; alone {alone}: relax one")
 
     def allows(self, path: ArchPath) -> bool:
         """Whether a path is within all limits."""

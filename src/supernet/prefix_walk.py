@@ -49,9 +49,9 @@ class PrefixWalk:
             calibration: batches (B, C, H, W) in the order in which they update the statistics; some may come again.
             batches: gives the batches (B, C, H, W) to be scored, the same in every call.
         """
-        # the last choices of all paths: where choices are widths and depths, as large as any of them
-        largest = tuple(map(max, zip(*paths, strict=True)))
-        at_a_time = self.batches_at_a_time(largest, next(iter(batches())))
+        # a path that is there, and the last choices of all: where choices are widths and depths, as large as any path
+        probes, images = {paths[0], tuple(map(max, zip(*paths, strict=True)))}, next(iter(batches()))
+        at_a_time = min(self.batches_at_a_time(path, images) for path in probes)
         # `adapt` goes round the same few batches: each distinct one is held once, `order` says which comes when.
         distinct = list({id(images): images for images in calibration}.values())
         scored = list(itertools.islice(batches(), max(at_a_time - len(distinct), 0) + 1))

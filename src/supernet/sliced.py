@@ -26,13 +26,8 @@ class SlicedConv(nn.Conv2d):
 class SlicedNorm(BatchNorm):
     """A batch norm of the first C channels of its input; statistics of the others stay as they are."""
 
-    moves: Tensor | None = None
-    """(num_features,) how often the statistics of each channel were moved, counted where it is set."""
-
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
-        if self.moves is not None and self.training and self.track_running_stats:
-            self.moves[: x.shape[1]] += 1
         if x.shape[1] == self.num_features:
             return super().forward(x)
         assert self.ghost_batch is None and self.stacked == self.repeats == 1  # settings of nets without masks

@@ -1,7 +1,6 @@
 """One update shared among n processes: who runs what, and the one reduction that makes them equal again.
 
-B images of a mini-batch, R routes of an update, n processes, S numbers in the running statistics of batch norms, U
-units of these that are moved together.
+B images of a mini-batch, R routes of an update, n processes, N batch norms, S numbers in their running statistics.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from torch import Tensor, distributed, nn
 from src.runtime.devices import move
 from src.supernet.batch_norm import Norm, norms_of
 from src.supernet.path import Route
-from src.supernet.sliced import SlicedNorm
 
 PARALLELISMS = ("ddp", "path_parallel")
 LOOK_EVERY = 16
@@ -103,8 +101,7 @@ class PathParallel(Parallelism):
 
     Running statistics end as if one process had run all routes in their order. With momentum a, a norm that process r
     moved u_r times from s_0 to s_r ends at (1 - a)^u s_0 + sum over r of (1 - a)^v_r (s_r - (1 - a)^u_r s_0), where u
-    is the sum of all u_r and v_r that of the later processes; channels of a norm of many widths count each for itself.
-    All of it travels in one flat all-reduce, in which every
+    is the sum of all u_r and v_r that of the later processes. All of it travels in one flat all-reduce, in which every
     process fills places of its own. On a GPU this process waits for it once an update, as with no other sharing:
     whether a parameter has a gradient, or keeps None, is for the other processes to say.
     """
@@ -118,13 +115,9 @@ class PathParallel(Parallelism):
         return slice(start, end)
 
     def begin(self, net: nn.Module) -> None:
-        """Keep s_0, and count from here how often each norm is moved."""
+        """Keep s_0 and how often each norm was moved."""
         self.norms = _tracking(net)
-        for norm in self.norms:
-            if isinstance(norm, SlicedNorm):
-                norm.moves = norm.weight.new_zeros(norm.num_features)
-        self.before = self._statistics()
-        self.tracked_before = [_tracked(norm).clone() for norm in self.norms]
+        self.before, self.moved_before = self._statistics(), self._moved()
 
     def reduce(self, net: nn.Module, statistics: UpdateStatistics, count: int) -> UpdateStatistics:
         """Sum up."""
@@ -132,7 +125,7 @@ class PathParallel(Parallelism):
         has_gradient = [parameter.grad is not None for parameter in parameters]
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         shares = torch.stack([self._places(share, count) for share in (statistics.losses, statistics.hits)])
-        moved = self._moved()
+        moved = self._moved() - self.moved_before
         delta = self._statistics() - self._kept() ** self._spread(moved) * self.before
         local = torch.cat([delta, moved.to(delta)])
         slots = torch.stack([local if r == self.rank else torch.zeros_like(local) for r in range(self.size)])
@@ -151,20 +144,18 @@ class PathParallel(Parallelism):
         return UpdateStatistics(shares[:count], hits, values.view_as(images), bool(stop))
 
     def _combine(self, slots: Tensor) -> None:
-        """`slots` hold each process's change of the statistics (S,) and how often it moved each unit (U,)."""
+        """`slots` hold each process's change of the statistics (S,) and its number of updates of each norm (N,)."""
         deltas, moved = slots[:, : len(self.before)], slots[:, len(self.before) :]
         later = moved.flip(0).cumsum(0).flip(0) - moved
         kept = self._kept()
         total = kept ** self._spread(moved.sum(0)) * self.before
         for r in range(self.size):
             total = total + kept ** self._spread(later[r]) * deltas[r]
-        numbers = total.split([2 * norm.num_features for norm in self.norms])
-        counts = moved.sum(0).double().split([_units(norm) for norm in self.norms])
-        for norm, before, part, count in zip(self.norms, self.tracked_before, numbers, counts, strict=True):
-            for buffer, values in zip(_buffers(norm), part.view(-1, 2).unbind(1), strict=True):
-                buffer.copy_(values)
-            # whatever the width, the first channel is in it
-            _tracked(norm).copy_(before + count[0])
+        targets = [buffer for norm in self.norms for buffer in _buffers(norm)]
+        for buffer, part in zip(targets, total.split([b.numel() for b in targets]), strict=True):
+            buffer.copy_(part)
+        for norm, count in zip(self.norms, (self.moved_before + moved.sum(0).double()).unbind(), strict=True):
+            norm.num_batches_tracked.copy_(count)  # type: ignore[union-attr]
 
     def _places(self, share: Tensor, count: int) -> Tensor:
         """(count,) with this process's values where its routes are."""
@@ -177,41 +168,27 @@ class PathParallel(Parallelism):
         return count * self.rank // self.size
 
     def _statistics(self) -> Tensor:
-        """(S,) of all norms one after another, mean and variance of each channel in turn."""
-        return torch.cat([torch.stack(_buffers(norm), 1).flatten() for norm in self.norms] or [torch.zeros(0)])
+        """(S,) of all norms one after another."""
+        return torch.cat([buffer.flatten() for norm in self.norms for buffer in _buffers(norm)] or [torch.zeros(0)])
 
     def _moved(self) -> Tensor:
-        """(U,) how often each unit was moved: a norm, or a channel of one of many widths."""
-        counts = [
-            norm.moves if isinstance(norm, SlicedNorm) else (_tracked(norm) - before).view(1)
-            for norm, before in zip(self.norms, self.tracked_before, strict=True)
-        ]
-        return torch.cat([count.double() for count in counts]) if counts else torch.zeros(0)  # type: ignore[union-attr]
+        """(N,)"""
+        counts = [norm.num_batches_tracked for norm in self.norms]
+        return torch.stack(counts).double() if counts else torch.zeros(0)  # type: ignore[arg-type]
 
     def _kept(self) -> Tensor:
         """(S,) 1 - a of the norm that each number belongs to."""
-        kept = [1 - float(norm.momentum or 0) for norm in self.norms for _ in range(_units(norm))]
-        return self._spread(move(torch.tensor(kept, dtype=self.before.dtype), self.before.device))
+        kept = torch.tensor([1 - float(norm.momentum or 0) for norm in self.norms], dtype=self.before.dtype)
+        return self._spread(move(kept, self.before.device))
 
     def _spread(self, values: Tensor) -> Tensor:
-        """(U,) -> (S,): a value of each unit to all its numbers."""
-        sizes = [2 * norm.num_features // _units(norm) for norm in self.norms for _ in range(_units(norm))]
-        total = sum(2 * norm.num_features for norm in self.norms)
-        return values.repeat_interleave(move(torch.tensor(sizes, dtype=torch.int64), values.device), output_size=total)
+        """(N,) -> (S,): a value of each norm to all its numbers."""
+        sizes = torch.tensor([2 * norm.num_features for norm in self.norms], dtype=torch.int64)
+        return values.repeat_interleave(move(sizes, values.device), output_size=int(sizes.sum()))
 
 
 def _tracking(net: nn.Module) -> list[Norm]:
     return [norm for norm in norms_of([net]) if norm.running_mean is not None]
-
-
-def _units(norm: Norm) -> int:
-    """Parts of a norm whose statistics are moved apart: its channels, if it runs at many widths."""
-    return norm.num_features if isinstance(norm, SlicedNorm) else 1
-
-
-def _tracked(norm: Norm) -> Tensor:
-    assert norm.num_batches_tracked is not None
-    return norm.num_batches_tracked
 
 
 def _buffers(norm: Norm) -> tuple[Tensor, Tensor]:

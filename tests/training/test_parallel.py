@@ -30,7 +30,6 @@ STEPS = 6
 CASES: dict[str, tuple[SearchSpace, InputSpec, str, dict[str, Any]]] = {
     "mini": (Mini(), InputSpec(1, 10, 8), "none", {}),
     "mini, architecture": (Mini(), InputSpec(1, 10, 8), "none", {}),
-    "widths": (ExpandedMini(depth=2, width=8), InputSpec(1, 10, 8), "none", {}),
     "widths, architecture, hard": (ExpandedMini(depth=2, width=8), InputSpec(1, 10, 8), "none", {}),
     "widths, architecture, soft": (ExpandedMini(depth=2, width=8), InputSpec(1, 10, 8), "none", {}),
     "mini, window, split": (Mini(), InputSpec(1, 10, 8), "split", {"way": "window"}),
@@ -43,9 +42,7 @@ CASES: dict[str, tuple[SearchSpace, InputSpec, str, dict[str, Any]]] = {
 def fit(name: str, parallelism: Parallelism, sampler: Sampler | None = None) -> dict[str, torch.Tensor]:
     space, input_spec, method, settings = CASES[name]
     settings = dict(settings)
-    if name == "widths":
-        sampler = Fixed(space.sizes, paths=["0-5-1-2-0-7", "1-3-0-4-1-0"])
-    elif isinstance(space, ExpandedMini):
+    if isinstance(space, ExpandedMini):
         sampler = search_of(space, input_spec, name)
     elif "architecture" in name:
         sampler = Differentiable(space.sizes, seed=5, total_steps=STEPS)

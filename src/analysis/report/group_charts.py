@@ -74,16 +74,23 @@ def importance_charts(group: Group) -> dict[str, Chart]:
 
 def space_charts(group: Group) -> dict[str, Chart]:
     """Figures of a network space search, as far as the runs are ones."""
-    searches = {m: [run for run in runs if len(probabilities(run))] for m, runs in group.methods.items()}
+    # importance of paths has probabilities too, of operations
+    searches = {
+        method: [run for run in runs if run.sampler == "network_space_search" and len(probabilities(run))]
+        for method, runs in group.methods.items()
+    }
     searches = {method: runs for method, runs in searches.items() if runs}
     if not searches:
         return {}
     cost = next(iter(searches.values()))[0].config["cost"]
     curves_of = {m: curves.importance_curve(runs, f"expected_{cost['of']}") for m, runs in searches.items()}
-    return {
+    charts = {
         "spaces": spaces_figure(searches),
         "space_map": map_figure(searches),
         "probabilities": probabilities_figure(searches),
         "expected_cost": cost_figure(curves_of, cost["of"], float(cost["target"])),
-        "slices_trained": slices_figure(searches),
     }
+    # counts of a mixture do not say which slices it trained
+    hard = {m: [run for run in runs if run.config["sampler"].get("weights") != "soft"] for m, runs in searches.items()}
+    hard = {method: runs for method, runs in hard.items() if runs}
+    return charts | ({"slices_trained": slices_figure(hard)} if hard else {})

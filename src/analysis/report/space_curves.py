@@ -22,7 +22,9 @@ def probabilities(run: TrainingRun) -> pd.DataFrame:
 def last_probabilities(run: TrainingRun) -> list[pd.DataFrame]:
     """Columns name, value of each decision: the ranges in order, as likely as they are after the last epoch."""
     table = probabilities(run)
-    last = table[table["epoch"] == table["epoch"].max()].sort_values(["layer", "choice"])
+    # a kill may have left the last epoch with some of its rows
+    rows = table.groupby("epoch").size()
+    last = table[table["epoch"] == rows.index[rows == rows.max()].max()].sort_values(["layer", "choice"])
     return [group[["name", "value"]].reset_index(drop=True) for _, group in last.groupby("layer")]
 
 

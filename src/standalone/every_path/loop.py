@@ -6,9 +6,11 @@ import csv
 import signal
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 
+from src.runtime.errors import RunError
 from src.runtime.progress import progress
 from src.runtime.run_folder import append_rows, replace_file
 from src.standalone.bare_loop import accuracy, train_alone
@@ -44,6 +46,10 @@ def train_missing(spec: str, workers: int, jobs: Sequence[tuple[str, int]], fold
             for future in as_completed([pool.submit(train_one, spec, arch, seed) for arch, seed in missing]):
                 append_rows(runs, RUN_COLUMNS, [future.result()])
                 bar.update()
+    except BrokenProcessPool:
+        raise RunError(
+            f"a worker was killed, perhaps for want of memory: the same command goes on from {runs}"
+        ) from None
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,17 +11,22 @@ from omegaconf import DictConfig, OmegaConf
 from src.runtime.elite_space import ELITE_SPACE, ranges_of
 from src.runtime.errors import UsageError
 from src.runtime.provenance import store_provenance
-from src.runtime.resume import store
+from src.runtime.resume import leaves, store
 from src.runtime.run_folder import RESULT
 from src.runtime.stored_run import read_config
 from src.search_spaces.expanded import Expanded
 from src.search_spaces.network_spaces import NetworkSpaces
 from src.standalone.every_path.build import build_subject
+from src.standalone.retraining.from_supernet import READING
 from src.standalone.space_study.spaces import Search
 from src.standalone.space_study.study import SpaceStudySettings
 
 SAME = ("search_space", "partition", "dataset", "image_size")
 """Sections that searches share with their evaluation."""
+METHOD = ("sampler", "cost", "optimizer", "step", "budget", "batch_size", "schedule", "inter_choice")
+"""Sections that searches share with each other, but for the target."""
+APART = ("search_space.within", "cost.target", "sampler.cost.target", *(f"dataset.{key}" for key in READING))
+"""Keys that do not tell what is compared."""
 
 
 def build(cfg: DictConfig, folder: Path) -> SpaceStudySettings:
@@ -48,6 +54,7 @@ def build(cfg: DictConfig, folder: Path) -> SpaceStudySettings:
         rivals=cfg.study.rivals,
         candidates=cfg.study.candidates,
         seed=cfg.sample_seed,
+        root=cfg.dataset.get("root"),
     )
 
 
@@ -58,21 +65,32 @@ def read_searches(cfg: DictConfig) -> tuple[list[Search], str]:
     folders = [file.parent for file in files if (file.parent / RESULT).exists()]
     if not folders:
         raise UsageError(f"study.searches={root}: give a folder of finished runs of experiment=nss")
-    searches, kinds = [], set()
+    searches, first = [], read_config(folders[0], "train")
     for folder in folders:
         run = read_config(folder, "train")
-        for key in SAME:
-            if (own := run.get(key)) != (asked := cfg.get(key)):
-                raise UsageError(f"study.searches: {folder} has {key} {own}, and this evaluation {asked}: say the same")
+        refuse_difference(folder, run, "this evaluation", cfg, SAME)
+        refuse_difference(folder, run, str(folders[0]), first, METHOD)
         ranges = ranges_of(str(folder))
         assert ranges is not None
         searches.append(Search(str(folder), run.seed, float(run.cost.target), tuple(ranges)))
-        kinds.add(str(run.cost.of))
     twice = [s for s in searches if sum((s.target, s.seed) == (other.target, other.seed) for other in searches) > 1]
     if twice:
         raise UsageError(
             f"study.searches: {twice[0].name} and {twice[1].name} have one target and seed: give a folder of one method"
         )
-    if len(kinds) > 1:
-        raise UsageError(f"study.searches={root}: targets of {' and '.join(sorted(kinds))} cannot be compared")
-    return searches, kinds.pop()
+    return searches, str(first.cost.of)
+
+
+def refuse_difference(folder: Path, run: DictConfig, name: str, other: DictConfig, sections: Sequence[str]) -> None:
+    """Refuse a run with other values than `other` in some sections, but for the keys APART.
+
+    Raises:
+        UsageError: names the first key that differs.
+    """
+    own, theirs = leaves(run), leaves(other)
+    for key in sorted(own.keys() | theirs.keys()):
+        if key.split(".")[0] in sections and key not in APART and own.get(key) != theirs.get(key):
+            raise UsageError(
+                f"study.searches: {folder} has {key}={own.get(key)}, and {name} {theirs.get(key)}: searches and "
+                "evaluation must be of one space, data set and method"
+            )

@@ -46,6 +46,8 @@ class Space(NamedTuple):
     """None: the whole space."""
     search: str | None
     """The search whose Elite Space it is."""
+    seed: int = 0
+    """Of that search."""
 
     @property
     def name(self) -> str:
@@ -63,7 +65,7 @@ def compared_spaces(
         own = [search for search in searches if search.target == target]
         each: list[Space] = []
         for search in own:
-            each += [Space(arm, target, search.ranges, search.name) for arm in (ELITE, ELITE_UNCONDITIONED)]
+            each += [Space(a, target, search.ranges, search.name, search.seed) for a in (ELITE, ELITE_UNCONDITIONED)]
         others = equal_cost_spaces(spaces, of, target, [search.ranges for search in own], rivals, seed)
         each += [Space(RIVAL, target, ranges, None) for ranges in others]
         compared[target] = [
@@ -77,8 +79,14 @@ def compared_spaces(
 def equal_cost_spaces(
     spaces: NetworkSpaces, of: str, target: float, elite: Sequence[tuple[str, ...]], count: int, seed: int
 ) -> list[tuple[str, ...]]:
-    """Up to `count` random spaces, no Elite Spaces, with at least half of the mean share of hits of these."""
+    """Up to `count` random spaces, no Elite Spaces, with at least half of the mean share of hits of these.
+
+    Elite Spaces without a hit do not count; where none has one there is nothing to be as near as.
+    """
     shares = [share_of_hits(spaces, of, target, indices(spaces, ranges)) for ranges in elite]
+    shares = [share for share in shares if share > 0]
+    if not shares or not count:
+        return []
     least = sum(shares) / len(shares) / 2
     # a few draws of every space leave out most of them, more draws decide
     generator = torch.Generator().manual_seed(seed)
@@ -114,10 +122,12 @@ def draw_networks(
 ) -> list[ArchPath]:
     """`count` paths drawn uniformly from the networks of a space that hit its target, or from all of them.
 
-    Fewer if the space has next to none that hit. Other seeds give other networks, and so do other spaces.
+    Fewer if the space has next to none that hit. Every arm draws for itself, and every search too: where two chose one
+    space their networks are two samples of it.
     """
-    # a generator for each space and seed: arms may come and go, and the others keep their networks
-    generator = torch.Generator().manual_seed(mix(seed, int(space.target), *map(ord, space.name)))
+    # a generator of its own: arms may come and go, and the others keep their networks
+    key = f"{space.arm} {space.name} {space.seed}"
+    generator = torch.Generator().manual_seed(mix(seed, int(space.target), *map(ord, key)))
     paths: list[ArchPath] = []
     for _ in range(ROUNDS):
         if space.ranges is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from src.runtime.run_folder import append_rows, replace_file
+from src.runtime.run_folder import replace_file
 from src.runtime.seeds import mix
 from src.search_spaces.network_spaces import NetworkSpaces
 from src.standalone.every_path.loop import train_missing
@@ -61,6 +61,8 @@ class SpaceStudySettings:
     """Networks that a supernet scores to pick one."""
     seed: int
     """Of all draws."""
+    root: str | None
+    """Where images of a folder lie."""
 
 
 def run_space_study(settings: SpaceStudySettings, folder: Path) -> None:
@@ -71,20 +73,19 @@ def run_space_study(settings: SpaceStudySettings, folder: Path) -> None:
         [row for each in compared.values() for space in each for row in drawn_rows(settings, space)]
     )
     replace_file(folder / NETWORKS, networks.to_csv(index=False, lineterminator="\n"))
-    # Search: a few networks of each arm, scored by the supernet of each search
-    file = folder / CANDIDATES
-    known = set(pd.read_csv(file)["search"]) if file.exists() else set()
-    for search in settings.searches:
-        if search.name not in known:
-            append_rows(file, CANDIDATE_COLUMNS, scored_candidates(settings, search, compared[search.target]))
-    candidates = pd.read_csv(file)
+    # Search: a few networks of each arm, scored by the supernet of each search, in seconds and anew at every start
+    candidates = pd.DataFrame(
+        [row for search in settings.searches for row in scored_candidates(settings, search, compared[search.target])],
+        columns=list(CANDIDATE_COLUMNS),
+    )
+    replace_file(folder / CANDIDATES, candidates.to_csv(index=False, lineterminator="\n"))
     best = candidates.sort_values(["accuracy", "loss"], ascending=[False, True], kind="stable")
     picked = best.groupby(["target", "search", "arm"], sort=False).head(1)
     # Trainings: all networks once, those picked as often as there are seeds
     jobs = [(arch, 0) for arch in dict.fromkeys(networks["arch"])]
     jobs += [(arch, seed) for seed in range(settings.seeds) for arch in dict.fromkeys(picked["arch"])]
     train_missing(settings.spec, settings.workers, list(dict.fromkeys(jobs)), folder)
-    write_results(settings.spec, settings.seeds, networks, picked, folder)
+    write_results(settings.spec, settings.of, settings.seeds, networks, picked, folder)
 
 
 def drawn_rows(settings: SpaceStudySettings, space: Space) -> list[dict[str, object]]:
@@ -105,7 +106,7 @@ def scored_candidates(
     settings: SpaceStudySettings, search: Search, compared: Sequence[Space]
 ) -> list[dict[str, object]]:
     """Candidates of each arm with their scores under the search's own supernet, BN statistics recalibrated."""
-    trained = load_trained_supernet(search.name, torch.device("cpu"))
+    trained = load_trained_supernet(search.name, torch.device("cpu"), root=settings.root)
     evaluator = Evaluator(trained.net, trained.dataset, torch.device("cpu"), BN)
     # equally many networks near the target for each arm, others than those of the error distributions
     seed = mix(settings.seed, search.seed, 1)

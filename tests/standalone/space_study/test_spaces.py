@@ -6,7 +6,7 @@ from scipy import stats
 from src.datasets.input_spec import InputSpec
 from src.search_spaces.expanded import ExpandedMini
 from src.search_spaces.network_spaces import NetworkSpaces
-from src.standalone.space_study.result import arm_rows, picked_rows, space_rows
+from src.standalone.space_study.result import arm_rows, at_equal_cost, picked_rows, space_rows
 from src.standalone.space_study.spaces import (
     BEST,
     ELITE,
@@ -63,6 +63,10 @@ def test_rivals_cost_as_much_and_are_no_elite_spaces(spaces: NetworkSpaces) -> N
     assert len(set(rivals)) == 6 and RANGES not in rivals
     shares = {ranges: share_of_hits(spaces, "macs", TARGET, indices(spaces, ranges)) for ranges in (*rivals, RANGES)}
     assert min(shares.values()) >= shares[RANGES] / 2
+    assert not [s for s in compared_spaces(spaces, "macs", searches, 0, 0)[TARGET] if s.arm == RIVAL]
+    # two searches that chose one space draw other networks of it
+    drawn = [draw_networks(spaces, "macs", space, 16, 0) for space in near if space.arm == ELITE]
+    assert drawn[0] != drawn[1]
     again = compared_spaces(spaces, "macs", searches, rivals=6, seed=1)[TARGET]
     assert [space.ranges for space in again if space.arm == RIVAL] != rivals
 
@@ -79,12 +83,15 @@ def test_spaces_of_an_arm_are_its_sample_or_the_networks_of_its_only_one() -> No
     rows = [row for i, each in enumerate(elite) for row in errors_of(ELITE, f"e{i}", each.tolist(), f"s{i}")]
     rows += [row for i, each in enumerate(rivals) for row in errors_of(RIVAL, f"r{i}", each.tolist())]
     rows += errors_of(WHOLE, "all", whole.tolist())
-    arms = arm_rows(space_rows(pd.DataFrame(rows)))
+    arms = arm_rows(space_rows(at_equal_cost(pd.DataFrame(rows), "macs")), "macs")
     assert (arms[RIVAL]["spaces"], arms[RIVAL]["networks"], arms[WHOLE]["networks"]) == (5, 40, 20)
     for arm, sample in ((RIVAL, rivals.mean(1)), (WHOLE, whole)):
         interval = stats.ttest_ind(elite.mean(1), sample, equal_var=False).confidence_interval(0.95)
-        assert (arms[arm]["low"], arms[arm]["high"]) == pytest.approx((interval.low, interval.high))
-        assert arms[arm]["difference"] == pytest.approx(elite.mean() - sample.mean())
+        difference = arms[arm]["difference"]
+        assert (difference["low"], difference["high"]) == pytest.approx((interval.low, interval.high))
+        assert difference["value"] == pytest.approx(elite.mean() - sample.mean())
+        # at one cost nothing is adjusted
+        assert arms[arm]["at_equal_cost"] == pytest.approx(difference)
     assert arms[RIVAL]["worse_than_elite"] == int((rivals.mean(1) > elite.mean()).sum())
 
 
@@ -94,7 +101,26 @@ def test_picked_networks_are_paired_by_search() -> None:
         for search, errors in (("a", (0.10, 0.12)), ("b", (0.20, 0.24)), ("c", (0.15, 0.18)))
         for arm, error in zip((ELITE, WHOLE), errors, strict=True)
     ]
-    arms = picked_rows(pd.DataFrame(rows))
+    arms = picked_rows(pd.DataFrame(rows), "macs")
     assert arms[ELITE] == {"searches": 3, "macs": 4e5, "error": pytest.approx(0.15), "sd": pytest.approx(0.05)}
     paired = stats.ttest_rel([0.10, 0.20, 0.15], [0.12, 0.24, 0.18]).confidence_interval(0.95)
-    assert (arms[WHOLE]["low"], arms[WHOLE]["high"]) == pytest.approx((paired.low, paired.high))
+    difference = arms[WHOLE]["difference"]
+    assert (difference["low"], difference["high"]) == pytest.approx((paired.low, paired.high))
+    # a search whose Elite Space has no network near the target has no pair
+    alone = picked_rows(pd.DataFrame([row for row in rows if (row["search"], row["arm"]) != ("c", ELITE)]), "macs")
+    assert (alone[ELITE]["searches"], alone[WHOLE]["searches"]) == (2, 3)
+    assert alone[WHOLE]["difference"]["value"] == pytest.approx(-0.03)
+
+
+def test_errors_are_compared_at_equal_cost() -> None:
+    """One slope over the logarithm of the cost, taken within spaces: what is left is what spaces differ in."""
+    rng, rows = np.random.default_rng(0), []
+    for arm, level, costs in ((ELITE, 0.10, (3.7e5, 4.1e5)), (WHOLE, 0.12, (4.0e5, 4.4e5))):
+        for macs in rng.uniform(*costs, 30):
+            (row,) = errors_of(arm, arm, [level - 0.5 * np.log(macs / TARGET)])
+            rows.append(row | {"macs": macs})
+    rows += [errors_of(ELITE_UNCONDITIONED, "e", [0.3])[0] | {"macs": 9e5}]
+    table = at_equal_cost(pd.DataFrame(rows), "macs")
+    by_arm = table.groupby("arm")["adjusted"]
+    assert by_arm.mean()[ELITE] == pytest.approx(0.10) and by_arm.mean()[WHOLE] == pytest.approx(0.12)
+    assert by_arm.std()[ELITE] < 1e-9 and np.isnan(by_arm.mean()[ELITE_UNCONDITIONED])

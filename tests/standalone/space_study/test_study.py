@@ -61,7 +61,7 @@ def test_spaces_of_two_searches_are_compared(
     # another space than that of the searches
     capsys.readouterr()
     assert evaluate(tmp_path / "other", tmp_path / "nss", "search_space.stem=8") == 2
-    check_one_line(capsys.readouterr().err, "has search_space")
+    check_one_line(capsys.readouterr().err, "has search_space.stem=4")
 
 
 def test_without_searches_it_says_what_to_give(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -136,7 +136,7 @@ def cut_and_resumed(folder: Path, killed_at: int, monkeypatch: pytest.MonkeyPatc
     [
         ("strict_fair", 8),
         ("spos", 9),
-        ("ef_scaled", 12),
+        pytest.param("ef_scaled", 12, marks=pytest.mark.slow),
         pytest.param("strict_fair", 1, marks=pytest.mark.slow),
         pytest.param("one_shot", 19, marks=pytest.mark.slow),
     ],
@@ -185,7 +185,7 @@ def test_a_run_with_tables_goes_on_as_if_it_had_not_been_killed(
 LEARNT = "order._target_=tests.datasets.learnt_order.ByLoss"
 
 
-@pytest.mark.parametrize("killed_at", [11, pytest.param(15, marks=pytest.mark.slow), 16])
+@pytest.mark.parametrize("killed_at", [11, *(pytest.param(at, marks=pytest.mark.slow) for at in (15, 16))])
 def test_a_run_whose_order_learns_goes_on_as_if_it_had_not_been_killed(
     killed_at: int, whole: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

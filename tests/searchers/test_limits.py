@@ -171,15 +171,15 @@ def test_a_window_of_costs_that_are_no_sums_is_met_exactly() -> None:
 
 
 def test_a_path_is_completed_uniformly_where_few_ways_are_within_a_window() -> None:
-    """One stage's depth and width left open: 3 of 8,192 ways lie there; beside two larger stages none does."""
-    space = Expanded()
+    """One stage's depth and width left open: 3 of 1,024 ways lie there; beside two larger stages none does."""
+    space = Expanded(depth=8, width=128)
     cost = PathCost("macs", lambda path: space.costs(path).macs, [(0,) * 6], is_sample=True)
-    sums = sorted(space.costs((3, 40, 5, 99, d, w)).macs for d in range(16) for w in range(512))
+    sums = sorted(space.costs((3, 40, 5, 99, d, w)).macs for d in range(8) for w in range(128))
     feasible, rng = FeasiblePaths(space.sizes, [Limit(cost, sums[2], 0.8 * sums[2])]), np.random.default_rng(0)
     counts = Counter(feasible.complete([3, 40, 5, 99, None, None], rng) for _ in range(60))
     assert len(counts) == 3 and None not in counts
     assert stats.chisquare(list(counts.values())).pvalue > 1e-3
-    assert feasible.complete([15, 511, 15, 511, None, None], rng) is None
+    assert feasible.complete([7, 127, 7, 127, None, None], rng) is None
 
 
 def test_windows_that_hold_nothing_are_refused() -> None:

@@ -118,9 +118,8 @@ def take_steps_without_values(name: str, method: str = "none", **settings: Any) 
     ("name", "way"),
     [
         *itertools.product(["mini", "nas_bench_201"], WAYS),
-        ("proxyless, short, irregular", "compiled"),
         ("nas_bench_macro", "window"),
-        *(pytest.param("proxyless, short, irregular", way, marks=pytest.mark.slow) for way in ("serial", "window")),
+        *(pytest.param("proxyless, short, irregular", way, marks=pytest.mark.slow) for way in WAYS),
         *(pytest.param("nas_bench_macro", way, marks=pytest.mark.slow) for way in ("serial", "compiled")),
     ],
 )

@@ -44,9 +44,7 @@ def kendall(prediction: ArrayLike, truth: ArrayLike, seed: int = 0, resamples: i
     x, y = (stats.rankdata(v) for v in known(prediction, truth))
     if constant(x) or constant(y):
         return UNDEFINED
-    times = _times(len(x), seed, resamples)
-    taus = _taus_by_pairs(x, y, times) if len(x) <= PAIRWISE_LIMIT else _linearised_taus(x, y, times)
-    return _estimate(tau_b(x, y), taus)
+    return estimate(tau_b(x, y), tau_of(pair_sums(x, y, drawn_times(len(x), seed, resamples))))
 
 
 def spearman(prediction: ArrayLike, truth: ArrayLike, seed: int = 0, resamples: int = 1000) -> Estimate:
@@ -57,7 +55,7 @@ def spearman(prediction: ArrayLike, truth: ArrayLike, seed: int = 0, resamples: 
         return UNDEFINED
     x_code, y_code = (np.unique(v, return_inverse=True)[1] for v in (x, y))
     draws = _draws(len(x), seed, resamples)
-    return _estimate(rho, np.array([pearson_r(_ranks(x_code[draw]), _ranks(y_code[draw])) for draw in draws]))
+    return estimate(rho, np.array([pearson_r(_ranks(x_code[draw]), _ranks(y_code[draw])) for draw in draws]))
 
 
 def pearson(prediction: ArrayLike, truth: ArrayLike, seed: int = 0, resamples: int = 1000) -> Estimate:
@@ -67,12 +65,12 @@ def pearson(prediction: ArrayLike, truth: ArrayLike, seed: int = 0, resamples: i
     if math.isnan(r):
         return UNDEFINED
     # Moments of each resample by how often each architecture was drawn; centred first, or small differences cancel
-    times, dx, dy = _times(len(x), seed, resamples), x - x.mean(), y - y.mean()
+    times, dx, dy = drawn_times(len(x), seed, resamples), x - x.mean(), y - y.mean()
     moments = times @ np.stack([dx, dy, dx * dx, dy * dy, dx * dy], 1) / len(x)
     mean_x, mean_y, xx, yy, xy = moments.T
     with np.errstate(invalid="ignore", divide="ignore"):  # a resample of one value alone is undefined
         rs = (xy - mean_x * mean_y) / np.sqrt((xx - mean_x**2) * (yy - mean_y**2))
-    return _estimate(r, np.clip(np.where(np.isfinite(rs), rs, np.nan), -1, 1))
+    return estimate(r, np.clip(np.where(np.isfinite(rs), rs, np.nan), -1, 1))
 
 
 def tau_b(x: Vector, y: Vector) -> float:
@@ -93,19 +91,19 @@ def pearson_r(x: Vector, y: Vector) -> float:
     return float(np.clip(dx @ dy / math.sqrt((dx @ dx) * (dy @ dy)), -1, 1))
 
 
-@lru_cache(maxsize=1)  # the statistics of one truth share them; n = 15,625 takes 125 MB, and as much for `_times`
+@lru_cache(maxsize=1)  # the statistics of one truth share them; n = 15,625 takes 125 MB, and as much for `drawn_times`
 def _draws(n: int, seed: int, resamples: int) -> NDArray[np.int64]:
     """Architectures (R, n) drawn with replacement: the same for every statistic of n architectures and a seed."""
     return np.random.default_rng(seed).integers(n, size=(resamples, n)) if n else np.empty((resamples, 0), np.int64)
 
 
 @lru_cache(maxsize=1)
-def _times(n: int, seed: int, resamples: int) -> NDArray[np.float64]:
+def drawn_times(n: int, seed: int, resamples: int) -> NDArray[np.float64]:
     """The number of times that each resample holds each architecture, (R, n)."""
     return np.stack([np.bincount(draw, minlength=n) for draw in _draws(n, seed, resamples)]).astype(np.float64)
 
 
-def _estimate(value: float, resampled: Vector) -> Estimate:
+def estimate(value: float, resampled: Vector) -> Estimate:
     """With the 2.5 and 97.5 % quantiles of the resampled values that are defined."""
     low, high = np.nanquantile(resampled, [0.025, 0.975])
     return Estimate(value, float(low), float(high))
@@ -117,31 +115,41 @@ def _ranks(codes: NDArray[np.int64]) -> Vector:
     return np.asarray((np.cumsum(times) - (times - 1) / 2)[codes], dtype=np.float64)
 
 
-def _taus_by_pairs(x: Vector, y: Vector, times: NDArray[np.float64]) -> Vector:
-    """tau-b of each resample, a row of `times` (R, n), as quadratic forms in how often each architecture was drawn.
+def pair_sums(x: Vector, y: Vector, times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of each resample, a row of `times` (R, n): (3, R) concordant minus discordant pairs, pairs untied in x, and in y.
+
+    Every pair counts twice. Sums over disjoint sets of pairs add up.
+    """
+    return _sums_by_pairs(x, y, times) if len(x) <= PAIRWISE_LIMIT else _linearised_sums(x, y, times)
+
+
+def tau_of(sums: NDArray[np.float64]) -> Vector:
+    """tau-b (R,) of `pair_sums` (3, R); nan where no pair is untied, as in a draw that holds one value alone."""
+    agreement, untied_x, untied_y = sums
+    with np.errstate(invalid="ignore", divide="ignore"):
+        taus = agreement / np.sqrt(untied_x * untied_y)
+    return np.clip(np.where(np.isfinite(taus), taus, np.nan), -1, 1)
+
+
+def _sums_by_pairs(x: Vector, y: Vector, times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`pair_sums` as quadratic forms in how often each architecture was drawn.
 
     An architecture drawn twice is tied with itself in both, so its own pair drops out of all three sums.
     """
     times = times.astype(np.float32)
     sign_x, sign_y = (np.sign(v[:, None] - v).astype(np.float32) for v in (x, y))  # (n, n)
-    agreement, untied_x, untied_y = (
-        ((times @ pairs) * times).sum(axis=1) for pairs in (sign_x * sign_y, np.abs(sign_x), np.abs(sign_y))
-    )
-    with np.errstate(invalid="ignore"):  # 0 / 0: the draw holds one value alone
-        return np.asarray(agreement / np.sqrt(untied_x * untied_y), dtype=np.float64)
+    each = [((times @ pairs) * times).sum(axis=1) for pairs in (sign_x * sign_y, np.abs(sign_x), np.abs(sign_y))]
+    return np.stack(each).astype(np.float64)
 
 
-def _linearised_taus(x: Vector, y: Vector, times: NDArray[np.float64]) -> Vector:
-    """tau-b of each resample, a row of `times` (R, n), by Hoeffding's projection: O(n log n) once, O(n) for each row.
+def _linearised_sums(x: Vector, y: Vector, times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`pair_sums` by Hoeffding's projection: O(n log n) once, O(n) for each resample.
 
     A sum S over pairs, drawn w_i times each, is S(w) = S + 2 sum_i (w_i - 1) s_i + a remainder that is smaller than the
     second term by 1 / sqrt(n), where s_i is the part of S in which architecture i takes part.
     """
     per_item = np.stack([concordances(x, y), untied(x), untied(y)], 1)  # (n, 3)
-    agreement, untied_x, untied_y = (2 / len(x) * (times @ per_item) - per_item.mean(axis=0)).T
-    with np.errstate(invalid="ignore", divide="ignore"):  # no untied pair remains: undefined
-        taus = agreement / np.sqrt(untied_x * untied_y)
-    return np.clip(np.where(np.isfinite(taus), taus, np.nan), -1, 1)
+    return np.asarray((2 * (times @ per_item) - per_item.sum(axis=0)).T, dtype=np.float64)
 
 
 def null_sd(n: int) -> float:
@@ -160,13 +168,13 @@ def summary(
     x, y = known(prediction, truth)
     return {
         "n": len(x),
-        "tau": _plain(kendall(x, y, seed)),
-        "spearman": _plain(spearman(x, y, seed)),
-        "pearson": _plain(pearson(x, y, seed)),
+        "tau": plain(kendall(x, y, seed)),
+        "spearman": plain(spearman(x, y, seed)),
+        "pearson": plain(pearson(x, y, seed)),
         "null_sd": null_sd(len(x)) if len(x) > 1 else None,
         "top": top(x, y),
         "improvement_at_10": _json(improvement_at(x, y)),
-        "baselines": {name: _plain(kendall(count, truth, seed)) for name, count in baselines.items()},
+        "baselines": {name: plain(kendall(count, truth, seed)) for name, count in baselines.items()},
         "baselines_at_10": {name: _json(improvement_at(count, truth)) for name, count in baselines.items()},
     }
 
@@ -192,7 +200,7 @@ def _halves(seeds: int, splits: int, generator: np.random.Generator) -> list[lis
     return [generator.permutation(seeds)[: seeds // 2].tolist() for _ in range(splits)]
 
 
-def _plain(estimate: Estimate) -> dict[str, float | None]:
+def plain(estimate: Estimate) -> dict[str, float | None]:
     """The estimate as JSON."""
     return {name: _json(value) for name, value in asdict(estimate).items()}
 

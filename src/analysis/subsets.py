@@ -10,8 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from src.analysis.ranking import summary
+from src.analysis.beyond_counting import beyond_counting
+from src.analysis.ranking import plain, summary
 
+SIZES = ("params", "macs")
+"""Counts that are held fixed, to see what a prediction knows beyond them."""
 FEWEST = 3
 """Of two architectures every ranking is perfect or reversed."""
 
@@ -53,8 +56,19 @@ def assess(
             # Counts are bootstrapped with the first score alone: those of the others are the same.
             whole = summary(predictions(rows, score), truth, {} if counted else counts, seed)
             counted = counted or {key: whole[key] for key in ("baselines", "baselines_at_10")}
-            rankings[score][name] = whole | counted
+            sizes = {size: rows[size].to_numpy(float) for size in SIZES if size in baselines}
+            rankings[score][name] = whole | counted | {"beyond": beyond(predictions(rows, score), truth, sizes, seed)}
     return rankings
+
+
+def beyond(
+    prediction: ArrayLike, truth: ArrayLike, sizes: Mapping[str, ArrayLike], seed: int
+) -> dict[str, dict[str, Any]]:
+    """{size: {partial, within_fifths}} of `beyond_counting` in plain JSON values."""
+    return {
+        name: {key: plain(each) for key, each in beyond_counting(prediction, truth, size, seed).items()}
+        for name, size in sizes.items()
+    }
 
 
 def predictions(table: pd.DataFrame, score: str) -> NDArray[np.float64]:

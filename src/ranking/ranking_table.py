@@ -33,8 +33,11 @@ def show(title: str, rankings: Mapping[str, Mapping[str, Any]], ceilings: Mappin
     first = every[0][1]
     for subset in first:
         table.add_row(f"[bold]{subset}: {first[subset]['n']:,} networks[/bold]", *[""] * 6)
-        for name, subsets in every:
+        for number, (name, subsets) in enumerate(every):
             table.add_row(f" {name}", *_cells(subsets[subset]))
+            # what the score that orders the paths knows beyond their size
+            if number == 0 and subset == "all":
+                _add_beyond(table, subsets[subset].get("beyond", {}))
         _add_baselines(table, first[subset], ceilings.get(subset))
         table.add_section()
     Console(width=max(Console().width, WIDTH)).print(table)
@@ -56,6 +59,13 @@ def _cells(summary: Mapping[str, Any]) -> list[str]:
     rho, r = (_number(summary[name]["value"], ".2f") for name in ("spearman", "pearson"))
     ten_cells = [_number(ten["precision"], ".0%"), _number(ten["best_rank"], ".0f")]
     return [_estimate(summary["tau"]), rho, r, *ten_cells, _number(summary["improvement_at_10"], ".2f")]
+
+
+def _add_beyond(table: Table, beyond: Mapping[str, Any]) -> None:
+    for size, estimates in beyond.items():
+        label = baseline_label(size).removeprefix("counting ")
+        table.add_row(f"  given {label}, partial", _estimate(estimates["partial"]), *[""] * 5)
+        table.add_row(f"  within fifths of {label}", _estimate(estimates["within_fifths"]), *[""] * 5)
 
 
 def _add_baselines(table: Table, summary: Mapping[str, Any], ceiling: Mapping[str, Any] | None) -> None:

@@ -50,7 +50,7 @@ def test_resampling_by_pairs_is_exact() -> None:
     x, y = (np.round(v, 1) for v in correlated(60))
     draws = np.random.default_rng(1).integers(60, size=(40, 60))
     exact = [tau_b(x[draw], y[draw]) for draw in draws]
-    np.testing.assert_allclose(ranking._taus_by_pairs(x, y, times(draws)), exact, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(ranking.tau_of(ranking._sums_by_pairs(x, y, times(draws))), exact, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("decimals", [8, 1, 0])  # no ties, ten values or so a unit, seven values in all
@@ -62,7 +62,7 @@ def test_linearised_intervals_are_exact_but_for_monte_carlo_error(decimals: int)
     assert found.value == tau_b(x, y)
     error = exact.std() * math.sqrt(0.025 * 0.975 / 1000) / stats.norm.pdf(1.96)  # standard error of a 2.5 % quantile
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(exact, [0.025, 0.975])), abs=error)
-    assert np.corrcoef(ranking._linearised_taus(x, y, times(draws)), exact)[0, 1] > 0.998
+    assert np.corrcoef(ranking.tau_of(ranking._linearised_sums(x, y, times(draws))), exact)[0, 1] > 0.998
 
 
 def test_a_perfect_ranking_of_many_with_ties_has_no_spread() -> None:

@@ -1,4 +1,4 @@
-"""What a ranking knows beyond the size of networks: tau with a count held fixed.
+"""Rankings beyond counting: how well networks are ordered apart from their size.
 
 Small networks are worse than large ones, so that a prediction which follows their size has a high tau and says nothing
 new. n architectures, R bootstrap resamples.

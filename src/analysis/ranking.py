@@ -116,7 +116,7 @@ def _ranks(codes: NDArray[np.int64]) -> Vector:
 
 
 def pair_sums(x: Vector, y: Vector, times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(3, R) sums of each resample, a row of `times` (R, n): concordant minus discordant pairs, pairs untied in x, and in y.
+    """Sums (3, R) of resamples, rows of `times` (R, n): concordant minus discordant pairs, pairs untied in x, and in y.
 
     Every pair counts twice. Sums over disjoint sets of pairs add up.
     """

@@ -30,6 +30,7 @@ from src.search_spaces.nas_bench_macro import NasBenchMacro
 from src.supernet.evaluator import Evaluator, Score
 from src.supernet.path import ArchPath
 from src.train import main as train_main
+from tests.test_bad_input import check_one_line
 
 QUICK = ["images=100", "calibration_images=50", "batch_size=50", "device=cpu"]
 
@@ -50,6 +51,27 @@ def rank(*arguments: str) -> int:
 
 def result(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / RESULT).read_text()))
+
+
+def test_untrained_networks_are_ranked_beside_the_counts(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "paths.txt").write_text("0-1-2-0-1\n1-1-2-0-1\n2-1-2-0-1\n2-2-2-0-1\n")
+    some = [f"paths={tmp_path / 'paths.txt'}", "bn=recalibrate", f"out={tmp_path / 'out'}", *QUICK]
+    assert rank(f"run={run}", *some, "proxies=[synflow,swap]", "proxy_images=8") == 0
+    printed = capsys.readouterr().out
+    assert "ms a network, initialised with seed 0, 8 images" in printed and "synflow, nothing trained" in printed
+    every = result(tmp_path / "out")["ranking"]["recalibrate"]["loss"]["all"]
+    assert list(every["baselines"])[-2:] == ["synflow", "swap"]
+    assert list(every["beyond"]) == ["params", "macs"]
+    # known ones cost nothing, one is added
+    assert rank(f"run={run}", *some, "proxies=[swap,naswot]", "proxy_images=8") == 0
+    printed = capsys.readouterr().out
+    assert "swap:" not in printed and "naswot:" in printed
+    assert rank(f"run={run}", *some, "proxies=[fisher]") == 2
+    check_one_line(capsys.readouterr().err, "synflow, naswot, swap, grad_norm")
+    assert rank(f"scores={tmp_path}/a.csv", "proxies=[synflow]") == 2
+    check_one_line(capsys.readouterr().err, "give run=")
 
 
 def test_a_run_is_scored_and_judged(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,6 +57,9 @@ class SupernetRanking:
     protocols: list[str]
     scoring: ScoringSettings
     folder: Path
+    proxies: list[str]
+    """Names of training-free baselines."""
+    proxy_images: int
     similarity_layer: int | None
     similarity_images: int
 
@@ -119,6 +122,8 @@ def build_supernet_ranking(cfg: DictConfig, overrides: Sequence[str], processes:
         protocols=list(cfg.bn),
         scoring=ScoringSettings(cfg.images, cfg.calibration_images, cfg.batch_size, part=cfg.split),
         folder=folder,
+        proxies=list(cfg.proxies),
+        proxy_images=cfg.proxy_images,
         similarity_layer=cfg.similarity.layer,
         similarity_images=cfg.similarity.images,
     )

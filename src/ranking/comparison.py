@@ -55,6 +55,11 @@ class Comparison:
         self.baselines = [*COUNTS, *map(str, counts), *self._own_params()]
         self.subsets = self._subsets(paths)
 
+    def add_baselines(self, table: pd.DataFrame) -> None:
+        """Further numbers of the networks that rankings stand beside: columns arch, and one of each baseline."""
+        self.facts = self.facts.merge(table, on="arch", how="left", validate="1:1")
+        self.baselines += [str(name) for name in table.columns if name != "arch"]
+
     def rank(self, scores: pd.DataFrame, by: str, seed: int, with_subsets: bool = True) -> dict[str, Any]:
         """{score: {subset: ranking.summary}}, the score `by` that orders the paths first.
 

@@ -13,5 +13,8 @@ def check_ranking(cfg: DictConfig) -> None:
     check_keys(cfg, "rank")
     if (cfg.run is None) == (cfg.scores is None):
         raise UsageError("give one of run=<folder of a training run> and scores=<file of predictions>")
+    if cfg.proxies is not None and cfg.run is None:
+        raise UsageError("proxies= looks at networks and images of a run: give run=, not scores=")
+    cfg.proxies = [cfg.proxies] if isinstance(cfg.proxies, str) else list(cfg.proxies or [])
     # one protocol may be written without brackets
     cfg.bn = [cfg.bn] if isinstance(cfg.bn, str) else cfg.bn

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from omegaconf import OmegaConf
 
 from src.analysis.report.png import save
@@ -22,6 +23,7 @@ from src.analysis.similarity import channel_similarity, channel_similarity_to_fi
 from src.ranking.build import FileRanking, RankingSettings, SupernetRanking
 from src.ranking.comparison import Comparison
 from src.ranking.feature_maps import layer_features
+from src.ranking.proxies import score_networks
 from src.ranking.ranking_table import show
 from src.ranking.score_table import ScoringProcesses, score_row
 from src.ranking.summed_up import sum_up
@@ -53,7 +55,11 @@ def rank_run(ranking: SupernetRanking, processes: ScoringProcesses) -> None:
         if processes.rank > 0:
             return
 
-        # The first process ranks for all.
+        # The first process ranks for all; training-free baselines are quick.
+        if ranking.proxies:
+            proxies = score_proxies(ranking)
+            if comparison is not None:
+                comparison.add_baselines(proxies)
         scores = pd.read_csv(folder / SCORES, dtype={"arch": str, "path": str})
         scores = scores[scores.arch.isin(archs)]
         tables = {protocol: scores[scores.bn == protocol] for protocol in ranking.protocols}
@@ -146,6 +152,21 @@ def score(ranking: SupernetRanking, protocol: str, processes: ScoringProcesses) 
     row = score_row(trained.space, trained.input_spec, common, {})
     processes.append_scores(ranking.folder / SCORES, evaluator, ranking.paths, row)
     return evaluator.block_evaluations
+
+
+def score_proxies(ranking: SupernetRanking) -> pd.DataFrame:
+    """The training-free baselines of the networks, columns arch and one of each; prints what they cost."""
+    trained = ranking.trained
+    batch = next(
+        iter(trained.dataset.batches("train", ranking.proxy_images, torch.device("cpu"), ranking.proxy_images))
+    )
+    seed = ranking.settings.seed
+    scores = score_networks(
+        trained.space, ranking.paths, trained.input_spec, batch, ranking.proxies, seed, ranking.folder
+    )
+    for name, milliseconds in scores.milliseconds.items():
+        print(f"{name}: {milliseconds:.1f} ms a network, initialised with seed {seed}, {len(batch.images)} images")
+    return scores.table
 
 
 class SimilarityFigures:

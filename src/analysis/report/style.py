@@ -87,6 +87,10 @@ BASELINES = {
     "e3_blocks": "counting blocks of expansion 3",
     "working_layers": "counting working layers",  # in runs from before the counts were completed
     "ceiling": "noise ceiling",
+    "synflow": "synflow, nothing trained",
+    "naswot": "NASWOT, nothing trained",
+    "swap": "SWAP, nothing trained",
+    "grad_norm": "gradient norm, nothing trained",
 }
 
 

@@ -16,6 +16,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
     check_ranking(cfg)
 
     from src.ranking.build import build_file_ranking, build_supernet_ranking  # late: torch takes seconds to import
+    from src.ranking.ensemble import Ensemble, members, rank_ensemble
     from src.ranking.rank_run import rank_file, rank_run
     from src.ranking.score_table import ScoringProcesses
 
@@ -23,7 +24,14 @@ def main(cfg: DictConfig, folder: Path) -> None:
         rank_file(build_file_ranking(cfg, folder))
         return
     processes = ScoringProcesses()
-    rank_run(build_supernet_ranking(cfg, command_line().overrides, processes), processes)
+    runs, overrides = members(cfg.run), command_line().overrides
+    # a list of one is an ensemble of one
+    if len(runs) > 1 or not isinstance(cfg.run, str):
+        rank_ensemble(Ensemble(cfg, tuple(runs), overrides, Path(cfg.out or folder)), processes)
+    else:
+        cfg.run = runs[0]
+        rank_run(build_supernet_ranking(cfg, overrides, processes), processes)
+    processes.end()
 
 
 if __name__ == "__main__":

@@ -38,20 +38,11 @@ from src.supernet.evaluator import Evaluator
 def rank_run(ranking: SupernetRanking, processes: ScoringProcesses) -> None:
     """Score the paths that have no score yet under each protocol, resumably, and rank them if a benchmark is known."""
     trained, folder = ranking.trained, ranking.folder
-    archs = [trained.space.format(path) for path in ranking.paths]
-    comparison = None
-    if ranking.benchmark is not None:
-        comparison = Comparison(trained.space, ranking.benchmark, archs, trained.input_spec)
+    comparison = compared(ranking)
     figures = SimilarityFigures(ranking)
     with locked(folder, processes):
-        # Results of an earlier start are of fewer paths or other settings.
-        if processes.rank == 0:
-            for old in (folder / RESULT, folder / "improvement.csv", *folder.glob("*.png")):
-                old.unlink(missing_ok=True)
-            store(OmegaConf.create(ranking.settings.config), folder, "rank")
-            store_provenance(folder, str(next(trained.net.parameters()).device), trained.dataset.name)
         started = time.monotonic()
-        blocks = sum(score(ranking, protocol, processes) for protocol in ranking.protocols)
+        blocks = score_all(ranking, processes)
         if processes.rank > 0:
             return
 
@@ -60,9 +51,7 @@ def rank_run(ranking: SupernetRanking, processes: ScoringProcesses) -> None:
             proxies = score_proxies(ranking)
             if comparison is not None:
                 comparison.add_baselines(proxies)
-        scores = pd.read_csv(folder / SCORES, dtype={"arch": str, "path": str})
-        scores = scores[scores.arch.isin(archs)]
-        tables = {protocol: scores[scores.bn == protocol] for protocol in ranking.protocols}
+        tables = score_tables(ranking)
         facts: dict[str, Any] = {
             "run": str(trained.folder),
             "steps": trained.steps,
@@ -130,6 +119,35 @@ def write_ranking(
     return common.get("gap", {})
 
 
+def compared(ranking: SupernetRanking) -> Comparison | None:
+    """The paths beside their truth; None where no benchmark is known."""
+    trained = ranking.trained
+    archs = [trained.space.format(path) for path in ranking.paths]
+    if ranking.benchmark is None:
+        return None
+    return Comparison(trained.space, ranking.benchmark, archs, trained.input_spec)
+
+
+def score_all(ranking: SupernetRanking, processes: ScoringProcesses) -> int:
+    """Score what has no score yet under every protocol, in a folder that is locked; returns the block evaluations."""
+    folder, trained = ranking.folder, ranking.trained
+    # Results of an earlier start are of fewer paths or other settings.
+    if processes.rank == 0:
+        for old in (folder / RESULT, folder / "improvement.csv", *folder.glob("*.png")):
+            old.unlink(missing_ok=True)
+        store(OmegaConf.create(ranking.settings.config), folder, "rank")
+        store_provenance(folder, str(next(trained.net.parameters()).device), trained.dataset.name)
+    return sum(score(ranking, protocol, processes) for protocol in ranking.protocols)
+
+
+def score_tables(ranking: SupernetRanking) -> dict[str, pd.DataFrame]:
+    """The stored scores of the ranking's paths, by protocol."""
+    archs = {ranking.trained.space.format(path) for path in ranking.paths}
+    scores = pd.read_csv(ranking.folder / SCORES, dtype={"arch": str, "path": str})
+    scores = scores[scores.arch.isin(archs)]
+    return {protocol: scores[scores.bn == protocol] for protocol in ranking.protocols}
+
+
 @contextmanager
 def locked(folder: Path, processes: ScoringProcesses) -> Iterator[None]:
     """Lock the folder for these processes; the first one holds the lock, and all begin and end together."""
@@ -138,7 +156,6 @@ def locked(folder: Path, processes: ScoringProcesses) -> Iterator[None]:
         processes.wait()
         yield
         processes.wait()
-    processes.end()
 
 
 def score(ranking: SupernetRanking, protocol: str, processes: ScoringProcesses) -> int:

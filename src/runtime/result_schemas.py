@@ -70,6 +70,10 @@ class RankResult(RankingResult):
     command: ClassVar[str] = "rank"
     run: str | None = None
     """The supernet's run folder."""
+    members: list[dict[str, Any]] | None = None
+    """Of an ensemble: run folder of each supernet, and its tau alone by protocol."""
+    self_consistency: dict[str, Any] | None = None
+    """Of an ensemble: agreement of its supernets' accuracies, by protocol."""
     source: str | None = None
     """The file of predictions."""
     repeated_rows: int = 0

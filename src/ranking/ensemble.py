@@ -1,0 +1,166 @@
+"""Ensembles: the scores of several supernets of one space, averaged (inter-choice weights, appendix F).
+
+Every supernet keeps its own scores, in its own folder, so that a killed ensemble goes on and a larger one scores only
+what is new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from src.analysis.consistency import self_consistency
+from src.ranking.build import SupernetRanking, build_supernet_ranking
+from src.ranking.rank_run import compared, locked, score_all, score_tables, write_ranking
+from src.ranking.score_table import ScoringProcesses
+from src.runtime.errors import UsageError
+from src.runtime.result import figures_table
+from src.runtime.resume import leaves, store
+from src.runtime.run_folder import CONFIG, LEARNT, RESULT, SCORES, SPLIT, replace_file
+from src.runtime.stored_run import read_config
+
+SAME = ("search_space", "dataset", "image_size")
+"""Sections on which the members of an ensemble may not differ."""
+PLACE = ("dataset.root", "dataset.cache", "dataset.workers")
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """The supernets of an ensemble, and where its ranking goes."""
+
+    cfg: DictConfig
+    runs: tuple[str, ...]
+    overrides: Sequence[str]
+    folder: Path
+
+
+def members(run: Any) -> list[str]:
+    """The run folders that `run=` names: one, a list of them, or the finished ones of a sweep's folder.
+
+    Raises:
+        UsageError: a folder without a training run, or a list without a run.
+    """
+    listed = [str(each) for each in run] if OmegaConf.is_list(run) or isinstance(run, list) else [str(run)]
+    folders: list[str] = []
+    for each in listed:
+        folder = Path(each)
+        # a sweep has no configuration of its own
+        inner = sorted(path.parent for path in folder.glob(f"*/{CONFIG}") if (path.parent / RESULT).exists())
+        folders += [str(path) for path in inner] if inner and not (folder / CONFIG).exists() else [each]
+    if not folders:
+        raise UsageError("run=[]: give the folder of a training run, or several")
+    return list(dict.fromkeys(folders))
+
+
+def check_members(runs: Sequence[str]) -> None:
+    """Refuse supernets whose scores have no common meaning.
+
+    Raises:
+        UsageError: another space or data set than the first, or other images held out.
+    """
+    first = runs[0]
+    wanted, split = leaves(read_config(Path(first), "train")), read_split(first)
+    for run in runs[1:]:
+        own = leaves(read_config(Path(run), "train"))
+        for key in sorted(own.keys() | wanted.keys()):
+            if key.split(".")[0] in SAME and key not in PLACE and own.get(key) != wanted.get(key):
+                raise UsageError(
+                    f"run: {run} has {key}={own.get(key)} and {first} {wanted.get(key)}: an ensemble is of one space "
+                    "and data set"
+                )
+        other = read_split(run)
+        if split.keys() != other.keys() or any(not np.array_equal(split[part], other[part]) for part in split):
+            raise UsageError(f"run: {run} and {first} hold out other images: an ensemble is of runs of one split")
+
+
+def read_split(run: str) -> dict[str, np.ndarray]:
+    """The positions of each part of a run's images; empty for a run without the file."""
+    file = Path(run) / SPLIT
+    if not file.exists():
+        return {}
+    with np.load(file) as parts:
+        return {name: parts[name] for name in parts.files}
+
+
+def rank_ensemble(ensemble: Ensemble, processes: ScoringProcesses) -> None:
+    """Score the paths by each supernet, then rank them by the mean of the scores."""
+    if ensemble.cfg.proxies:
+        raise UsageError("proxies= are of one run: leave them out of an ensemble")
+    check_members(ensemble.runs)
+    tables, ranking = {}, None
+    for number, run in enumerate(ensemble.runs, 1):
+        member = OmegaConf.merge(ensemble.cfg, {"run": run, "out": None, "proxies": []})
+        assert isinstance(member, DictConfig)
+        if processes.rank == 0:
+            print(f"supernet {number} of {len(ensemble.runs)}: {run}", flush=True)
+        ranking = build_supernet_ranking(member, ensemble.overrides, processes)
+        with locked(ranking.folder, processes):
+            score_all(ranking, processes)
+            tables[run] = score_tables(ranking) if processes.rank == 0 else {}
+    if processes.rank == 0 and ranking is not None:
+        write_ensemble(ensemble, ranking, tables)
+
+
+def write_ensemble(ensemble: Ensemble, ranking: SupernetRanking, tables: dict[str, dict[str, pd.DataFrame]]) -> None:
+    """Rank by the mean, beside every member; `ranking` is that of one of them."""
+    comparison, settings, folder = compared(ranking), ranking.settings, ensemble.folder
+    means = {protocol: mean_of([each[protocol] for each in tables.values()]) for protocol in ranking.protocols}
+    store(ensemble.cfg, folder, "rank")
+    replace_file(folder / SCORES, pd.concat([t.assign(bn=bn) for bn, t in means.items()]).to_csv(index=False))
+    about: list[dict[str, Any]] = []
+    for run, own in tables.items():
+        taus = {}
+        for protocol, table in own.items() if comparison is not None else ():
+            assert comparison is not None
+            ranked = comparison.rank(table, settings.by, settings.seed, with_subsets=False)
+            taus[protocol] = ranked[settings.by]["all"]["tau"]["value"]
+        about.append({"run": run, "tau": taus})
+    consistency = {protocol: agreement(tables, protocol) for protocol in means}
+    facts = {
+        "sampler": ranking.trained.cfg.choices.sampler,
+        "search_space": ranking.trained.cfg.choices.search_space,
+        "dataset": ranking.trained.dataset.name,
+        "members": about,
+        "self_consistency": consistency,
+    }
+    write_ranking(settings, folder, comparison, means, facts, [])
+    show_members(about, consistency, settings.by)
+    print(f"folder: {folder}")
+
+
+def mean_of(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The mean of each path's scores over the supernets; costs and the truth are those of the first."""
+    first = tables[0].drop(columns=[*LEARNT, "supernet", "sampler", "seed"])
+    stacked = pd.concat(tables).groupby("arch", sort=False)[list(LEARNT)].mean()
+    return first.merge(stacked.reset_index(), on="arch", validate="1:1")
+
+
+def agreement(tables: dict[str, dict[str, pd.DataFrame]], protocol: str) -> dict[str, Any] | None:
+    """Self-consistency of the supernets' accuracies; None of one alone."""
+    if len(tables) < 2:
+        return None
+    by_run = {run: own[protocol].set_index("arch")["accuracy"] for run, own in tables.items()}
+    return self_consistency(pd.DataFrame(by_run))
+
+
+def show_members(about: Sequence[dict[str, Any]], consistency: dict[str, Any], by: str) -> None:
+    """Print tau of each supernet alone, and how far they agree."""
+    protocols = list(consistency)
+    rows = [
+        (each["run"], *(_number(each["tau"].get(protocol)) for protocol in protocols)) for each in about if each["tau"]
+    ]
+    means = [(consistency[protocol] or {}).get("tau", {}).get("mean") for protocol in protocols]
+    if any(mean is not None for mean in means):
+        rows.append(("agreement of two, by accuracy", *map(_number, means)))
+    Console().print(figures_table(f"tau by {by} of each supernet alone", rows, ("run", *protocols)))
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

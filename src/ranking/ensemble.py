@@ -66,6 +66,9 @@ def check_members(runs: Sequence[str]) -> None:
         UsageError: another space or data set than the first, or other images held out.
     """
     first = runs[0]
+    if len(runs) == 1:
+        read_config(Path(first), "train")
+        return
     wanted, split = leaves(read_config(Path(first), "train")), read_split(first)
     for run in runs[1:]:
         own = leaves(read_config(Path(run), "train"))

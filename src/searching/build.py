@@ -16,12 +16,12 @@ from omegaconf import DictConfig, OmegaConf
 from src.benchmarks.benchmark import Benchmark
 from src.benchmarks.build import benchmark_from, known_benchmark
 from src.datasets.input_spec import InputSpec
+from src.ranking.ensemble import check_members, members
 from src.ranking.score_table import ScoringProcesses, TableScores, read_scores
 from src.runtime.errors import UsageError
 from src.runtime.lightning import quiet
 from src.runtime.loggers import make_loggers
 from src.runtime.run_folder import LISTED_PATHS
-from src.runtime.stored_run import read_config
 from src.search_spaces.space import SearchSpace
 from src.searchers.limits import TRIES, FeasiblePaths, Limit
 from src.searchers.objectives import COMPUTED, make_objectives
@@ -146,17 +146,25 @@ def find_source(cfg: DictConfig) -> ScoreSource:
 
 
 def _supernet(cfg: DictConfig) -> ScoreSource:
-    read_config(Path(cfg.run), "train")
-    trained = load_trained_supernet(
-        cfg.run, ScoringProcesses().device(cfg.device), cfg.supernet_checkpoint, cfg.dataset.root
-    )
-    check_protocol(trained.net, cfg.bn)
-    device = next(trained.net.parameters()).device
-    sizes = (cfg.images, cfg.calibration_images, cfg.batch_size)
-    evaluator = Evaluator(trained.net, trained.dataset, device, cfg.bn, ScoringSettings(*sizes))
-    truth = truth_of(trained.space, _benchmark(cfg, trained.cfg, trained.dataset, trained.space))
-    about = {"evaluator": "supernet", "steps": trained.steps, "weights": trained.digest, "images": evaluator.images}
-    return ScoreSource(trained.space, trained.input_spec, SupernetScores(evaluator), truth, about)
+    runs = members(cfg.run)
+    check_members(runs)
+    device, sizes = ScoringProcesses().device(cfg.device), (cfg.images, cfg.calibration_images, cfg.batch_size)
+    several, evaluators = [], []
+    for run in runs:
+        trained = load_trained_supernet(run, device, cfg.supernet_checkpoint, cfg.dataset.root)
+        check_protocol(trained.net, cfg.bn)
+        several.append(trained)
+        evaluators.append(Evaluator(trained.net, trained.dataset, device, cfg.bn, ScoringSettings(*sizes)))
+    # a search knows its supernets by their weights
+    first = several[0]
+    truth = truth_of(first.space, _benchmark(cfg, first.cfg, first.dataset, first.space))
+    about = {
+        "evaluator": "supernet",
+        "steps": first.steps if len(several) == 1 else [trained.steps for trained in several],
+        "weights": " ".join(trained.digest for trained in several),
+        "images": evaluators[0].images,
+    }
+    return ScoreSource(first.space, first.input_spec, SupernetScores(evaluators), truth, about)
 
 
 def _benchmark(cfg: DictConfig, run: DictConfig, dataset: Any, space: SearchSpace) -> Benchmark | None:

@@ -41,15 +41,18 @@ class ScoreSource:
 
 
 class SupernetScores:
-    """Scores with the supernet's weights, each distinct prefix of a generation once."""
+    """Scores with the weights of a supernet, or the mean of several; each distinct prefix of a generation once."""
 
-    def __init__(self, evaluator: Evaluator) -> None:
-        self.evaluator = evaluator
+    def __init__(self, evaluators: Sequence[Evaluator]) -> None:
+        self.evaluators = evaluators
 
     def __call__(self, paths: Sequence[ArchPath]) -> Iterable[tuple[ArchPath, float, float]]:
-        """(path, accuracy, loss) as they are scored."""
-        for path, score in self.evaluator.scores(paths):
-            yield path, score.accuracy, score.loss
+        """(path, accuracy, loss) as they are scored by the last supernet."""
+        *others, last = self.evaluators
+        before = [dict(evaluator.scores(paths)) for evaluator in others]
+        for path, score in last.scores(paths):
+            each = [*(scores[path] for scores in before), score]
+            yield path, *(sum(values) / len(each) for values in zip(*each, strict=True))
 
 
 def truth_of(space: SearchSpace, benchmark: Benchmark | None) -> dict[str, float]:

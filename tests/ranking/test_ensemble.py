@@ -15,6 +15,8 @@ from src.rank import main
 from src.ranking.ensemble import members
 from src.runtime.launch import launch
 from src.runtime.run_folder import RESULT, SCORES, SPLIT
+from src.search import main as search
+from src.searching.archive import ARCHIVE
 from src.train import main as train_main
 from tests.test_bad_input import check_one_line
 
@@ -98,3 +100,19 @@ def test_supernets_of_other_images_or_spaces_are_refused(
     assert rank(sweep, tmp_path / "out", "proxies=[swap]") == 2
     check_one_line(capsys.readouterr().err, "proxies")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_search_of_several_sees_their_mean(sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["searcher=random_search", "budget.models=8", "images=100", "calibration_images=50", "logger=csv"]
+    archives = {}
+    for name, run in (("a", sweep / "seed0"), ("b", sweep / "seed1"), ("both", sweep)):
+        assert launch("search", search, [f"run={run}", *few, f"hydra.run.dir={tmp_path / name}"]) == 0
+        archives[name] = pd.read_csv(tmp_path / name / ARCHIVE, dtype={"arch": str}).set_index("arch").sort_index()
+    for name in ("accuracy", "loss"):
+        mean = (archives["a"][name] + archives["b"][name]) / 2
+        np.testing.assert_allclose(archives["both"][name], mean, rtol=1e-9)
+    # it goes on with the same supernets alone
+    capsys.readouterr()
+    other = [f"run=[{sweep / 'seed0'}]", *few, "budget.models=10", f"hydra.run.dir={tmp_path / 'both'}"]
+    assert launch("search", search, other) == 2
+    check_one_line(capsys.readouterr().err, "run")

@@ -27,7 +27,11 @@ def errors_figure(networks: Mapping[float, pd.DataFrame], arms: Sequence[str]) -
             spaces = [errors for _, errors in own.groupby("space")["error"]]
             lines += [_steps(errors, colour, "", 0.5) for errors in spaces if len(spaces) > 1]
             lines += [_steps(own["error"], colour, arm, 2.2)] if len(own) else []
-        panels.append(Panel(tuple(lines), Axis("test error, %"), Axis("share of networks", (0, 1)), _title(target)))
+        panels.append(
+            Panel(
+                tuple(lines), Axis("test error, %"), Axis("" if panels else "share of networks", (0, 1)), _title(target)
+            )
+        )
     return Chart(
         "Error distributions of spaces", ERRORS_READING, (tuple(panels),), size=(4.2 * len(panels), 3.8), share_y=True
     )

@@ -24,7 +24,18 @@ from src.ranking import after_training
 from src.runtime.checkpoint import AtomicCheckpointIO
 from src.runtime.elite_space import ELITE_SPACE
 from src.runtime.launch import launch
-from src.runtime.run_folder import CONFIG, COUNTS, IMPORTANCE, METRICS, RESULT, SCORES, SPLIT, WALL_CLOCK, claim
+from src.runtime.run_folder import (
+    CONFIG,
+    COUNTS,
+    IMPORTANCE,
+    METRICS,
+    RESULT,
+    SCORES,
+    SPLIT,
+    VALIDATION,
+    WALL_CLOCK,
+    claim,
+)
 from src.runtime.stored_run import checkpoint_path
 from src.train import main
 from src.training.step import SupernetStep
@@ -97,8 +108,9 @@ def assert_same_run(one: Path, other: Path) -> None:
         del state["fairpath"]["seconds"]  # wall clock
     for part in ("state_dict", "fairpath", "optimizer_states"):
         assert_equal(states[0][part], states[1][part], part)
-    for name, ignored in ((METRICS, list(WALL_CLOCK)), (COUNTS, []), (SCORES, ["supernet"])):
-        tables = [pd.read_csv(folder / name).drop(columns=ignored) for folder in (one, other)]
+    wall_clock = {METRICS: list(WALL_CLOCK), SCORES: ["supernet"]}
+    for name in (METRICS, COUNTS, VALIDATION, SCORES):
+        tables = [pd.read_csv(folder / name).drop(columns=wall_clock.get(name, [])) for folder in (one, other)]
         pd.testing.assert_frame_equal(tables[0], tables[1], check_exact=True)
     learnt = [(folder / IMPORTANCE).read_text() if (folder / IMPORTANCE).exists() else "" for folder in (one, other)]
     assert learnt[0] == learnt[1]

@@ -10,7 +10,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.runtime.errors import UsageError
 from src.runtime.migrate import migrate
-from src.runtime.run_folder import CONFIG, COUNTS, IMPORTANCE, METRICS, OPERATION_COUNTS, cut_back, replace_file
+from src.runtime.run_folder import (
+    CONFIG,
+    COUNTS,
+    IMPORTANCE,
+    METRICS,
+    OPERATION_COUNTS,
+    VALIDATION,
+    cut_back,
+    replace_file,
+)
 from src.runtime.stored_run import load_config
 
 FREE = ("budget", "trainer", "logger")
@@ -123,7 +132,7 @@ def store(cfg: DictConfig, folder: Path, command: str) -> None:
 
 def cut_back_tables(folder: Path, step: int) -> None:
     """Drop the rows that were written after the checkpoint that a run resumes from."""
-    for name in (METRICS, COUNTS, OPERATION_COUNTS, IMPORTANCE):
+    for name in (METRICS, COUNTS, OPERATION_COUNTS, IMPORTANCE, VALIDATION):
         cut_back(folder / name, step)
 
 

@@ -5,6 +5,7 @@ provenance.json  commit, dirty, python, versions, device, started; `resumed` lis
 checkpoints/     last.ckpt, and previous.ckpt from one save earlier
 metrics.csv      METRIC_COLUMNS; an empty cell was not measured at that step
 counts.csv       COUNT_COLUMNS; `count` is cumulative: how often the choice was trained up to `step`
+validation.csv   VALIDATION_COLUMNS; the scores of the fixed paths at each validation
 importance.csv   IMPORTANCE_COLUMNS; after each epoch that a sampler or an order learnt from, what it drew and learnt
 scores.csv       SCORE_COLUMNS; one row per path and BN protocol
 result.json      written last: a run that has it is finished
@@ -27,7 +28,7 @@ from src.runtime.errors import MACHINE_ERRORS, UsageError
 
 CONFIG, PROVENANCE, RESULT = "config.yaml", "provenance.json", "result.json"
 METRICS, COUNTS, SCORES, SPLIT = "metrics.csv", "counts.csv", "scores.csv", "split.npz"
-OPERATION_COUNTS, IMPORTANCE = "operation_counts.csv", "importance.csv"
+OPERATION_COUNTS, IMPORTANCE, VALIDATION = "operation_counts.csv", "importance.csv", "validation.csv"
 CHECKPOINTS, LAST, PREVIOUS = "checkpoints", "last", "previous"
 LOCK = ".lock"
 FRESH = "FAIRPATH_FRESH_FOLDERS"
@@ -63,6 +64,7 @@ METRIC_COLUMNS = (
 )
 WALL_CLOCK = ("train/images_per_second", "wall_seconds")
 COUNT_COLUMNS = ("step", "layer", "choice", "count")
+VALIDATION_COLUMNS = ("step", "path", "arch", "accuracy", "loss")
 IMPORTANCE_COLUMNS = (
     "step",
     "epoch",  # that ended, counted from 0

@@ -42,7 +42,7 @@ from src.training.config_checks import check_masked
 from src.training.estimate import Estimate, planned_scoring, scored_images
 from src.training.gradient_variance import COLUMNS
 from src.training.importance_writer import ImportanceWriter
-from src.training.metrics_writer import CountsWriter, LogSchedule, MetricsWriter
+from src.training.metrics_writer import CountsWriter, LogSchedule, MetricsWriter, record_validation
 from src.training.optimizer import make_optimizer
 from src.training.run import Run
 from src.training.run_state import STATE
@@ -235,7 +235,8 @@ def writers(
     planned = partial(
         planned_scoring, cfg.journal.validations, each * len(paths), at_the_end, module.net, ranked, costs
     )
-    validate = SupernetValidation(evaluator, paths, module.parallelism)
+    record = partial(record_validation, folder, module, space)
+    validate = SupernetValidation(evaluator, paths, module.parallelism, record)
     columns = METRIC_COLUMNS + (COLUMNS if cfg.gradient_variance else ())
     columns += ARCHITECTURE_COLUMNS if module.architecture is not None else ()
     return [

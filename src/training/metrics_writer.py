@@ -12,7 +12,18 @@ import pytorch_lightning as pl
 from tqdm import tqdm
 
 from src.runtime.progress import progress
-from src.runtime.run_folder import COUNT_COLUMNS, COUNTS, METRICS, OPERATION_COUNTS, append_rows
+from src.runtime.run_folder import (
+    COUNT_COLUMNS,
+    COUNTS,
+    METRICS,
+    OPERATION_COUNTS,
+    VALIDATION,
+    VALIDATION_COLUMNS,
+    append_rows,
+)
+from src.search_spaces.space import SearchSpace
+from src.supernet.evaluator import Score
+from src.supernet.path import ArchPath, format_path
 from src.training.budget import Budget
 from src.training.meters import Throughput
 from src.training.run_state import RunState
@@ -114,6 +125,14 @@ class MetricsWriter(pl.Callback):
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
         """Close the progress bar before the error is shown."""
         self.on_train_end(trainer, module)
+
+
+def record_validation(
+    folder: Path, module: RunState, space: SearchSpace, scores: Sequence[tuple[ArchPath, Score]]
+) -> None:
+    """Append the scores of a validation's paths to validation.csv."""
+    rows = [{"step": module.steps, "path": format_path(p), "arch": space.format(p), **s._asdict()} for p, s in scores]
+    append_rows(folder / VALIDATION, VALIDATION_COLUMNS, rows)
 
 
 class CountsWriter(pl.Callback):

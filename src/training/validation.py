@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import distributed
 
-from src.supernet.evaluator import Evaluator, split_paths
+from src.supernet.evaluator import Evaluator, Score, split_paths
 from src.supernet.path import ArchPath
 from src.training.parallel import Parallelism
+
+Record = Callable[[Sequence[tuple[ArchPath, Score]]], None]
 
 
 class SupernetValidation:
     """Scores the same paths at every validation; of several processes each scores a share."""
 
-    def __init__(self, evaluator: Evaluator, paths: Sequence[ArchPath], parallelism: Parallelism) -> None:
+    def __init__(
+        self, evaluator: Evaluator, paths: Sequence[ArchPath], parallelism: Parallelism, record: Record
+    ) -> None:
+        """`record` stores the scores of all paths, in the first process."""
         self.evaluator, self.paths, self.parallelism = evaluator, list(paths), parallelism
+        self.record = record
 
     def __call__(self) -> dict[str, float]:
         """Mean, standard deviation, minimum and maximum of the paths' top-1 accuracy, in [0, 1]."""
         self.evaluator.forget()  # the weights have changed since the last time
         own = split_paths(self.paths, self.parallelism.rank, self.parallelism.size)
-        accuracies = gather([score.accuracy for _, score in self.evaluator.scores(own)], self.parallelism.size)
+        scores = gather(list(self.evaluator.scores(own)), self.parallelism.size)
+        if self.parallelism.rank == 0:
+            self.record(sorted(scores))
+        accuracies = [score.accuracy for _, score in scores]
         return {
             "supernet/accuracy_mean": statistics.fmean(accuracies),
             "supernet/accuracy_std": statistics.pstdev(accuracies),
@@ -32,7 +41,7 @@ class SupernetValidation:
         }
 
 
-def gather(own: list[float], processes: int) -> list[float]:
+def gather(own: list[Any], processes: int) -> list[Any]:
     """The lists of all processes, one after another."""
     if processes == 1:
         return own

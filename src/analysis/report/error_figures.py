@@ -19,7 +19,7 @@ PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9")
 
 def errors_figure(networks: Mapping[float, pd.DataFrame], arms: Sequence[str]) -> Chart:
     """A panel for each target; tables have the columns arm, space, error of networks."""
-    panels = []
+    panels: list[Panel] = []
     for target, table in networks.items():
         lines = []
         for arm, colour in zip(arms, PALETTE, strict=True):

@@ -9,6 +9,7 @@ from src.analysis.report.figures import accuracy_curves, accuracy_histograms, sc
 from src.analysis.report.groups import Group
 from src.analysis.report.importance_figures import IMAGES, VARIANCE, draws_figure, images_figure, variance_figure
 from src.analysis.report.improvement_figures import improvement_and_tau, improvement_figure
+from src.analysis.report.order_curves import order_figure
 from src.analysis.report.pairs_figures import pairs_figure
 from src.analysis.report.rankings import LEFT
 from src.analysis.report.selection import selection
@@ -30,6 +31,8 @@ def group_charts(group: Group, bn: str) -> dict[str, Chart]:
     if any(map(len, accuracy.values())):
         validation = group.runs[0].config.get("validation") or {}
         charts["accuracy_curves"] = accuracy_curves(accuracy, validation.get("bn", ""), validation.get("paths"))
+    if order := order_figure(group.methods):
+        charts["order_over_training"] = order
     # Pruning: curves of ten architectures and fewer are noise
     pruned = selection(group, bn)
     if pruned.architectures > LEFT:

@@ -27,6 +27,8 @@ from src.runtime.run_folder import (
     RESULT,
     SCORE_COLUMNS,
     SCORES,
+    VALIDATION,
+    VALIDATION_COLUMNS,
     read_json,
 )
 from src.runtime.stored_run import load_config
@@ -120,6 +122,11 @@ class TrainingRun:
     def importance(self) -> pd.DataFrame:
         """importance.csv, all rows written so far; empty where nothing was sampled by importance."""
         return read_table(self.folder / IMPORTANCE, IMPORTANCE_COLUMNS)
+
+    @cached_property
+    def validation(self) -> pd.DataFrame:
+        """validation.csv, all rows written so far; empty in older runs."""
+        return read_table(self.folder / VALIDATION, VALIDATION_COLUMNS)
 
     @cached_property
     def scores(self) -> pd.DataFrame:

@@ -53,7 +53,10 @@ WEIGHTS = {  # purples where something is added to an op's input, greens where i
     "attention": ("#E69F00", "#A66F00"),
     "split": ("#68BD97", "#1B9E77", "#005A43"),
 }
-SPARE = ("#E69F00", "#882255", "#44AA99", "#332288", "#999933", "#AA4499")
+SPARE = (
+    *("#E69F00", "#882255", "#44AA99", "#332288", "#999933", "#AA4499"),
+    *("#88CCEE", "#661100", "#6699CC", "#DDCC77", "#117733", "#CC6677", "#AA7744", "#555555"),
+)
 LEMMA_COLOURS = ("#0072B2", "#D55E00", "#009E73")
 VIRIDIS = (
     "#440154",

@@ -173,9 +173,9 @@ def summary(
         "pearson": plain(pearson(x, y, seed)),
         "null_sd": null_sd(len(x)) if len(x) > 1 else None,
         "top": top(x, y),
-        "improvement_at_10": _json(improvement_at(x, y)),
+        "improvement_at_10": or_none(improvement_at(x, y)),
         "baselines": {name: plain(kendall(count, truth, seed)) for name, count in baselines.items()},
-        "baselines_at_10": {name: _json(improvement_at(count, truth)) for name, count in baselines.items()},
+        "baselines_at_10": {name: or_none(improvement_at(count, truth)) for name, count in baselines.items()},
     }
 
 
@@ -202,10 +202,10 @@ def _halves(seeds: int, splits: int, generator: np.random.Generator) -> list[lis
 
 def plain(estimate: Estimate) -> dict[str, float | None]:
     """The estimate as JSON."""
-    return {name: _json(value) for name, value in asdict(estimate).items()}
+    return {name: or_none(value) for name, value in asdict(estimate).items()}
 
 
-def _json(value: float) -> float | None:
+def or_none(value: float) -> float | None:
     """JSON has no nan."""
     return None if math.isnan(value) else value
 

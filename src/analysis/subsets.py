@@ -54,10 +54,11 @@ def assess(
                 rankings[score][name] = {"n": n}
                 continue
             # Counts are bootstrapped with the first score alone: those of the others are the same.
-            whole = summary(predictions(rows, score), truth, {} if counted else counts, seed)
+            predicted = predictions(rows, score)
+            whole = summary(predicted, truth, {} if counted else counts, seed)
             counted = counted or {key: whole[key] for key in ("baselines", "baselines_at_10")}
-            sizes = {size: rows[size].to_numpy(float) for size in SIZES if size in baselines}
-            rankings[score][name] = whole | counted | {"beyond": beyond(predictions(rows, score), truth, sizes, seed)}
+            sizes = {size: counts[size] for size in SIZES if size in counts}
+            rankings[score][name] = whole | counted | {"beyond": beyond(predicted, truth, sizes, seed)}
     return rankings
 
 

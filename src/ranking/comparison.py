@@ -14,12 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from src.analysis.improvement import improvement_curve, tau_of_best
-from src.analysis.ranking import accuracy_gap
+from src.analysis.ranking import accuracy_gap, or_none, tau_b
 from src.analysis.report.figures import scatter
 from src.analysis.report.improvement_figures import improvement_and_tau, improvement_figure
 from src.analysis.report.png import save
 from src.analysis.report.selection import Selection, thinned
-from src.analysis.subsets import assess, truth_subsets
+from src.analysis.subsets import assess, predictions, truth_subsets
 from src.benchmarks.benchmark import Benchmark
 from src.benchmarks.join import Match, match, spellings
 from src.datasets.input_spec import InputSpec
@@ -69,6 +69,11 @@ class Comparison:
         table = self.facts.merge(scores[["arch", *known]], on="arch", how="left", validate="1:1")
         subsets = self.subsets if with_subsets else {"all": self.subsets["all"]}
         return assess(table, subsets, [by, *(name for name in known if name != by)], self.baselines, seed)
+
+    def tau(self, scores: pd.DataFrame, by: str) -> float | None:
+        """Kendall's tau alone, without the intervals that make `rank` slow; None where it is undefined."""
+        table = self.facts.merge(scores[["arch", *self.scores_in(scores)]], on="arch").dropna(subset=["truth"])
+        return or_none(tau_b(predictions(table, by), table["truth"].to_numpy(float)))
 
     @staticmethod
     def scores_in(scores: pd.DataFrame) -> list[str]:

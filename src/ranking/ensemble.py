@@ -18,17 +18,18 @@ from rich.console import Console
 
 from src.analysis.consistency import self_consistency
 from src.ranking.build import SupernetRanking, build_supernet_ranking
+from src.ranking.comparison import Comparison
 from src.ranking.rank_run import compared, locked, score_all, score_tables, write_ranking
+from src.ranking.ranking_table import number
 from src.ranking.score_table import ScoringProcesses
 from src.runtime.errors import UsageError
 from src.runtime.result import figures_table
-from src.runtime.resume import leaves, store
-from src.runtime.run_folder import CONFIG, LEARNT, RESULT, SCORES, SPLIT, replace_file
+from src.runtime.resume import first_difference, leaves, store
+from src.runtime.run_folder import CONFIG, LEARNT, RESULT, SCORES, SPLIT, claim, replace_file
 from src.runtime.stored_run import read_config
 
 SAME = ("search_space", "dataset", "image_size")
 """Sections on which the members of an ensemble may not differ."""
-PLACE = ("dataset.root", "dataset.cache", "dataset.workers")
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def members(run: Any) -> list[str]:
     Raises:
         UsageError: a folder without a training run, or a list without a run.
     """
-    listed = [str(each) for each in run] if OmegaConf.is_list(run) or isinstance(run, list) else [str(run)]
+    listed = [run] if isinstance(run, str) else [str(each) for each in run]
     folders: list[str] = []
     for each in listed:
         folder = Path(each)
@@ -66,18 +67,14 @@ def check_members(runs: Sequence[str]) -> None:
         UsageError: another space or data set than the first, or other images held out.
     """
     first = runs[0]
-    if len(runs) == 1:
-        read_config(Path(first), "train")
-        return
     wanted, split = leaves(read_config(Path(first), "train")), read_split(first)
     for run in runs[1:]:
-        own = leaves(read_config(Path(run), "train"))
-        for key in sorted(own.keys() | wanted.keys()):
-            if key.split(".")[0] in SAME and key not in PLACE and own.get(key) != wanted.get(key):
-                raise UsageError(
-                    f"run: {run} has {key}={own.get(key)} and {first} {wanted.get(key)}: an ensemble is of one space "
-                    "and data set"
-                )
+        # the same networks, on the same kind of images
+        difference = first_difference(leaves(read_config(Path(run), "train")), wanted, SAME)
+        if difference is not None:
+            key, own, theirs = difference
+            raise UsageError(f"run: {run} has {key}={own}, {first} {theirs}: an ensemble is of one space and data set")
+        # and the same images held out, or scores are of other images
         other = read_split(run)
         if split.keys() != other.keys() or any(not np.array_equal(split[part], other[part]) for part in split):
             raise UsageError(f"run: {run} and {first} hold out other images: an ensemble is of runs of one split")
@@ -98,17 +95,18 @@ def rank_ensemble(ensemble: Ensemble, processes: ScoringProcesses) -> None:
         raise UsageError("proxies= are of one run: leave them out of an ensemble")
     check_members(ensemble.runs)
     tables, ranking = {}, None
-    for number, run in enumerate(ensemble.runs, 1):
+    for place, run in enumerate(ensemble.runs, 1):
         member = OmegaConf.merge(ensemble.cfg, {"run": run, "out": None, "proxies": []})
         assert isinstance(member, DictConfig)
         if processes.rank == 0:
-            print(f"supernet {number} of {len(ensemble.runs)}: {run}", flush=True)
+            print(f"supernet {place} of {len(ensemble.runs)}: {run}", flush=True)
         ranking = build_supernet_ranking(member, ensemble.overrides, processes)
         with locked(ranking.folder, processes):
             score_all(ranking, processes)
             tables[run] = score_tables(ranking) if processes.rank == 0 else {}
     if processes.rank == 0 and ranking is not None:
-        write_ensemble(ensemble, ranking, tables)
+        with claim(ensemble.folder):
+            write_ensemble(ensemble, ranking, tables)
 
 
 def write_ensemble(ensemble: Ensemble, ranking: SupernetRanking, tables: dict[str, dict[str, pd.DataFrame]]) -> None:
@@ -117,14 +115,7 @@ def write_ensemble(ensemble: Ensemble, ranking: SupernetRanking, tables: dict[st
     means = {protocol: mean_of([each[protocol] for each in tables.values()]) for protocol in ranking.protocols}
     store(ensemble.cfg, folder, "rank")
     replace_file(folder / SCORES, pd.concat([t.assign(bn=bn) for bn, t in means.items()]).to_csv(index=False))
-    about: list[dict[str, Any]] = []
-    for run, own in tables.items():
-        taus = {}
-        for protocol, table in own.items() if comparison is not None else ():
-            assert comparison is not None
-            ranked = comparison.rank(table, settings.by, settings.seed, with_subsets=False)
-            taus[protocol] = ranked[settings.by]["all"]["tau"]["value"]
-        about.append({"run": run, "tau": taus})
+    about = [{"run": run, "tau": taus(comparison, own, settings.by)} for run, own in tables.items()]
     consistency = {protocol: agreement(tables, protocol) for protocol in means}
     facts = {
         "sampler": ranking.trained.cfg.choices.sampler,
@@ -145,6 +136,11 @@ def mean_of(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return first.merge(stacked.reset_index(), on="arch", validate="1:1")
 
 
+def taus(comparison: Comparison | None, tables: dict[str, pd.DataFrame], by: str) -> dict[str, float | None]:
+    """Tau of one supernet's scores by protocol; empty without truth."""
+    return {} if comparison is None else {protocol: comparison.tau(table, by) for protocol, table in tables.items()}
+
+
 def agreement(tables: dict[str, dict[str, pd.DataFrame]], protocol: str) -> dict[str, Any] | None:
     """Self-consistency of the supernets' accuracies; None of one alone."""
     if len(tables) < 2:
@@ -157,13 +153,11 @@ def show_members(about: Sequence[dict[str, Any]], consistency: dict[str, Any], b
     """Print tau of each supernet alone, and how far they agree."""
     protocols = list(consistency)
     rows = [
-        (each["run"], *(_number(each["tau"].get(protocol)) for protocol in protocols)) for each in about if each["tau"]
+        (each["run"], *(number(each["tau"].get(protocol), ".3f") for protocol in protocols))
+        for each in about
+        if each["tau"]
     ]
     means = [(consistency[protocol] or {}).get("tau", {}).get("mean") for protocol in protocols]
     if any(mean is not None for mean in means):
-        rows.append(("agreement of two, by accuracy", *map(_number, means)))
+        rows.append(("agreement of two, by accuracy", *(number(mean, ".3f") for mean in means)))
     Console().print(figures_table(f"tau by {by} of each supernet alone", rows, ("run", *protocols)))
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"

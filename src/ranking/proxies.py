@@ -43,11 +43,10 @@ def synflow(net: nn.Module, batch: Batch) -> float:
     et al. 2021 have it. In float64, for products over many layers leave float32; -inf where no signal gets through.
     """
     net = net.double().eval()
-    signs = [(p, p.detach().sign()) for p in net.parameters()]
+    # the network is thrown away: nothing is put back
     with torch.no_grad():
-        for parameter, _ in signs:
+        for parameter in net.parameters():
             parameter.abs_()
-    net.zero_grad()
     net(torch.ones_like(batch.images[:1], dtype=torch.float64)).sum().backward()
     total = sum(float((w.detach() * w.grad).abs().sum()) for w in weights_of(net) if w.grad is not None)
     return math.log(total) if total > 0 else -math.inf
@@ -65,7 +64,7 @@ def naswot(net: nn.Module, batch: Batch) -> float:
 
 def swap(net: nn.Module, batch: Batch) -> float:
     """The number of different patterns of B images among all rectified units (Peng et al. 2024, SWAP)."""
-    # a unit's pattern as bits, so that equal ones are found by sorting bytes
+    # a unit's pattern as bits, so that equal ones meet by sorting bytes
     packed = [np.packbits(pattern.T.numpy(), axis=1) for pattern in patterns(net, batch.images)]
     return float(len(np.unique(np.concatenate(packed), axis=0))) if packed else 0.0
 

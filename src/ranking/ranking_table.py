@@ -56,9 +56,9 @@ def _cells(summary: Mapping[str, Any]) -> list[str]:
     if "tau" not in summary:
         return [""] * 6
     ten = next((top for top in summary["top"] if top["name"] == "10"), {"precision": None, "best_rank": None})
-    rho, r = (_number(summary[name]["value"], ".2f") for name in ("spearman", "pearson"))
-    ten_cells = [_number(ten["precision"], ".0%"), _number(ten["best_rank"], ".0f")]
-    return [_estimate(summary["tau"]), rho, r, *ten_cells, _number(summary["improvement_at_10"], ".2f")]
+    rho, r = (number(summary[name]["value"], ".2f") for name in ("spearman", "pearson"))
+    ten_cells = [number(ten["precision"], ".0%"), number(ten["best_rank"], ".0f")]
+    return [_estimate(summary["tau"]), rho, r, *ten_cells, number(summary["improvement_at_10"], ".2f")]
 
 
 def _add_beyond(table: Table, beyond: Mapping[str, Any]) -> None:
@@ -72,18 +72,19 @@ def _add_baselines(table: Table, summary: Mapping[str, Any], ceiling: Mapping[st
     baselines = summary.get("baselines", {})
     best = max(baselines, key=lambda name: baselines[name]["value"] or 0.0, default=None)
     for name, estimate in baselines.items():
-        at_ten = _number(summary["baselines_at_10"].get(name), ".2f")
+        at_ten = number(summary["baselines_at_10"].get(name), ".2f")
         label = f" {baseline_label(name)}{' *' if name == best else ''}"
         table.add_row(label, _estimate(estimate), "", "", "", "", at_ten)
     if ceiling:
         table.add_row(f" {ceiling['kind']}", f"{ceiling['value']:.3f}" + " " * 15, "", "", "", "", "")
 
 
-def _number(value: float | None, form: str) -> str:
+def number(value: float | None, form: str) -> str:
+    """A cell: the value in a format, empty for None."""
     return "" if value is None else f"{value:{form}}"
 
 
 def _estimate(estimate: Mapping[str, float | None]) -> str:
     if estimate["value"] is None:
         return "–"
-    return f"{estimate['value']:.3f} [{_number(estimate['low'], '5.2f')}, {_number(estimate['high'], '5.2f')}]"
+    return f"{estimate['value']:.3f} [{number(estimate['low'], '5.2f')}, {number(estimate['high'], '5.2f')}]"

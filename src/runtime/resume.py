@@ -30,6 +30,10 @@ PLACES = (*IMAGES, "dataset.cache", "benchmark.path", "latency.table")
 """Keys about files that may move, or be lost, between two starts."""
 UNSTORED = ("resume", "checkpoint", "retry_diverged")
 """Keys of one start alone."""
+READING = ("root", "download", "cache", "workers", "memory_limit_mb", "max_pixels", "skip_corrupt")
+"""Keys of data sets that say how images are read, not which."""
+APART = ("search_space.within", *(f"dataset.{key}" for key in READING))
+"""Keys that two runs of one space and data set may differ in."""
 WHOLE = ("experiment",)
 """Config groups that set keys anywhere."""
 
@@ -163,6 +167,16 @@ def refuse_differences(
             f"{folder} was started {was}, not {now.get(key)}: leave it out to resume with the stored value, or start a "
             f"new run; only {', '.join(free)} may change"
         )
+
+
+def first_difference(
+    one: Mapping[str, Any], other: Mapping[str, Any], sections: Sequence[str], apart: Sequence[str] = APART
+) -> tuple[str, Any, Any] | None:
+    """The first of two configurations' `leaves` that differs in some sections, and both values, but for `apart`."""
+    for key in sorted(one.keys() | other.keys()):
+        if key.split(".")[0] in sections and key not in apart and one.get(key) != other.get(key):
+            return key, one.get(key), other.get(key)
+    return None
 
 
 def names_of(overrides: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -43,9 +44,9 @@ def order_curve(run: TrainingRun) -> pd.DataFrame:
             {
                 "step": step,
                 "passes": metrics["train/backward_passes"].get(step),
-                "minutes": float(metrics["wall_seconds"].get(step, float("nan"))) / 60,
+                "minutes": float(metrics["wall_seconds"].get(step, math.nan)) / 60,
                 "agreement": tau_b(scores.to_numpy(), last.reindex(scores.index).to_numpy()),
-                "tau": tau_b(scores[known].to_numpy(), alone[known].to_numpy()) if known.sum() > 2 else float("nan"),
+                "tau": tau_b(scores[known].to_numpy(), alone[known].to_numpy()) if known.sum() > 2 else math.nan,
             }
         )
     return pd.DataFrame(rows, columns=COLUMNS).astype(float)
@@ -66,17 +67,18 @@ def counted(run: TrainingRun) -> dict[str, float]:
     table = known_paths(run)
     table = table[table["arch"].isin(run.validation["arch"])]
     taus = {size: tau_b(table[size].to_numpy(float), table["truth"].to_numpy(float)) for size in SIZES}
-    return {size: tau for size, tau in taus.items() if tau == tau}
+    return {size: tau for size, tau in taus.items() if not math.isnan(tau)}
 
 
 def order_figure(methods: Mapping[str, Sequence[TrainingRun]]) -> Chart | None:
     """Both taus against backward passes and minutes, a line per method; None without validations of enough paths."""
-    curves = {method: [c for run in runs if len(c := order_curve(run))] for method, runs in methods.items()}
-    curves = {method: each for method, each in curves.items() if each}
-    if not curves:
+    drawn = {run: curve for runs in methods.values() for run in runs if len(curve := order_curve(run))}
+    if not drawn:
         return None
-    with_truth = any(curve["tau"].notna().any() for each in curves.values() for curve in each)
-    lines = counted(next(iter(next(iter(methods.values()))))) if with_truth else {}
+    curves = {method: [drawn[run] for run in runs if run in drawn] for method, runs in methods.items()}
+    with_truth = any(curve["tau"].notna().any() for curve in drawn.values())
+    # the paths of validations are the same in all runs
+    lines = counted(next(iter(drawn))) if with_truth else {}
     rows = []
     kinds = [("agreement", "τ with the order at the end"), *([("tau", "τ with the truth")] if with_truth else [])]
     for figure, name in kinds:
@@ -84,7 +86,7 @@ def order_figure(methods: Mapping[str, Sequence[TrainingRun]]) -> Chart | None:
         for x, title in (("passes", "backward passes"), ("minutes", "minutes")):
             series: list[Series] = []
             for method, colour in colours(methods).items():
-                series += method_lines(curves.get(method, []), x, figure, method, colour)
+                series += method_lines(curves[method], x, figure, method, colour)
             counts = lines.items() if figure == "tau" else ()
             series += [Rule(across="y", at=tau, dash="dash") for _, tau in counts]
             panels.append(Panel(tuple(series), Axis(title, (0, None)), Axis(name if x == "passes" else "")))

@@ -8,13 +8,12 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from src.runtime.errors import UsageError
-from src.runtime.resume import names_of
+from src.runtime.resume import READING, names_of
 from src.runtime.run_folder import RESULT, read_json
 from src.runtime.stored_run import read_config
 
 OWN = ("search_space", "dataset", "image_size")
 """Decided by the supernet: the networks and images that its weights and scores are about."""
-READING = ("root", "download", "cache", "workers", "memory_limit_mb", "max_pixels", "skip_corrupt")
 AUGMENTING = ("shift", "flip", "crop_scale", "crop_ratio", "interpolation", "color_jitter", "auto_augment")
 FREE = tuple(f"dataset.{key}" for key in (*READING, *AUGMENTING))
 """How images are read and augmented: a retraining on them may choose that anew."""

@@ -11,13 +11,12 @@ from omegaconf import DictConfig, OmegaConf
 from src.runtime.elite_space import ELITE_SPACE, ranges_of
 from src.runtime.errors import UsageError
 from src.runtime.provenance import store_provenance
-from src.runtime.resume import leaves, store
+from src.runtime.resume import APART, first_difference, leaves, store
 from src.runtime.run_folder import RESULT
 from src.runtime.stored_run import read_config
 from src.search_spaces.expanded import Expanded
 from src.search_spaces.network_spaces import NetworkSpaces
 from src.standalone.every_path.build import build_subject
-from src.standalone.retraining.from_supernet import READING
 from src.standalone.space_study.spaces import Search
 from src.standalone.space_study.study import SpaceStudySettings
 
@@ -25,8 +24,8 @@ SAME = ("search_space", "partition", "dataset", "image_size")
 """Sections that searches share with their evaluation."""
 METHOD = ("sampler", "cost", "optimizer", "step", "budget", "batch_size", "schedule", "inter_choice")
 """Sections that searches share with each other, but for the target."""
-APART = ("search_space.within", "cost.target", "sampler.cost.target", *(f"dataset.{key}" for key in READING))
-"""Keys that do not tell what is compared."""
+TARGET = ("cost.target", "sampler.cost.target")
+"""In which searches may differ."""
 
 
 def build(cfg: DictConfig, folder: Path) -> SpaceStudySettings:
@@ -82,15 +81,15 @@ def read_searches(cfg: DictConfig) -> tuple[list[Search], str]:
 
 
 def refuse_difference(folder: Path, run: DictConfig, name: str, other: DictConfig, sections: Sequence[str]) -> None:
-    """Refuse a run with other values than `other` in some sections, but for the keys APART.
+    """Refuse a run with other values than `other` in some sections, but for the target.
 
     Raises:
         UsageError: names the first key that differs.
     """
-    own, theirs = leaves(run), leaves(other)
-    for key in sorted(own.keys() | theirs.keys()):
-        if key.split(".")[0] in sections and key not in APART and own.get(key) != theirs.get(key):
-            raise UsageError(
-                f"study.searches: {folder} has {key}={own.get(key)}, and {name} {theirs.get(key)}: searches and "
-                "evaluation must be of one space, data set and method"
-            )
+    difference = first_difference(leaves(run), leaves(other), sections, (*APART, *TARGET))
+    if difference is not None:
+        key, own, theirs = difference
+        raise UsageError(
+            f"study.searches: {folder} has {key}={own}, and {name} {theirs}: searches and evaluation must be of one "
+            "space, data set and method"
+        )

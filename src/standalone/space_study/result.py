@@ -16,6 +16,7 @@ import pandas as pd
 from rich.console import Console
 from scipy import stats
 
+from src.analysis.ranking import or_none
 from src.analysis.report.error_figures import errors_figure
 from src.analysis.report.over_seeds import over_seeds
 from src.analysis.report.png import save
@@ -136,7 +137,7 @@ def arm_rows(spaces: pd.DataFrame, of: str) -> dict[str, dict[str, Any]]:
             "hits": float(own["hits"].mean()),
             of: float(own[of].mean()),
             "error": mean.value,
-            "standard_error": known(mean.error),
+            "standard_error": or_none(mean.error),
         }
         if arm == ELITE or ELITE not in rows:
             continue
@@ -176,17 +177,12 @@ def picked_rows(picked: pd.DataFrame, of: str) -> dict[str, dict[str, Any]]:
     for arm in (arm for arm in ARMS if arm in by_search):
         error = over_seeds(by_search[arm])
         searches, cost = int(by_search[arm].count()), float(picked[picked["arm"] == arm][of].mean())
-        rows[arm] = {"searches": searches, of: cost, "error": error.mean, "sd": known(error.sd)}
+        rows[arm] = {"searches": searches, of: cost, "error": error.mean, "sd": or_none(error.sd)}
         if arm != ELITE and ELITE in by_search:
             difference = over_seeds(by_search[ELITE] - by_search[arm])
             each = {"value": difference.mean, "low": difference.low, "high": difference.high}
-            rows[arm]["difference"] = {name: known(value) for name, value in each.items()}
+            rows[arm]["difference"] = {name: or_none(value) for name, value in each.items()}
     return rows
-
-
-def known(value: float) -> float | None:
-    """The value, None for nan."""
-    return None if math.isnan(value) else float(value)
 
 
 def show(result: SpaceStudyResult, folder: Path) -> None:

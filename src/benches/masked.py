@@ -51,6 +51,7 @@ def run(settings: MaskedSettings, device: torch.device) -> Measured:
     (batch,) = noise(settings.input_spec, settings.batch_size, 1, settings.seed).batches(
         "train", settings.batch_size, device
     )
+    # the same images for all, already on the device: reading is timed elsewhere
     steps = {PLAIN: plain_step(settings, batch)} | {name: prepared(settings, batch, name) for name in METHODS}
     for step in steps.values():
         step()  # momentum is allocated, caches are filled
@@ -89,6 +90,7 @@ def prepared(settings: MaskedSettings, batch: Batch, name: str) -> Callable[[], 
     torch.manual_seed(settings.seed)
     net = space.build(*settings.input_spec)
     net = net.to(memory_format=torch.channels_last if settings.channels_last else torch.contiguous_format).to(device)
+    # any target does, since Theta stays where it is
     middle = sum(space.costs(path, settings.input_spec).macs for path in space.extremes()) / 2
     sampler = SomeUpdates(
         space.sizes,

@@ -111,10 +111,12 @@ def rank_ensemble(ensemble: Ensemble, processes: ScoringProcesses) -> None:
 
 def write_ensemble(ensemble: Ensemble, ranking: SupernetRanking, tables: dict[str, dict[str, pd.DataFrame]]) -> None:
     """Rank by the mean, beside every member; `ranking` is that of one of them."""
+    # the means, as a ranking of one supernet has its scores
     comparison, settings, folder = compared(ranking), ranking.settings, ensemble.folder
     means = {protocol: mean_of([each[protocol] for each in tables.values()]) for protocol in ranking.protocols}
     store(ensemble.cfg, folder, "rank")
     replace_file(folder / SCORES, pd.concat([t.assign(bn=bn) for bn, t in means.items()]).to_csv(index=False))
+    # each supernet alone, and how far they agree
     about = [{"run": run, "tau": taus(comparison, own, settings.by)} for run, own in tables.items()]
     consistency = {protocol: agreement(tables, protocol) for protocol in means}
     facts = {

@@ -58,6 +58,7 @@ def naswot(net: nn.Module, batch: Batch) -> float:
     for pattern in patterns(net, batch.images):
         on = pattern.to(torch.float32).numpy().astype(np.float64)  # (B, units)
         kernel += on @ on.T + (1 - on) @ (1 - on).T
+    # by its logarithm: the determinant itself leaves float64
     sign, value = np.linalg.slogdet(kernel)
     return float(value) if sign != 0 else -math.inf
 
@@ -136,6 +137,7 @@ def score_networks(
     """
     file, about = folder / PROXIES, {"seed": seed, "images": len(batch.images)}
     known = read_rows(file, **about)
+    # proxy by proxy: whoever stops early has some of them whole
     archs = {space.format(path): path for path in paths}
     jobs = [(name, arch) for name in names for arch in archs if (name, arch) not in known]
     times: dict[str, list[float]] = {name: [] for name in names}

@@ -44,6 +44,7 @@ def beyond_table(group: Group, bn: str) -> pd.DataFrame:
         known = [each for run in runs if run.finished and (each := beyond_sizes(run, bn, group.ranked_by))]
         if not known:
             continue
+        # four taus, each with its interval over seeds where there are several
         row = {"Method": label(method), "Seeds": str(len(known))}
         for size in SIZES:
             for name, title in TAUS.items():

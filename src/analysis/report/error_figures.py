@@ -23,6 +23,7 @@ def errors_figure(networks: Mapping[float, pd.DataFrame], arms: Sequence[str]) -
     for target, table in networks.items():
         lines = []
         for arm, colour in zip(arms, PALETTE, strict=True):
+            # single spaces are thin, and only where an arm has several
             own = table[table["arm"] == arm]
             spaces = [errors for _, errors in own.groupby("space")["error"]]
             lines += [_steps(errors, colour, "", 0.5) for errors in spaces if len(spaces) > 1]
@@ -40,6 +41,7 @@ def errors_figure(networks: Mapping[float, pd.DataFrame], arms: Sequence[str]) -
 def _steps(errors: pd.Series, colour: str, name: str, width: float) -> Line:
     """The distribution function of errors as steps."""
     values = np.sort(errors.to_numpy(float))
+    # from 0 at the smallest error
     shares = np.arange(1, len(values) + 1) / len(values)
     x, y = floats(np.concatenate([values[:1], values]), 100), floats(np.concatenate([[0.0], shares]))
     return Line(x=x, y=y, colour=colour, name=name, group=name, width=width, steps=True)

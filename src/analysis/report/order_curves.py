@@ -81,6 +81,7 @@ def order_figure(methods: Mapping[str, Sequence[TrainingRun]]) -> Chart | None:
     lines = counted(next(iter(drawn))) if with_truth else {}
     rows = []
     kinds = [("agreement", "τ with the order at the end"), *([("tau", "τ with the truth")] if with_truth else [])]
+    # a row for each tau, against both costs
     for figure, name in kinds:
         panels = []
         for x, title in (("passes", "backward passes"), ("minutes", "minutes")):
@@ -100,6 +101,7 @@ def method_lines(curves: Sequence[pd.DataFrame], x: str, figure: str, method: st
     """A method's band and line over its seeds, validation by validation."""
     if not curves:
         return []
+    # seeds take equal steps, and nearly equal minutes
     steps = pd.concat(curves).groupby("step")
     values = steps[figure]
     table = pd.DataFrame({x: steps[x].mean(), "mean": values.mean(), "low": values.min(), "high": values.max()})

@@ -61,6 +61,7 @@ def probabilities_figure(methods: Mapping[str, Sequence[TrainingRun]]) -> Chart:
     """A panel for each decision, a row of panels for each method."""
     rows = []
     for method, runs in methods.items():
+        # seeds of a method share its panels, a line each
         tables = [space_curves.probabilities(run) for run in runs]
         layers = sorted({layer for table in tables for layer in table["layer"]})
         panels = []
@@ -93,6 +94,7 @@ def cost_figure(curves: Mapping[str, pd.DataFrame], of: str, target: float) -> C
         curve = curves[method]
         hover = tuple(f"{value:,.0f}" for value in curve["mean"])
         series += band_and_line(curve, ("epoch", "mean", "low", "high"), method, colour, hover, 1e-6)
+    # in millions, as costs are read
     series.append(Rule(across="y", at=1e-6 * target, dash="dash"))
     name = {"macs": "multiply-adds", "params": "parameters"}[of]
     panel = Panel(tuple(series), Axis("epoch"), Axis(f"mean {name} of a network, M", (0, None)))
@@ -125,6 +127,7 @@ def spaces_figure(methods: Mapping[str, Sequence[TrainingRun]]) -> Chart:
     for method, runs in methods.items():
         for run in runs:
             panels.append(_space_panel(space_curves.likeliest(run), f"{label(method)}, seed {run.seed}"))
+    # two in a row: blocks of deep spaces need the width
     columns = min(len(panels), 2)
     rows = -(-len(panels) // columns)
     return Chart(
@@ -141,6 +144,7 @@ def _space_panel(ranges: Sequence[tuple[int, int]], title: str) -> Panel:
     series: list[Series] = []
     ticks, left = [], 0.0
     for stage, (depth, width) in enumerate(zip(ranges[::2], ranges[1::2], strict=True)):
+        # every block that some network of the space has; the first ones all have
         for block in range(depth[1]):
             sides = (left + block + 0.1, left + block + 0.9)
             series.append(Band(x=sides, low=(0, 0), high=(width[1], width[1]), colour=BLUE))
@@ -165,6 +169,7 @@ def slices_figure(methods: Mapping[str, Sequence[TrainingRun]]) -> Chart:
     palette = colours(methods)
     stages = len(next(iter(shares.values()))) // 2
     rows = []
+    # widths are the odd decisions
     for offset, kind in ((1, "channel"), (0, "block")):
         panels = []
         for stage in range(stages):

@@ -34,12 +34,14 @@ def build(cfg: DictConfig, folder: Path) -> SpaceStudySettings:
     Raises:
         UsageError: no searches, searches of another space, partition, data set or cost, or two of one target and seed.
     """
+    # each of these refuses: a space of operations, no or unlike searches, a batch that no epoch fills
     spec = OmegaConf.to_yaml(cfg, resolve=True)
     space, dataset, recipe = build_subject(spec)
     if not isinstance(space, Expanded):
         raise UsageError(f"experiment=nss_evaluation compares network spaces, which {space.name} has none of")
     searches, of = read_searches(cfg)
     dataset.train_loader(recipe.batch_size, 1, 0, torch.device("cpu"))
+    # written last: a folder with a config.yaml holds a study that can be resumed
     store(cfg, folder, "ground_truth")
     store_provenance(folder, "cpu, 1 thread a worker", dataset.name)
     return SpaceStudySettings(
@@ -60,6 +62,7 @@ def build(cfg: DictConfig, folder: Path) -> SpaceStudySettings:
 def read_searches(cfg: DictConfig) -> tuple[list[Search], str]:
     """The finished network space searches at or below study.searches, and what they cost networks by."""
     root = cfg.study.searches
+    # a run without a result is still going, or was stopped
     files = sorted(Path(root).rglob(ELITE_SPACE)) if root is not None else []
     folders = [file.parent for file in files if (file.parent / RESULT).exists()]
     if not folders:
@@ -72,6 +75,7 @@ def read_searches(cfg: DictConfig) -> tuple[list[Search], str]:
         ranges = ranges_of(str(folder))
         assert ranges is not None
         searches.append(Search(str(folder), run.seed, float(run.cost.target), tuple(ranges)))
+    # two of one target and seed are of two methods
     twice = [s for s in searches if sum((s.target, s.seed) == (other.target, other.seed) for other in searches) > 1]
     if twice:
         raise UsageError(

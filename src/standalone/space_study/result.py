@@ -94,6 +94,7 @@ def at_equal_cost(networks: pd.DataFrame, of: str) -> pd.DataFrame:
     The slope of the error over the logarithm of the cost is common to all spaces of a target and taken within them.
     Networks of no condition on their cost have none.
     """
+    # distances from the target, and errors, each from the mean of its space
     x = pd.Series(np.log(networks[of] / networks["target"]), networks.index)
     near = networks["arm"] != ELITE_UNCONDITIONED
     groups = [networks["target"], networks["arm"], networks["space"], networks["search"].fillna("")]
@@ -101,6 +102,7 @@ def at_equal_cost(networks: pd.DataFrame, of: str) -> pd.DataFrame:
     products = (inner * (networks["error"] - drop))[near].groupby(networks["target"]).sum()
     squares = inner.pow(2)[near].groupby(networks["target"]).sum()
     slopes = (products / squares.where(squares > 0)).fillna(0.0)
+    # no slope where all networks of a target cost the same
     adjusted = networks["error"] - networks["target"].map(slopes) * x
     return networks.assign(adjusted=adjusted.where(near))
 
@@ -165,6 +167,7 @@ def welch(first: Mean, second: Mean) -> dict[str, float | None]:
     spread, difference = math.sqrt(sum(squares)), first.value - second.value
     if not spread > 0:
         return {"value": difference, "low": None, "high": None}
+    # degrees of freedom after Welch and Satterthwaite
     parts = [square**2 / mean.freedom for square, mean in zip(squares, (first, second), strict=True)]
     half = float(stats.t.ppf(0.975, sum(squares) ** 2 / sum(parts))) * spread
     return {"value": difference, "low": difference - half, "high": difference + half}
@@ -173,6 +176,7 @@ def welch(first: Mean, second: Mean) -> dict[str, float | None]:
 def picked_rows(picked: pd.DataFrame, of: str) -> dict[str, dict[str, Any]]:
     """Each arm at one target: mean error of the networks picked, and the difference, paired by search."""
     rows: dict[str, dict[str, Any]] = {}
+    # a column for each arm, nan where a search has no network there
     by_search = picked.pivot(index="search", columns="arm", values="error")
     for arm in (arm for arm in ARMS if arm in by_search):
         error = over_seeds(by_search[arm])

@@ -62,6 +62,7 @@ def compared_spaces(
     targets = sorted({search.target for search in searches})
     compared = {}
     for target, regime in zip(targets, regimes(spaces, of, targets), strict=True):
+        # those that learnt something first, then what they are compared with
         own = [search for search in searches if search.target == target]
         each: list[Space] = []
         for search in own:

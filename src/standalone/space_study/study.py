@@ -92,6 +92,7 @@ def drawn_rows(settings: SpaceStudySettings, space: Space) -> list[dict[str, obj
     """A row for each network drawn from a space."""
     spaces, of = settings.spaces, settings.of
     numbers = None if space.ranges is None else indices(spaces, space.ranges)
+    # what the space is worth by counting, beside the networks
     hits = share_of_hits(spaces, of, space.target, numbers)
     conditioned = space.arm != ELITE_UNCONDITIONED
     rows: list[dict[str, object]] = []
@@ -112,6 +113,7 @@ def scored_candidates(
     seed = mix(settings.seed, search.seed, 1)
     rows: list[dict[str, object]] = []
     for space in compared:
+        # the Elite Space of another search is none of this one's arms
         if space.arm not in SEARCHED or space.search not in (None, search.name):
             continue
         paths = draw_networks(settings.spaces, settings.of, space, settings.candidates, seed)

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from src.runtime.errors import UsageError
+from src.samplers.half_fair import FairSequential, UniformAccumulated
 from src.samplers.sampler import Sampler
 from src.samplers.strict_fair import StrictFair
+from src.samplers.uniform import Uniform
 from src.training.counts import Counts
 
 IRREGULAR = (3, 2, 4, 3)
@@ -112,3 +114,38 @@ def test_state_is_a_snapshot() -> None:
 def test_an_unknown_way_is_refused_with_the_options() -> None:
     with pytest.raises(UsageError, match="deck, pad"):
         StrictFair((3, 2), irregular="padd")
+
+
+@pytest.mark.parametrize("sizes", [(5,) * 4, IRREGULAR])
+def test_fair_sequential_trains_the_paths_of_strict_fairness_one_by_one(sizes: tuple[int, ...]) -> None:
+    whole, parts = StrictFair(sizes, seed=3), FairSequential(sizes, seed=3)
+    assert whole.passes_per_step == parts.passes_per_step == max(sizes)
+    for _ in range(10):
+        (together,), one_by_one = whole.plan(), parts.plan()
+        assert tuple(update.routes for update in one_by_one) == tuple((route,) for route in together.routes)
+        assert all(update.lr_scale == 1 for update in one_by_one)
+
+
+def test_uniform_accumulated_adds_up_as_many_paths_without_fair_counts() -> None:
+    sampler, counts = UniformAccumulated((6,) * 19), Counts((6,) * 19)
+    for _ in range(20):
+        (update,) = sampler.plan()
+        assert len(update.routes) == 6 == sampler.passes_per_step
+        counts.add(update.routes)
+    assert counts.spread() > 10
+    # each path is drawn by itself: all choices of a layer are equally likely, whatever the other paths take
+    sampler, pairs = UniformAccumulated((3,)), torch.zeros(3, 3)
+    for _ in range(3000):
+        (first,), (second,), _ = sampler.plan()[0].routes
+        pairs[first, second] += 1
+    assert (pairs - 3000 / 9).abs().max() < 4.5 * math.sqrt(3000 * 8 / 81)
+
+
+def test_uniform_accumulated_of_one_path_is_spos() -> None:
+    one, spos = UniformAccumulated((3, 2, 4), seed=5, paths=1), Uniform((3, 2, 4), seed=5)
+    assert [one.plan() for _ in range(9)] == [spos.plan() for _ in range(9)]
+
+
+def test_uniform_accumulated_refuses_updates_of_no_path() -> None:
+    with pytest.raises(UsageError, match=r"sampler\.paths=0: use 1 or more"):
+        UniformAccumulated((3,), paths=0)

@@ -27,6 +27,8 @@ LABELS = {
     "path_schedule+data_importance": "PA's schedule + DA",
     "size_proportional": "By size",
     "distinct": "Distinct networks",
+    "uniform_accumulated": "m uniform paths an update",
+    "fair_sequential": "Fair, an update a path",
     "network_space_search": "Network space search",
 }
 COLOURS = {
@@ -46,6 +48,8 @@ COLOURS = {
     "strict_fair+data_importance": "#6F8FBF",
     "size_proportional": "#999933",
     "distinct": "#AA4499",
+    "uniform_accumulated": "#F0A07A",
+    "fair_sequential": "#7FB2E5",
 }
 WEIGHTS = {  # purples where something is added to an op's input, greens where its weights are copied
     "bias": ("#AB8FDB", "#7E57C2", "#43268A"),

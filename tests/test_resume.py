@@ -224,6 +224,39 @@ def test_a_run_that_samples_by_importance_goes_on_as_if_it_had_not_been_killed(
     assert drawn.nunique() > 5
 
 
+SETTLES = ["ema=0.8", "stop=stable", "stable.agreement=-1", "stable.looks=2", "validation.paths=30"]
+SETTLES += ["journal.validations=10"]  # after every other step: the third one ends the run
+
+
+@pytest.mark.parametrize("killed_at", [5, pytest.param(3, marks=pytest.mark.slow)])
+def test_a_run_that_averages_and_settles_goes_on_as_if_it_had_not_been_killed(
+    killed_at: int, whole: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert_same_run(whole(*SETTLES), cut_and_resumed(tmp_path / "cut", killed_at, monkeypatch, *SETTLES))
+    result = json.loads((whole(*SETTLES) / RESULT).read_text())
+    assert (result["steps"], result["epochs"], result["backward_passes"]) == (6, 0.75, 18)
+
+
+def test_a_settled_run_is_finished_and_goes_on_to_its_budget_when_asked(
+    whole: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = copy_run(whole(*SETTLES), tmp_path / "run")
+    assert train(folder, *SETTLES, f"resume={folder}") == 0
+    assert "is finished: 6 steps" in capsys.readouterr().out
+    # on to the budget, on the schedule it had
+    never_stopped = [argument for argument in SETTLES if not argument.startswith("stop")]
+    assert train(folder, *never_stopped, "stop=budget", f"resume={folder}") == 0
+    states = [
+        torch.load(checkpoint_path(run), weights_only=True)["state_dict"] for run in (folder, whole(*never_stopped))
+    ]
+    assert_equal(states[0], states[1], "weights")
+
+
+def test_an_average_that_forgets_all_scores_as_the_last_weights_do(whole: Callable[..., Path]) -> None:
+    tables = [pd.read_csv(whole(*arguments) / SCORES).drop(columns="supernet") for arguments in (["ema=0"], [])]
+    pd.testing.assert_frame_equal(tables[0], tables[1], check_exact=True)
+
+
 @pytest.mark.parametrize("killed_at", [11, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_run_that_trains_an_architecture_goes_on_as_if_it_had_not_been_killed(
     killed_at: int, whole: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -15,6 +15,8 @@ from omegaconf import OmegaConf
 
 from src.runtime.launch import launch
 from src.runtime.run_folder import COUNTS, METRIC_COLUMNS, METRICS, RESULT, SCORE_COLUMNS, SCORES
+from src.runtime.stored_run import checkpoint_path
+from src.supernet.evaluator import Evaluator, ScoringSettings
 from src.train import main
 from src.training.metrics_writer import LogSchedule
 from src.training.trained_supernet import load_trained_supernet
@@ -209,6 +211,24 @@ def test_tf32_reaches_torch_in_training_and_in_later_stages(tmp_path: Path) -> N
     assert launch("train", main, [f"resume={tmp_path / 'false'}", "budget.steps=2"]) == 0
     assert rounding() == on
     assert json.loads((tmp_path / "false" / RESULT).read_text())["steps"] == 2
+
+
+def test_later_stages_score_the_average_of_the_weights_as_the_run_did(tmp_path: Path) -> None:
+    folder, cpu = tmp_path / "run", torch.device("cpu")
+    assert train(folder, "budget.steps=9", "ema=0.8", "ranking.bn=[recalibrate]") == 0
+    own = {row.arch: row.loss for row in pd.read_csv(folder / SCORES, dtype={"arch": str}).itertuples()}
+    trained = load_trained_supernet(str(folder), cpu)
+
+    def losses() -> dict[str, float]:
+        evaluator = Evaluator(trained.net, trained.dataset, cpu, "recalibrate", ScoringSettings(calibration_images=50))
+        paths = [trained.space.parse(arch) for arch in own]
+        return {trained.space.format(path): score.loss for path, score in evaluator.scores(paths)}
+
+    assert losses() == own
+    # and the weights of the last step have other scores
+    last = torch.load(checkpoint_path(folder), weights_only=True)["state_dict"]
+    trained.net.load_state_dict({key.removeprefix("net."): value for key, value in last.items()})
+    assert all(loss != own[arch] for arch, loss in losses().items())
 
 
 def test_the_conditions_of_scores_are_in_the_result(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def rank_after_training(run: SupernetRun) -> None:
         commit=provenance["commit"],
         device=provenance["device"],
         steps=run.module.steps,
-        epochs=round(run.budget.epochs, 4),
+        epochs=round(run.module.steps / run.budget.epoch_steps, 4),
         way=run.module.settings.way,
         backward_passes=run.module.meters.backward_passes,
         budget=dict(run.cfg.budget),
@@ -98,7 +98,8 @@ def score(run: SupernetRun, protocol: str, processes: ScoringProcesses) -> int:
     common |= {"split": "val", "images": evaluator.images}
 
     row = score_row(run.space, run.dataset.input_spec, common, truth)
-    processes.append_scores(run.folder / SCORES, evaluator, run.paths, row)
+    with run.module.average.in_place():
+        processes.append_scores(run.folder / SCORES, evaluator, run.paths, row)
     return evaluator.block_evaluations
 
 

@@ -20,6 +20,9 @@ ADDED: dict[str, Any] = {
     "ranking.by": "accuracy",
     "gradient_variance": False,
     "step.gradient_noise": 0.0,
+    "ema": None,
+    "stop": "budget",
+    "stable": {"agreement": 0.9, "looks": 3},
 }
 """Keys of a training run that did not exist once, with the values that they had implicitly."""
 

@@ -22,7 +22,7 @@ from src.runtime.run_folder import (
 )
 from src.runtime.stored_run import load_config
 
-FREE = ("budget", "trainer", "logger")
+FREE = ("budget", "stop", "trainer", "logger")
 """Sections that may change when a run is resumed."""
 IMAGES = ("dataset.root", "dataset.skip_corrupt")
 """Keys of data sets that come from files: where these lie, and whether a run goes on without some."""

@@ -65,6 +65,8 @@ METRIC_COLUMNS = (
 WALL_CLOCK = ("train/images_per_second", "wall_seconds")
 COUNT_COLUMNS = ("step", "layer", "choice", "count")
 VALIDATION_COLUMNS = ("step", "path", "arch", "accuracy", "loss")
+FEWEST_ORDERED = 30
+"""Paths of a validation below which their order is noise."""
 IMPORTANCE_COLUMNS = (
     "step",
     "epoch",  # that ended, counted from 0

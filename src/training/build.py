@@ -46,6 +46,7 @@ from src.training.metrics_writer import CountsWriter, LogSchedule, MetricsWriter
 from src.training.optimizer import make_optimizer
 from src.training.run import Run
 from src.training.run_state import STATE
+from src.training.settled_order import SettledOrder
 from src.training.step import ARCHITECTURE_COLUMNS, SupernetStep
 from src.training.step_settings import StepSchedule, StepSettings
 from src.training.strategy import OneReduction, make_parallelism
@@ -168,7 +169,9 @@ def supernet_module(
     )
     split_step = inter_choice.split_step(budget.steps, budget.epoch_steps)
     schedule = StepSchedule(learning_rate, split_step, budget.epoch_steps)
-    return SupernetStep(net, sampler, settings, lambda _: optimizer, schedule, parallelism)
+    module = SupernetStep(net, sampler, settings, lambda _: optimizer, schedule, parallelism)
+    module.order = SettledOrder(cfg.ranking.by, **cfg.stable) if cfg.stop == "stable" else None
+    return module
 
 
 def build_supernet(cfg: DictConfig, dataset: Dataset, space: SearchSpace) -> tuple[Supernet, InterChoice]:
@@ -206,7 +209,7 @@ def step_settings(
     if settings["way"] == "auto":
         images = torch.zeros(PROBE, dataset.in_channels, dataset.image_size, dataset.image_size)
         settings["way"] = fitting_way(net, sampler.sizes, images, batch_size, device, sampler.passes_per_step)
-    return StepSettings(**settings, noise_seed=cfg.seed, gradient_variance=cfg.gradient_variance)
+    return StepSettings(**settings, noise_seed=cfg.seed, ema=cfg.ema, gradient_variance=cfg.gradient_variance)
 
 
 def writers(
@@ -236,7 +239,7 @@ def writers(
         planned_scoring, cfg.journal.validations, each * len(paths), at_the_end, module.net, ranked, costs
     )
     record = partial(record_validation, folder, module, space)
-    validate = SupernetValidation(evaluator, paths, module.parallelism, record)
+    validate = SupernetValidation(evaluator, paths, module, record)
     columns = METRIC_COLUMNS + (COLUMNS if cfg.gradient_variance else ())
     columns += ARCHITECTURE_COLUMNS if module.architecture is not None else ()
     return [

@@ -23,13 +23,13 @@ class Checkpoints(pl.Callback):
         self.saved_at = -float("inf")
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
-        """Save if it is due, and end the run if a signal asked for it. Of several processes the first one saves."""
+        """Save if it is due; end the run if a signal asked for it or its order has settled. The first process saves."""
         assert isinstance(module, RunState)
-        is_last = module.steps >= self.steps
+        is_last = module.steps >= self.steps or module.is_settled
         due = is_last or module.stopping or time.monotonic() - self.saved_at >= self.every_seconds
         if due and trainer.is_global_zero:
             module.refuse_non_finite()  # a good checkpoint is never replaced by a diverged one
             trainer.save_checkpoint(self.path)
             self.saved_at = time.monotonic()
-        if module.stopping:
+        if module.stopping or module.is_settled:
             trainer.should_stop = True

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from omegaconf import DictConfig
 
 from src.runtime.errors import UsageError
+from src.runtime.run_folder import FEWEST_ORDERED
 from src.runtime.validate import check_keys
 
 USE_INSTEAD = {
@@ -40,6 +41,17 @@ def check_training(cfg: DictConfig) -> None:
             raise UsageError(f"step.clip=before does not go with {key}: use step.clip=after")
         if cfg.trainer.precision == "16-mixed":
             raise UsageError(f"trainer.precision=16-mixed does not go with {key}: use bf16-mixed or 32-true")
+
+    # an order needs enough paths, and validations to compare
+    if cfg.stop == "stable":
+        if cfg.validation.paths < FEWEST_ORDERED:
+            paths = f"validation.paths={cfg.validation.paths}"
+            raise UsageError(f"stop=stable watches an order of {paths} paths: give {FEWEST_ORDERED} or more")
+        if cfg.journal.validations <= cfg.stable.looks:
+            raise UsageError(
+                f"stop=stable looks at stable.looks={cfg.stable.looks} pairs of validations in a row, and "
+                f"journal.validations={cfg.journal.validations}: give more of them"
+            )
 
     # what several devices divide among them
     devices = cfg.trainer.devices * cfg.trainer.get("num_nodes", 1)

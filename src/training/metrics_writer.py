@@ -147,8 +147,8 @@ class CountsWriter(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         """Write the cumulative counts if an epoch or the run ends with this step."""
         assert isinstance(module, SupernetStep)
-        is_epoch_end = module.steps % self.budget.epoch_steps == 0 or module.steps == self.budget.steps
-        if is_epoch_end and trainer.is_global_zero:
+        is_last = module.steps == self.budget.steps or module.is_settled
+        if (is_last or module.steps % self.budget.epoch_steps == 0) and trainer.is_global_zero:
             append_rows(self.folder / COUNTS, COUNT_COLUMNS, module.counts.rows(module.steps))
             if rows := module.counts.operation_rows(module.steps):
                 append_rows(self.folder / OPERATION_COUNTS, COUNT_COLUMNS, rows)

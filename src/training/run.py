@@ -58,9 +58,14 @@ class Run:
         """The device that is trained on."""
         return self.trainer.strategy.root_device
 
+    @property
+    def is_trained(self) -> bool:
+        """True after its whole budget, or if it settled before."""
+        return self.module.steps >= self.budget.steps or self.module.is_settled
+
     def is_finished(self) -> bool:
-        """True if it was trained for its whole budget and its result is written."""
-        return self.module.steps >= self.budget.steps and (self.folder / RESULT).exists()
+        """True if it is trained and its result is written."""
+        return self.is_trained and (self.folder / RESULT).exists()
 
     def restore(self, saved: dict[str, Any] | None) -> None:
         """Load the state of a checkpoint into module and loader; None: the run starts at step 0."""
@@ -85,7 +90,7 @@ class Run:
             return
         self.lock = claim(self.folder)
         open_loggers(self.trainer.loggers, OmegaConf.to_container(self.cfg, resolve=True), self.folder)
-        if self.module.steps < self.budget.steps:
+        if not self.is_trained:
             for name in (RESULT, SCORES, ELITE_SPACE):  # of a smaller budget: the weights will be others
                 (self.folder / name).unlink(missing_ok=True)
         store(self.cfg, self.folder, self.module.command)
@@ -103,7 +108,7 @@ class Run:
             RunError: the loop ended before the budget for another reason.
         """
         module = self.module
-        if module.steps >= self.budget.steps:
+        if self.is_trained:
             return
         path = str(checkpoint_path(self.folder, self.checkpoint)) if module.steps else None
         self.trainer.callbacks[:0] = self.writers  # type: ignore[attr-defined]
@@ -115,7 +120,10 @@ class Run:
         module.stopwatch.stop()
         if module.stopping:
             raise Interrupted(f"interrupted after step {module.steps}; resume it with resume={self.folder}")
-        if module.steps < self.budget.steps:
+        if module.is_settled and self.trainer.is_global_zero:
+            steps = f"{module.steps} of {self.budget.steps} steps"
+            print(f"stop=stable: ended after {steps}, since the order of the validation's paths stays")
+        if not self.is_trained:
             steps = f"{module.steps} of {self.budget.steps}"
             raise RunError(f"training ended at step {steps}; resume it with resume={self.folder}")
 
@@ -130,7 +138,7 @@ class Run:
         """Print that nothing is left to do; the stored budget takes the words it was last asked for in."""
         if not self.trainer.is_global_zero:
             return
-        if self.module.steps == self.budget.steps:
+        if self.is_trained:
             store(self.cfg, self.folder, self.module.command)
         print(f"{self.folder} is finished: {self.module.steps} steps, see {RESULT} there")
 

@@ -16,6 +16,7 @@ from src.datasets.dataset import Batch
 from src.runtime.errors import DivergedError
 from src.runtime.interrupts import Stop
 from src.training.meters import Meters, Stopwatch
+from src.training.settled_order import SettledOrder
 
 STATE = "fairpath"
 """Key of a checkpoint under which all of this is stored, beside Lightning's own keys."""
@@ -38,6 +39,8 @@ class RunState(pl.LightningModule):
         self.lr = 0.0
         """Learning rate of the last update."""
         self.stop = Stop()
+        self.order: SettledOrder | None = None
+        """Ends the run once the order of the validation's paths stays, if that is asked for."""
         self.meters, self.stopwatch = Meters(), Stopwatch()
         self.loader_state: Callable[[], dict[str, Any]] = dict
         """The state of the training loader, set when the run is built."""
@@ -50,6 +53,11 @@ class RunState(pl.LightningModule):
     def stopping(self) -> bool:
         """Whether the run ends after this step."""
         return self.stop.asked
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the run ends before its budget, as a finished one: the order of its networks stays."""
+        return self.order is not None and self.order.is_settled
 
     def images_of(self, batch: Batch) -> int:
         """Images of a mini-batch over all processes."""

@@ -36,6 +36,7 @@ from src.training.route_passes import RoutePasses
 from src.training.run_state import RunState
 from src.training.step_settings import StepSchedule, StepSettings
 from src.training.unsampled import frozen_parts
+from src.training.weight_average import WeightAverage
 
 ARCHITECTURE_COLUMNS = ("architecture/loss", "architecture/accuracy", "architecture/entropy")
 """Of metrics.csv, where a sampler has logits: of their updates since the last row; mean entropy of a decision, nats."""
@@ -75,6 +76,7 @@ class SupernetStep(RunState):
         self.variance = GradientVariance(net, settings.reduction == "sum") if settings.gradient_variance else None
         self.add_observer(self.variance)
         self.noise = GradientNoise(net, settings.gradient_noise, settings.noise_seed)
+        self.average = WeightAverage(net, settings.ema)
         self.passes = RoutePasses(net, sampler, settings, CrossEntropy(settings.label_smoothing))
         self.parallelism = parallelism or Parallelism()
         self.stop_agreed = False
@@ -187,6 +189,7 @@ class SupernetStep(RunState):
         frozen = self.settings.unsampled == "frozen"
         with frozen_parts(self.net, self.tables, observation.update, weights.optimizer) if frozen else nullcontext():
             (wrapped[0] if isinstance(wrapped, list) else wrapped).step()
+        self.average.update()
 
     def observe(self, batch: Batch, observation: Observation, images: Tensor) -> None:
         """Tell the observers, with the values (VALUES, R, B) of all images at an epoch's end; count the update."""
@@ -217,28 +220,28 @@ class SupernetStep(RunState):
         variance = self.variance.figures if self.variance else {}
         return {"fairness/count_spread": self.counts.spread(), **variance, **architecture}
 
-    def own_state(self) -> dict[str, Any]:
-        """The way that `auto` came to (another one would sum in another order), split, sampler, counts, images."""
-        return {
-            "way": self.settings.way,
-            "is_split": is_split(self.net),
-            "sampler": self.sampler.state_dict(),
-            **self.counts.state_dict(),
-            "images": self.image_meter.state_dict(),
-            "gradient_variance": self.variance.state_dict() if self.variance else {},
-            "noise": self.noise.state_dict(),
-            "search": {} if self.search_loader is None else self.search_loader.state_dict(),
-            "search_means": self.search_meters.state_dict(),
+    def stateful(self) -> dict[str, Any]:
+        """The parts whose state a checkpoint holds, by their name there."""
+        parts = {
+            "sampler": self.sampler,
+            "images": self.image_meter,
+            "gradient_variance": self.variance,
+            "noise": self.noise,
+            "search": self.search_loader,
+            "search_means": self.search_meters,
+            "average": self.average,
+            "order": self.order,
         }
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def own_state(self) -> dict[str, Any]:
+        """The way that `auto` came to (another one would sum in another order), split, counts, and all that changes."""
+        state = {name: part.state_dict() for name, part in self.stateful().items()}
+        return {"way": self.settings.way, "is_split": is_split(self.net), **self.counts.state_dict(), **state}
 
     def load_own_state(self, state: dict[str, Any]) -> None:
-        """Restore sampler, counts and images; whoever builds the run has split the net already."""
-        self.sampler.load_state_dict(state["sampler"])
+        """Restore counts and all that changes; whoever builds the run has split the net already."""
         self.counts.load_state_dict(state)
-        self.image_meter.load_state_dict(state.get("images", {}))
-        if self.variance is not None:
-            self.variance.load_state_dict(state["gradient_variance"])
-        self.noise.load_state_dict(state.get("noise", {}))
-        if self.search_loader is not None:
-            self.search_loader.load_state_dict(state["search"])
-        self.search_meters.load_state_dict(state.get("search_means", {}))
+        for name, part in self.stateful().items():
+            if state.get(name):
+                part.load_state_dict(state[name])

@@ -30,6 +30,8 @@ class StepSettings:
     clip: str = "after"
     """Clip the sum of the gradients (`after` summing), or each route's own (`before`)."""
     label_smoothing: float = 0.0
+    ema: float | None = None
+    """Decay of an average of the weights, which is scored instead of the last ones (weight_average.py); None: none."""
     gradient_noise: float = 0.0
     """Standard deviation of normal noise that is added to the gradients of sampled operations, before clipping."""
     noise_seed: int = 0

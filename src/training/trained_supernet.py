@@ -70,10 +70,11 @@ def load_trained_supernet(
     if saved[STATE]["is_split"]:
         split_weights(net)
     state: dict[str, Any] = saved["state_dict"]
-    # an architecture's logits stand beside the net
+    # an architecture's logits stand beside the net; the average of the weights, where one was kept, is what counts
     weights = {key.removeprefix("net."): value for key, value in state.items() if key.startswith("net.")}
+    weights |= saved[STATE].get("average", {}).get("values", {})
     net.load_state_dict(weights)
-    digest = digest_of(state)
+    digest = digest_of(state | {f"net.{name}": value for name, value in weights.items()})
     return TrainedSupernet(folder, cfg, dataset, space, net.to(device), saved[STATE]["steps"], digest)
 
 

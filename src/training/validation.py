@@ -10,7 +10,7 @@ from torch import distributed
 
 from src.supernet.evaluator import Evaluator, Score, split_paths
 from src.supernet.path import ArchPath
-from src.training.parallel import Parallelism
+from src.training.step import SupernetStep
 
 Record = Callable[[Sequence[tuple[ArchPath, Score]]], None]
 
@@ -18,20 +18,22 @@ Record = Callable[[Sequence[tuple[ArchPath, Score]]], None]
 class SupernetValidation:
     """Scores the same paths at every validation; of several processes each scores a share."""
 
-    def __init__(
-        self, evaluator: Evaluator, paths: Sequence[ArchPath], parallelism: Parallelism, record: Record
-    ) -> None:
+    def __init__(self, evaluator: Evaluator, paths: Sequence[ArchPath], module: SupernetStep, record: Record) -> None:
         """`record` stores the scores of all paths, in the first process."""
-        self.evaluator, self.paths, self.parallelism = evaluator, list(paths), parallelism
+        self.evaluator, self.paths, self.module = evaluator, list(paths), module
+        self.parallelism = module.parallelism
         self.record = record
 
     def __call__(self) -> dict[str, float]:
         """Mean, standard deviation, minimum and maximum of the paths' top-1 accuracy, in [0, 1]."""
         self.evaluator.forget()  # the weights have changed since the last time
         own = split_paths(self.paths, self.parallelism.rank, self.parallelism.size)
-        scores = gather(list(self.evaluator.scores(own)), self.parallelism.size)
+        with self.module.average.in_place():
+            scores = sorted(gather(list(self.evaluator.scores(own)), self.parallelism.size))
         if self.parallelism.rank == 0:
-            self.record(sorted(scores))
+            self.record(scores)
+        if self.module.order is not None:
+            self.module.order.add(scores)
         accuracies = [score.accuracy for _, score in scores]
         return {
             "supernet/accuracy_mean": statistics.fmean(accuracies),

@@ -13,9 +13,8 @@ from src.analysis.report.figures import band_and_line
 from src.analysis.report.runs import TrainingRun
 from src.analysis.report.style import baseline_label, colours
 from src.analysis.subsets import SIZES, predictions
+from src.runtime.run_folder import FEWEST_ORDERED
 
-FEWEST = 30
-"""Paths of a validation below which their order is noise."""
 ORDER_READING = (
     "Kendall's τ over the fixed paths of each validation: with their order at the end of the run, which needs no "
     "truth, and with their accuracies when trained alone. Line: mean over seeds. Shade: lowest to highest seed. "
@@ -29,7 +28,7 @@ def order_curve(run: TrainingRun) -> pd.DataFrame:
     """A row for each validation: COLUMNS; `tau` is nan where no truth is known. Empty of few paths, or of one look."""
     table = run.validation
     looks = list(table.groupby("step"))
-    if len(looks) < 2 or len(looks[-1][1]) < FEWEST:
+    if len(looks) < 2 or len(looks[-1][1]) < FEWEST_ORDERED:
         return pd.DataFrame(columns=COLUMNS, dtype=float)
     # costs and truth stand in other tables
     metrics = run.metrics.set_index("step")

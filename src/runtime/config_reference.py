@@ -108,8 +108,9 @@ def groups_of(file: ConfigFile) -> list[str]:
 
 
 def options_of(group: str, command: str | None = None) -> list[str]:
-    """The names of the files of a group; of experiments those whose heading runs the command."""
-    names = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    """The names of the files of a group, in folders too; of experiments those whose heading runs the command."""
+    folder = CONF / group
+    names = sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
     if group != EXPERIMENT or command is None:
         return names
     return [name for name in names if f"python -m src.{command} " in read_option(group, name).header]

@@ -64,15 +64,25 @@ def test_a_supernet_is_searched(run: Path, tmp_path: Path, capsys: pytest.Captur
     assert set(selected.arch) <= set(front.arch)
     assert selected.macs.is_monotonic_increasing
     assert (selected.macs.iloc[0], selected.macs.iloc[-1]) == (front.macs.min(), front.macs.max())
-    for row in front.itertuples():  # nothing scored dominates a network of the front
-        better = (archive.accuracy >= row.accuracy) & (archive.macs <= row.macs) & (archive.params <= row.params)
-        strictly = (archive.accuracy > row.accuracy) | (archive.macs < row.macs) | (archive.params < row.params)
+    for row in front.itertuples():  # nothing scored dominates a network of the front, by the loss that ranks mini
+        better = (archive.loss <= row.loss) & (archive.macs <= row.macs) & (archive.params <= row.params)
+        strictly = (archive.loss < row.loss) | (archive.macs < row.macs) | (archive.params < row.params)
         assert not (better & strictly).any()
     found = result(tmp_path)
     assert (found["models"], found["front"], found["command"]) == (40, len(front), "search")
+    assert found["objectives"] == ["loss", "macs", "params"]
     assert 0 < found["true_hypervolume"] < 1  # the run's own benchmark
     assert {path.name for path in (tmp_path / "figures").glob("*.png")} == {"front.png", "hypervolume.png"}
     assert "selected" in capsys.readouterr().out
+
+
+def test_a_table_without_losses_is_searched_by_accuracy(run: Path, tmp_path: Path) -> None:
+    table(run, "scores.csv").drop(columns="loss").to_csv(tmp_path / "accuracies.csv", index=False)
+    for name, score in (("scores.csv", "loss"), ("accuracies.csv", "accuracy")):
+        file = (run if name == "scores.csv" else tmp_path) / name
+        arguments = [f"scores={file}", "search_space=mini", "budget.models=10", "logger=csv"]
+        assert search(tmp_path / score, *arguments) == 0
+        assert result(tmp_path / score)["objectives"] == [score, "macs", "params"]
 
 
 def test_its_scores_are_those_of_the_evaluator(run: Path, tmp_path: Path) -> None:
@@ -161,7 +171,7 @@ def test_other_scores_are_not_searched_on(run: Path, tmp_path: Path, capsys: pyt
     scores.to_csv(file, index=False)
     arguments = [f"scores={file}", "benchmark=mini", "logger=csv"]
     assert search(folder, *arguments, "budget.models=70") == 0
-    scores.assign(accuracy=scores.accuracy / 2).to_csv(file, index=False)
+    scores.assign(loss=scores.loss / 2).to_csv(file, index=False)
     assert search(folder, *arguments, "budget.models=100") == 2
     assert "begun with other scores: table was" in capsys.readouterr().err
 
@@ -235,7 +245,7 @@ BAD = [
     ([*TRUTH, "searcher=nsga3"], "did you mean nsga2"),
     ([*TRUTH, "objectives=[acuracy]"], "did you mean accuracy"),
     ([*TRUTH, "objectives=macs"], "use a list"),
-    ([*TRUTH, "objectives=[macs,params]"], "add accuracy or loss"),
+    ([*TRUTH, "objectives=[macs,params]"], "add score, accuracy or loss"),
     ([*TRUTH, "objectives=[loss]"], "accuracies alone"),
     ([*TRUTH, "limit.macs=1000"], "between 6264 and 139896"),
     ([*TRUTH, "limit.mac=1000"], "macs"),

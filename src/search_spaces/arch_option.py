@@ -7,12 +7,13 @@ import math
 from pathlib import Path
 
 from src.runtime.errors import UsageError
+from src.runtime.run_folder import RESULT, read_json
 from src.runtime.tables import read_table_text, separator_of
 from src.search_spaces.space import SearchSpace
 from src.supernet.path import ArchPath
 
 BEST = "best"
-"""The row of the highest accuracy, or without that column of the lowest loss."""
+"""The row of the best score: what the search that wrote the file went by, else accuracy, else loss."""
 
 
 def read_arch(text: object, space: SearchSpace, pick: int | str | None = None) -> ArchPath:
@@ -46,7 +47,9 @@ def read_arch(text: object, space: SearchSpace, pick: int | str | None = None) -
 
 
 def best_row(file: Path, rows: int) -> int:
-    """The row, of `rows` in a CSV, with the highest accuracy, or without that column with the lowest loss.
+    """The row, of `rows` in a CSV, with the highest accuracy, or with the lowest loss.
+
+    The search that wrote it says in its result.json which of them it went by; other files by accuracy if they have it.
 
     Raises:
         UsageError: it has neither column, or a row without a number there.
@@ -54,7 +57,10 @@ def best_row(file: Path, rows: int) -> int:
     # read once more, for the columns beside the architectures
     text = read_table_text(file)
     table = list(csv.DictReader(text.splitlines(), delimiter=separator_of(text)))
-    for column, sign in (("accuracy", -1), ("loss", 1)):
+    signs = {"accuracy": -1, "loss": 1}
+    objectives = (read_json(file.parent / RESULT) or {}).get("objectives", [])
+    for column in sorted(signs, key=lambda name: name not in objectives):
+        sign = signs[column]
         if len(table) == rows and table and column in table[0]:
             try:
                 scores = [sign * float(row[column].replace(",", ".")) for row in table]

@@ -90,7 +90,9 @@ def make_objectives(names: object, costs: Mapping[str, Cost], most: Mapping[str,
     if len(set(names)) < len(names):
         raise UsageError(f"objectives=[{','.join(names)}] names one twice")
     if not set(names) & set(LEARNT):
-        raise UsageError(f"objectives=[{','.join(names)}] can be computed without a supernet: add accuracy or loss")
+        raise UsageError(
+            f"objectives=[{','.join(names)}] can be computed without a supernet: add score, accuracy or loss"
+        )
     # Bounds for scaling: accuracy is minimised as its negative, loss up to that of guessing, costs up to their limit
     bounds = {"accuracy": (-1.0, 0.0), "loss": (0.0, float(np.log(max(classes, 2))))}
     bounds |= {name: (cost.low, min(cost.high, most.get(name, cost.high))) for name, cost in costs.items()}

@@ -32,7 +32,14 @@ from src.searching.config_checks import evaluator_of
 from src.searching.latency import ModuleTimer, check_once, measure_table, read_table
 from src.searching.loop import Search, SearchBudget
 from src.searching.result import SearchSettings
-from src.searching.score_source import ScoreSource, SupernetScores, check_source, digest, truth_of
+from src.searching.score_source import (
+    ScoreSource,
+    SupernetScores,
+    check_source,
+    digest,
+    named_objectives,
+    truth_of,
+)
 from src.searching.true_front import TrueFront
 from src.supernet.bn_protocols import check_protocol
 from src.supernet.evaluator import Evaluator, ScoringSettings
@@ -52,10 +59,8 @@ def build_search(cfg: DictConfig, folder: Path, source: ScoreSource) -> Search:
         UsageError: anything that is wrong with an objective, a limit, the searcher, or what the folder holds.
     """
     # Costs that are objectives or limited; a search goes on with the latencies that it began with
-    names, windows = (
-        list(cfg.objectives),
-        {name: window(name, v) for name in COMPUTED if (v := cfg.limit[name]) is not None},
-    )
+    names = source.objectives
+    windows = {name: window(name, v) for name in COMPUTED if (v := cfg.limit[name]) is not None}
     costs = _costs(source, {*names, *windows}, cfg, folder)
     if isinstance(latency := costs.get("latency"), Additive):
         about = {**source.about, "latency": digest(latency.by_choice())}
@@ -99,7 +104,6 @@ def search_settings(cfg: DictConfig) -> SearchSettings:
         config=cfg,
         searcher=cfg.choices.searcher,
         seed=cfg.seed,
-        objectives=list(cfg.objectives),
         limit={name: list(v) if OmegaConf.is_list(v) else v for name, v in cfg.limit.items() if v is not None},
         select=cfg.select,
         device=cfg.device,
@@ -138,11 +142,12 @@ def find_source(cfg: DictConfig) -> ScoreSource:
         scores = TableScores(space, truth, {}, f"benchmark={cfg.choices.benchmark}")
     else:
         scores = read_scores(Path(cfg.scores), space, cfg.bn)
-    if "loss" in cfg.objectives and not scores.loss:
+    objectives = named_objectives(cfg.objectives, cfg.recipe.rank_by if scores.loss else "accuracy")
+    if "loss" in objectives and not scores.loss:
         raise UsageError(f"objective loss: {scores.name} holds accuracies alone: use accuracy")
     # A resumed search is refused if the score that it optimises is not the one it began with
-    about = {"evaluator": evaluator, "table": digest(scores.loss if "loss" in cfg.objectives else scores.accuracy)}
-    return ScoreSource(space, space.reference, scores, truth, about)
+    about = {"evaluator": evaluator, "table": digest(scores.loss if "loss" in objectives else scores.accuracy)}
+    return ScoreSource(space, space.reference, scores, truth, objectives, about)
 
 
 def _supernet(cfg: DictConfig) -> ScoreSource:
@@ -164,7 +169,8 @@ def _supernet(cfg: DictConfig) -> ScoreSource:
         "weights": " ".join(trained.digest for trained in several),
         "images": evaluators[0].images,
     }
-    return ScoreSource(first.space, first.input_spec, SupernetScores(evaluators), truth, about)
+    objectives = named_objectives(cfg.objectives, first.cfg.ranking.by)
+    return ScoreSource(first.space, first.input_spec, SupernetScores(evaluators), truth, objectives, about)
 
 
 def _benchmark(cfg: DictConfig, run: DictConfig, dataset: Any, space: SearchSpace) -> Benchmark | None:

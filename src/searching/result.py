@@ -54,7 +54,6 @@ class SearchSettings:
     """As config.yaml stores it."""
     searcher: str
     seed: int
-    objectives: list[str]
     limit: dict[str, float | list[float]]
     """By cost, those that are set."""
     select: int
@@ -161,7 +160,7 @@ def search_result(
         search_space=search.source.space.name,
         evaluator=evaluator,
         scoring=settings.scoring if evaluator == "supernet" else {},
-        objectives=settings.objectives,
+        objectives=search.archive.objectives.names,
         limit=settings.limit,
         select=settings.select,
         selected=selected,

@@ -18,6 +18,9 @@ from src.search_spaces.space import SearchSpace
 from src.supernet.evaluator import Evaluator
 from src.supernet.path import ArchPath
 
+SCORE = "score"
+"""The objective that is accuracy or loss, as the run or the space ranks."""
+
 
 class Scores(Protocol):
     """Scores paths: accuracy in [0, 1], and loss in nats, nan where it is not known."""
@@ -36,6 +39,8 @@ class ScoreSource:
     scores: Scores
     truth: Mapping[str, float]
     """Accuracies alone, by the space's arch strings; empty where no benchmark is known."""
+    objectives: Sequence[str]
+    """As they are searched: `score` has become accuracy or loss."""
     about: Mapping[str, Any]
     """Identifies the scores: stored as source.json, and compared when the search is resumed."""
 
@@ -59,6 +64,12 @@ def truth_of(space: SearchSpace, benchmark: Benchmark | None) -> dict[str, float
     """A benchmark's accuracies by the space's own arch strings."""
     known = benchmark.accuracies() if benchmark else {}
     return {name: known[arch] for name, arch in spellings(space, known).items() if not math.isnan(known[arch])}
+
+
+def named_objectives(objectives: Sequence[str], ranked_by: str) -> list[str]:
+    """The objectives with the score that `score` stands for; mean_rank is no number of one network, so loss is it."""
+    score = "accuracy" if ranked_by == "accuracy" else "loss"
+    return [score if name == SCORE else name for name in objectives]
 
 
 def digest(values: Mapping[str, float]) -> str:

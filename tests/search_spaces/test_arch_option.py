@@ -91,6 +91,10 @@ def test_the_last_and_the_best_row_have_names(tmp_path: Path) -> None:
     assert read_arch(str(file), Mini(), pick=-1) == (1, 1, 1, 1, 1)
     assert read_arch(str(file), Mini(), pick=-3) == (0, 0, 0, 0, 0)
     assert read_arch(str(file), Mini(), pick="best") == (2, 0, 1, 1, 0)
+    # the search that wrote the file went by loss
+    (tmp_path / "result.json").write_text('{"command": "search", "objectives": ["loss", "macs"]}')
+    assert read_arch(str(file), Mini(), pick="best") == (0, 0, 0, 0, 0)
+    (tmp_path / "result.json").unlink()
     file.write_text("arch,loss\n0-0-0-0-0,1\n2-0-1-1-0,3\n")
     assert read_arch(str(file), Mini(), pick="best") == (0, 0, 0, 0, 0)
     for text, words in (

@@ -48,7 +48,7 @@ def make_search(
 ) -> Search:
     folder.mkdir(exist_ok=True)
     problem = toy.problem(most=most)
-    source = ScoreSource(ToySpace(), InputSpec(1, 10, 8), scorer, {}, {})
+    source = ScoreSource(ToySpace(), InputSpec(1, 10, 8), scorer, {}, ["accuracy", "macs"], {})
     search = Search(
         folder, source, toy.make(name, problem, population=16), Archive(folder, problem.objectives), budget, None
     )

@@ -38,7 +38,7 @@ def run(cfg: DictConfig) -> ReportResult:
         if searches.holds_only_searches(root):
             finished = searches.find_searches(root)
             return search_report.write(finished, searches.check_commits(finished, cfg.mix_commits), out)
-        runs = find_runs(root)
+        runs = find_runs(root, cfg.half)
         # runs of several commits are compared only if that is asked for
         commits = check_commits(runs, cfg.mix_commits)
         return outputs.write(group_runs(runs), commits, cfg.bn, out)

@@ -112,7 +112,8 @@ def group_runs(runs: Sequence[TrainingRun]) -> list[Group]:
         by_method: dict[str, list[TrainingRun]] = defaultdict(list)
         for run in sorted(members, key=lambda run: (run.seed, run.name)):
             by_method[names[run]].append(run)
-        title = ", ".join([f"{space} on {dataset}", *filter(None, settings)])
+        half = f"{members[0].half} half of the networks" if members[0].half else None
+        title = ", ".join([f"{space} on {dataset}", *filter(None, [*settings, half])])
         ordered = {method: by_method[method] for method in order(by_method)}
         confounded = [key for key in varying(members) if not key.startswith(OWN) and key not in outside]
         groups.append(Group(title, ordered, tuple(confounded)))

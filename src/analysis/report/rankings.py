@@ -44,9 +44,9 @@ def other_score(score: str) -> str:
 def ranking(run: TrainingRun, bn: str, score: str) -> dict[str, Any] | None:
     """analysis.ranking.summary of all scored paths; None without ground truth or score, and before the run's end."""
     # Intervals are bootstraps, seconds for a whole space: take what the run has stored
-    stored = run.result.ranking.get(bn, {}).get(score, {}).get("all", {}) if run.result else {}
+    stored = run.stored_ranking(bn, score)
     if "tau" in stored:
-        return dict(stored)
+        return stored
     table = known_scores(run, bn)
     predicted = predictions(table, score)
     if table.empty or np.isnan(predicted).all():
@@ -56,7 +56,7 @@ def ranking(run: TrainingRun, bn: str, score: str) -> dict[str, Any] | None:
 
 def tau_alone(run: TrainingRun, bn: str, score: str) -> float | None:
     """Kendall's tau by one score, without the intervals that make `ranking` slow; None where it is undefined."""
-    stored = run.result.ranking.get(bn, {}).get(score, {}).get("all", {}) if run.result else {}
+    stored = run.stored_ranking(bn, score)
     if "tau" in stored:
         value = stored["tau"]["value"]
         return None if value is None else float(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from src.runtime.run_folder import (
 )
 from src.runtime.stored_run import load_config
 
+HALVES = ("first", "second")
+"""A choice made on one half of the networks is judged on the other."""
 COSTS = {
     "steps": "step",
     "epochs": "epoch",
@@ -57,6 +60,8 @@ class TrainingRun:
     """Whether result.json, which is written last, is there."""
     result: TrainResult | None
     """None before the end, and for a result.json of another layout; then all figures come from the tables."""
+    half: str | None = None
+    """The half of the networks that is looked at, one of HALVES; None: all of them."""
 
     @property
     def sampler(self) -> str:
@@ -130,8 +135,19 @@ class TrainingRun:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """scores.csv, all rows written so far."""
-        return read_table(self.folder / SCORES, SCORE_COLUMNS)
+        """scores.csv, all rows written so far; of a half of the networks only theirs."""
+        table = read_table(self.folder / SCORES, SCORE_COLUMNS)
+        return table if self.half is None else table[[half_of(arch) == self.half for arch in table["arch"]]]
+
+    def stored_ranking(self, bn: str, score: str) -> dict[str, Any]:
+        """What the run itself computed over all its networks; {} if it did not, or a half of them is looked at."""
+        known = self.result.ranking if self.result and self.half is None else {}
+        return dict(known.get(bn, {}).get(score, {}).get("all", {}))
+
+
+def half_of(arch: str) -> str:
+    """The half that a network is in, by its name alone: the same for every run, on every machine."""
+    return HALVES[hashlib.sha256(arch.encode()).digest()[0] % 2]
 
 
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
@@ -144,8 +160,10 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     return pd.read_csv(io.StringIO(whole), dtype={"path": str, "arch": str})
 
 
-def find_runs(root: Path) -> list[TrainingRun]:
+def find_runs(root: Path, half: str | None = None) -> list[TrainingRun]:
     """All training runs at or below `root`, by folder name; hidden folders are not looked into.
+
+    `half` of their networks is looked at, one of HALVES; None: all.
 
     Raises:
         UsageError: no such folder, no training run in it, or a file of one that cannot be read.
@@ -163,7 +181,7 @@ def find_runs(root: Path) -> list[TrainingRun]:
             continue
         name = folder.relative_to(root).as_posix() if folder != root else folder.resolve().name
         provenance, result = read_json(folder / PROVENANCE) or {}, read_result(folder, TrainResult)
-        runs.append(TrainingRun(folder, name, config, provenance, stored is not None, result))
+        runs.append(TrainingRun(folder, name, config, provenance, stored is not None, result, half))
     if not runs:
         raise UsageError(f"runs={root} holds no training run: none of its folders has a {CONFIG} that names a sampler")
     return runs

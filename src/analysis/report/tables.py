@@ -135,7 +135,7 @@ def best_count(baselines: pd.DataFrame) -> Mapping[Any, Any] | None:
 
 def noise_ceiling(run: TrainingRun) -> float | None:
     """Tau of one half of the truth's own runs against the other, over all architectures that were ranked."""
-    stored = (run.result.ceiling if run.result else {}).get("all")
+    stored = run.result.ceiling.get("all") if run.result and run.half is None else None
     return None if stored is None else float(stored["value"])
 
 

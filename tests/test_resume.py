@@ -208,13 +208,28 @@ def test_a_run_whose_order_learns_goes_on_as_if_it_had_not_been_killed(
     assert learnt.iloc[-1] != shuffled.iloc[-1]
 
 
-@pytest.mark.parametrize("experiment", ["pada", pytest.param("pada_unbiased", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("experiment", "inter_choice"),
+    [
+        ("pada", "attention"),
+        *(
+            pytest.param(*both, marks=pytest.mark.slow)
+            for both in (("pada", "none"), ("pada_unbiased", "none"), ("pada_unbiased", "bias"), ("pada", "split"))
+        ),
+    ],
+)
 @pytest.mark.parametrize("killed_at", [11, pytest.param(16, marks=pytest.mark.slow)])
 def test_a_run_that_samples_by_importance_goes_on_as_if_it_had_not_been_killed(
-    experiment: str, killed_at: int, whole: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    experiment: str,
+    inter_choice: str,
+    killed_at: int,
+    whole: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In the middle of its second epoch, and at its end; the third draws by what both have shown."""
     arguments = [f"experiment={experiment}", "sampler.smoothing_start=0.4", "order.smoothing_start=0.4"]
+    arguments += [f"inter_choice={inter_choice}"]
     arguments += ["gradient_variance=true", "step.gradient_noise=1e-3"]
     assert_same_run(whole(*arguments), cut_and_resumed(tmp_path / "cut", killed_at, monkeypatch, *arguments))
     table = pd.read_csv(whole(*arguments) / IMPORTANCE)

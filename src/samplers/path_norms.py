@@ -23,7 +23,12 @@ class PathNorms:
         """`reset`: each epoch begins with means of 0, to which what is not seen then stays; else they go on."""
         self.candidates, self.after_clip, self.memory, self.reset = candidates, after_clip, memory, reset
         self.own = RunningMean(candidates.count, memory)
-        """Of the sum of the norms of an operation's tensors: the mean over the operations that are the candidate."""
+        """Of the sum of the norms of an operation's tensors: the mean over the operations that are the candidate.
+
+        Scale and shift of batch norms are among the tensors, which the authors' code leaves out (its NAS-Bench-201 has
+        none: affine=false). In an update of several paths gradients are summed: a candidate dealt n times has the norm
+        of its sum over n, less than the mean of n norms, which pulls its share towards uniform.
+        """
         self.squared = RunningMean(candidates.count, memory)
         """Of the squared norm of the whole gradient of the updates that the candidate is in."""
         self.resumed: dict[str, Tensor] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,13 @@ class ImportanceWriter(pl.Callback):
         if rows:
             head = {"step": module.steps, "epoch": module.schedule.epoch(last)}
             append_rows(self.folder / IMPORTANCE, IMPORTANCE_COLUMNS, [head | row for row in rows])
-        # figures of no layer or choice are curves for the loggers too; metrics.csv has the gradient's variance
-        single = [row for row in rows if len(row) == 2 and not row["figure"].startswith("gradient_variance")]
-        figures = {f"importance/{row['figure']}": float(row["value"]) for row in single}
+        # curves for the loggers too; metrics.csv has the gradient's variance
+        figures = {curve_name(row): float(row["value"]) for row in rows if not row["figure"].startswith("gradient")}
         for logger in trainer.loggers if figures else ():
             logger.log_metrics(figures, step=module.steps)
+
+
+def curve_name(row: Mapping[str, Any]) -> str:
+    """`importance/entropy/2` of a layer, `importance/probability/2_k3_e6` of its choice, `importance/smoothing`."""
+    places = [str(row[key]) for key in ("layer", "name" if row.get("name") else "choice") if row.get(key) is not None]
+    return "/".join(["importance", row["figure"], *(["_".join(places)] if places else [])])

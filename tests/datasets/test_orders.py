@@ -13,6 +13,9 @@ from src.datasets.dataset import Batch, Dataset
 from src.datasets.loader import StreamLoader
 from src.datasets.orders import Order, Shuffle
 from src.datasets.stream import DataShard
+from src.samplers.data_importance import DataImportance
+from src.samplers.observation import ImageRecord, Observation
+from src.samplers.plan import Update
 from tests.datasets.made_images import make_split
 from tests.datasets.test_memory import made
 from tests.datasets.test_worker import diced
@@ -84,6 +87,36 @@ def test_draws_are_the_same_for_any_number_of_workers(root: Path) -> None:
     assert len({tuple(positions) for positions, _ in alone}) == STEPS
     for workers in (1, 4):
         assert run(diced(root, workers=workers))[0] == alone
+
+
+def test_draws_by_importance_are_the_same_for_any_number_of_workers(root: Path) -> None:
+    def drawn(workers: int) -> Seen:
+        data = diced(root, workers=workers)
+        order = DataImportance(data.size("train"), 3, epochs=9, smoothing_start=0.5, correction="weights")
+        loader, seen, epoch = (
+            data.train_loader(BATCH, STEPS, 7, CPU, order=order),
+            list[tuple[list[int], list[float]]](),
+            list[Tensor](),
+        )
+        for step, batch in enumerate(loader, 1):
+            weights = [] if batch.weights is None else batch.weights.tolist()
+            seen.append((batch.positions.tolist(), weights))
+            epoch.append(batch.positions)
+            if step % loader.stream.epoch_steps == 0:
+                rows = torch.cat(epoch)
+                shapes = torch.tensor([[1, len(rows)]])
+                images = ImageRecord(rows, torch.zeros(len(rows)), rows + 1.0, shapes)
+                none = torch.zeros(0)
+                number = step // loader.stream.epoch_steps - 1
+                order.observe(Observation(step, number, True, Update(((0,),)), none, none, None, images))
+                epoch = []
+        return seen
+
+    alone = drawn(0)
+    # the first epoch is a shuffle; later ones draw some images more than once, with weights
+    assert len(alone) == STEPS and not alone[0][1] and alone[-1][1]
+    for workers in (1, 4):
+        assert drawn(workers) == alone
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -237,6 +237,10 @@ def test_weighted_gradients_have_the_uniform_mean_and_importance_their_least_var
         return float((squares / q).sum() / len(paths) ** 2)
 
     uniform = torch.full((243,), 1 / 243, dtype=torch.float64)
+    # over whole paths the best draw is in proportion to G, and its mean square (sum of G)^2 / A^2
+    best = squares.sqrt() / squares.sqrt().sum()
+    assert mean_square(best) == pytest.approx(float(squares.sqrt().sum().square()) / 243**2)
+    assert mean_square(best) < min(mean_square(p), mean_square(uniform))
     # what path_rms learns from all paths at once: the root mean square of the paths that have a choice
     learning = prepared(Mini(), statistic="path_rms", measured="before_clip", smoothing_start=1.0, smoothing_end=1.0)
     rows = torch.zeros(len(paths), 17, dtype=torch.float64)

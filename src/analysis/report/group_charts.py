@@ -7,7 +7,15 @@ from src.analysis.report.agreement import agreements
 from src.analysis.report.chart import Chart
 from src.analysis.report.figures import accuracy_curves, accuracy_histograms, scatter, spread_curves
 from src.analysis.report.groups import Group
-from src.analysis.report.importance_figures import IMAGES, VARIANCE, draws_figure, images_figure, variance_figure
+from src.analysis.report.importance_figures import (
+    IMAGES,
+    LEARNT,
+    VARIANCE,
+    draws_figure,
+    images_figure,
+    learnt_figure,
+    variance_figure,
+)
 from src.analysis.report.improvement_figures import improvement_and_tau, improvement_figure
 from src.analysis.report.order_curves import order_figure
 from src.analysis.report.pairs_figures import pairs_figure
@@ -64,13 +72,15 @@ def importance_charts(group: Group) -> dict[str, Chart]:
         charts["operations_drawn"] = draws_figure(shares)
     for name, figures, draw in (
         ("images_drawn", IMAGES, images_figure),
+        ("importance", LEARNT, learnt_figure),
         ("gradient_variance", VARIANCE, variance_figure),
     ):
         by_figure = {
             figure: {method: curves.importance_curve(runs, figure) for method, runs in group.methods.items()}
             for figure in figures
         }
-        if any(map(len, by_figure[next(iter(figures))].values())):
+        # the first two of each tell whether there is anything of the kind: a search of spaces has an entropy too
+        if any(len(curve) for figure in list(figures)[:2] for curve in by_figure[figure].values()):
             charts[name] = draw(by_figure)
     return charts
 

@@ -23,6 +23,19 @@ VARIANCE_READING = (
     "gradient is that before clipping, divided by the paths of an update. As in PA&DA's equations 14 and 15, and over "
     "S - 1 instead of S, by which methods compare. Line: mean over seeds. Shade: lowest to highest seed."
 )
+LEARNT_READING = (
+    "What importance made of the run. Smoothing: the share of the draws that follows what was learnt, the rest is "
+    "uniform. Entropy of the distribution over the choices of a layer, mean over layers: as long as it is that of "
+    "uniform draws, nothing was learnt. Clipped: updates whose gradient was longer than the clip, whose norms all "
+    "look alike. Line: mean over seeds. Shade: lowest to highest seed."
+)
+LEARNT = {
+    "path_smoothing": "smoothing, paths",
+    "data_smoothing": "smoothing, images",
+    "entropy": "entropy of a layer, nats",
+    "clipped_share": "clipped updates, share",
+    "score_50_percent": "median score of an image",
+}
 IMAGES = {"distinct_images": "distinct images, %", "effective_images": "effective images, %"}
 VARIANCE = {
     "gradient_variance_raw": "all weights, equation 15",
@@ -59,6 +72,13 @@ def draws_figure(shares: Mapping[str, pd.DataFrame]) -> Chart:
 def images_figure(curves: Mapping[str, Mapping[str, pd.DataFrame]]) -> Chart:
     """Distinct and effective images by epoch; `curves` by figure of IMAGES and method."""
     return curve_panels("Images drawn", IMAGES_READING, IMAGES, curves, by=100)
+
+
+def learnt_figure(curves: Mapping[str, Mapping[str, pd.DataFrame]]) -> Chart:
+    """Smoothing, entropy, clipping and scores by epoch, as far as known; `curves` by figure of LEARNT and method."""
+    known = {name: title for name, title in LEARNT.items() if any(map(len, curves[name].values()))}
+    shown = {name: {m: curve for m, curve in curves[name].items() if len(curve)} for name in known}
+    return curve_panels("Importance", LEARNT_READING, known, shown, by=1)
 
 
 def variance_figure(curves: Mapping[str, Mapping[str, pd.DataFrame]]) -> Chart:

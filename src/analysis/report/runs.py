@@ -140,7 +140,7 @@ class TrainingRun:
         return table if self.half is None else table[[half_of(arch) == self.half for arch in table["arch"]]]
 
     def stored_ranking(self, bn: str, score: str) -> dict[str, Any]:
-        """What the run itself computed over all its networks; {} if it did not, or a half of them is looked at."""
+        """The summary that the run stored of all its networks; {} without one, or if a half of them is looked at."""
         known = self.result.ranking if self.result and self.half is None else {}
         return dict(known.get(bn, {}).get(score, {}).get("all", {}))
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from src.analysis.report.beyond import beyond_sizes
 from src.analysis.report.curves import run_spread
 from src.analysis.report.explanation import measures
 from src.analysis.report.groups import Group
@@ -179,6 +180,7 @@ def long_row(group: Group, method: str, run: TrainingRun, bn: str) -> dict[str, 
         **{name: value for name, value in accuracy_gap([run], bn).items() if not name.endswith("_sd")},
         **{f"tau_{name}": (e or {}).get("value") for name, e in summary.get("baselines", {}).items()},
         **{f"improvement_at_10_{name}": value for name, value in summary.get("baselines_at_10", {}).items()},
+        **{f"{name}_{size}": value for size, each in beyond_sizes(run, bn, by).items() for name, value in each.items()},
         "ceiling": noise_ceiling(run),
         **measures(run),
     }

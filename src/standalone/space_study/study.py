@@ -109,7 +109,7 @@ def scored_candidates(
     """Candidates of each arm with their scores under the search's own supernet, BN statistics recalibrated."""
     trained = load_trained_supernet(search.name, torch.device("cpu"), root=settings.root)
     evaluator = Evaluator(trained.net, trained.dataset, torch.device("cpu"), BN)
-    # equally many networks near the target for each arm, others than those of the error distributions
+    # equally many networks near the target for each arm, drawn for this alone
     seed = mix(settings.seed, search.seed, 1)
     rows: list[dict[str, object]] = []
     for space in compared:

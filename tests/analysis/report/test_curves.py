@@ -92,6 +92,7 @@ def test_importance_by_epoch(tmp_path: Path) -> None:
         make_run(tmp_path / str(seed), "path_importance", seed)
         table = [*rows, *(f"8,0,draws,{layer},{c},{'pq'[c]},{n}" for layer in (0, 1) for c, n in enumerate(draws))]
         table += ["8,0,distinct_images,,,,0.5", f"16,1,distinct_images,,,,{0.25 + seed / 2}", "16,1,draws,0,0,p,7"]
+        table += ["8,0,path_smoothing,,,,0", "16,1,path_smoothing,,,,0.5", *(f"8,0,entropy,{n},,,{n}" for n in (0, 1))]
         (tmp_path / str(seed) / IMPORTANCE).write_text("\n".join(table) + "\n")
     runs = find_runs(tmp_path)
     curve = importance_curve(runs, "distinct_images")
@@ -100,7 +101,12 @@ def test_importance_by_epoch(tmp_path: Path) -> None:
     assert shares.loc[0].to_dict() == {"p": 0.5, "q": 0.5}
     assert shares.loc[1, "p"] == 1
     charts = importance_charts(group_runs(runs)[0])
-    assert list(charts) == ["operations_drawn", "images_drawn"]
+    assert list(charts) == ["operations_drawn", "images_drawn", "importance"]
+    # as far as known: the smoothing of paths, and the mean entropy over layers
+    assert [panel.y.label for panel in charts["importance"].panels[0] if panel] == [
+        "smoothing, paths",
+        "entropy of a layer, nats",
+    ]
     assert [panel.title for panel in charts["operations_drawn"].panels[0] if panel] == ["PA"]
     # a run without importance has none
     make_run(tmp_path / "spos" / "run", "spos", 0)

@@ -6,7 +6,15 @@ from scipy import stats
 from src.datasets.input_spec import InputSpec
 from src.search_spaces.expanded import ExpandedMini
 from src.search_spaces.network_spaces import NetworkSpaces
-from src.standalone.space_study.result import arm_rows, at_equal_cost, picked_rows, space_rows
+from src.standalone.space_study.comparison import (
+    arm_rows,
+    at_equal_cost,
+    over_targets,
+    picked_over_targets,
+    picked_rows,
+    space_rows,
+    verdict,
+)
 from src.standalone.space_study.spaces import (
     BEST,
     ELITE,
@@ -124,3 +132,74 @@ def test_errors_are_compared_at_equal_cost() -> None:
     by_arm = table.groupby("arm")["adjusted"]
     assert by_arm.mean()[ELITE] == pytest.approx(0.10) and by_arm.mean()[WHOLE] == pytest.approx(0.12)
     assert by_arm.std()[ELITE] < 1e-9 and np.isnan(by_arm.mean()[ELITE_UNCONDITIONED])
+
+
+def test_searches_that_chose_one_space_are_one_space_with_all_their_networks() -> None:
+    rng = np.random.default_rng(0)
+    elite, rivals = rng.normal(0.1, 0.01, (3, 8)), rng.normal(0.12, 0.02, (5, 8))
+    rows = [row for i, each in enumerate(elite) for row in errors_of(ELITE, "e", each.tolist(), f"s{i}")]
+    rows += [row for i, each in enumerate(rivals) for row in errors_of(RIVAL, f"r{i}", each.tolist())]
+    spaces = space_rows(at_equal_cost(pd.DataFrame(rows), "macs"))
+    assert spaces["searches"].tolist() == [3, 0, 0, 0, 0, 0]
+    arms = arm_rows(spaces, "macs")
+    assert (arms[ELITE]["spaces"], arms[ELITE]["networks"]) == (1, 24)
+    interval = stats.ttest_ind(elite.ravel(), rivals.mean(1), equal_var=False).confidence_interval(0.95)
+    assert (arms[RIVAL]["difference"]["low"], arms[RIVAL]["difference"]["high"]) == pytest.approx(tuple(interval))
+    assert arms[RIVAL]["sd"] == pytest.approx(np.sqrt(rivals.var(1, ddof=1).mean()))
+
+
+def test_an_elite_space_of_any_cost_is_paired_with_itself() -> None:
+    near, free = [0.10, 0.13, 0.12], [0.11, 0.15, 0.16]
+    rows = [
+        r
+        for arm, each in ((ELITE, near), (ELITE_UNCONDITIONED, free))
+        for i, e in enumerate(each)
+        for r in errors_of(arm, f"e{i}", [e - 0.01, e + 0.01], f"s{i}")
+    ]
+    difference = arm_rows(space_rows(at_equal_cost(pd.DataFrame(rows), "macs")), "macs")[ELITE_UNCONDITIONED][
+        "difference"
+    ]
+    interval = stats.ttest_rel(near, free).confidence_interval(0.95)
+    assert (difference["low"], difference["high"]) == pytest.approx((interval.low, interval.high))
+
+
+def test_targets_are_joined_in_deviations_of_single_networks() -> None:
+    """Two targets of one Elite Space and one rival each, ten times as noisy at the second: Welch by hand."""
+    rng, rows, expected, variances, freedoms = np.random.default_rng(1), [], [], [], []
+    for target, scale in ((4e5, 0.01), (8e5, 0.1)):
+        elite, rival = 0.1 + rng.normal(0, scale, 30), 0.1 + rng.normal(0, scale, 20) + scale
+        for arm, errors in ((ELITE, elite), (RIVAL, rival)):
+            rows += [row | {"target": target, "macs": target} for row in errors_of(arm, arm, errors.tolist(), "s")]
+        unit = np.sqrt((29 * elite.var(ddof=1) + 19 * rival.var(ddof=1)) / 48)
+        expected.append((elite.mean() - rival.mean()) / unit)
+        parts = np.array([elite.var(ddof=1) / 30, rival.var(ddof=1) / 20]) / unit**2
+        variances.append(parts.sum())
+        freedoms.append(parts.sum() ** 2 / (parts**2 / [29, 19]).sum())
+    joined = over_targets(space_rows(at_equal_cost(pd.DataFrame(rows), "macs")))[RIVAL]
+    assert joined["targets"] == 2 and joined["value"] == pytest.approx(np.mean(expected))
+    freedom = sum(variances) ** 2 / sum(v**2 / f for v, f in zip(variances, freedoms, strict=True))
+    half = stats.t.ppf(0.975, freedom) * np.sqrt(sum(variances)) / 2
+    assert joined["high"] - joined["value"] == pytest.approx(half)
+    assert joined["verdict"] == "better"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word"),
+    [(-0.6, 0.5, "equal"), (-0.6, -0.1, "equal"), (-0.9, -0.1, "better"), (0.1, 2, "worse"), (-0.8, 0.1, "undecided")],
+)
+def test_verdicts(low: float, high: float, word: str) -> None:
+    assert verdict({"low": low, "high": high}) == word
+    assert verdict({"low": None, "high": None}) == "undecided"
+
+
+def test_picked_networks_are_joined_over_targets() -> None:
+    rows, spaces = [], []
+    for target, sd in ((4e5, 0.01), (8e5, 0.02)):
+        about = {"target": target, "arm": ELITE, "networks": 16}
+        spaces.append(about | {"error_sd": sd})
+        for search, (elite, whole) in {"a": (0.10, 0.12), "b": (0.20, 0.21)}.items():
+            each = {"target": target, "search": f"{search}{target}"}
+            rows += [each | {"arm": ELITE, "error": elite}, each | {"arm": WHOLE, "error": whole}]
+    joined = picked_over_targets(pd.DataFrame(rows), pd.DataFrame(spaces))[WHOLE]
+    interval = stats.ttest_1samp([-2, -1, -1, -0.5], 0).confidence_interval(0.95)
+    assert (joined["value"], joined["low"], joined["high"]) == pytest.approx((-1.125, interval.low, interval.high))

@@ -26,6 +26,9 @@ from src.runtime.run_folder import PROVENANCE, SCORES, replace_file
 from src.supernet.evaluator import Evaluator, ScoringSettings
 from src.training.build import SupernetRun, ranked_protocols
 
+DECIDED = 0.9
+"""Probability of the likeliest range from which on a decision of a network space search is made."""
+
 
 def rank_after_training(run: SupernetRun) -> None:
     """Score paths, write scores.csv, figures and result.json, and print the tables; a killed scoring is resumed."""
@@ -84,6 +87,10 @@ def write_elite_space(run: SupernetRun) -> None:
     space = run.module.sampler.elite_space()
     if space is not None:
         replace_file(run.folder / ELITE_SPACE, OmegaConf.to_yaml(OmegaConf.create(space)))
+        undecided = [p for p in space["probabilities"] if p < DECIDED]
+        if undecided:
+            least = f"the likeliest range of one has {min(undecided):.2f}"
+            print(f"warning: {len(undecided)} of {len(space['ranges'])} decisions are open: {least}; train longer")
         print(f"elite space: {run.folder / ELITE_SPACE}: {', '.join(space['ranges'])} (d1, w1, d2, w2, d3, w3)")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -14,11 +14,13 @@ from src.runtime.errors import UsageError
 ELITE_SPACE = "elite_space.yaml"
 
 
-def ranges_of(file: str | None, space: str | None = None) -> list[str] | None:
+def ranges_of(file: str | None, space: str | None = None, *, _parent_: DictConfig | None = None) -> list[str] | None:
     """The `ranges` of such a file, `[1-2, 9-16, ...]`: depth and width of each stage; None without a file.
 
+    `_parent_` is the section of the configuration that asks, the settings of the space.
+
     Raises:
-        UsageError: no such file, one without ranges, or of another search space than `space`.
+        UsageError: no such file, one without ranges, or of another search space than `space`, or of other settings.
     """
     if file is None:
         return None
@@ -36,6 +38,12 @@ def ranges_of(file: str | None, space: str | None = None) -> list[str] | None:
         raise UsageError(f"search_space.within={file} has no list `ranges`: give an {ELITE_SPACE}")
     if space is not None and content.get("search_space", space) != space:
         raise UsageError(f"search_space.within={file} has ranges of {content['search_space']}, not of {space}")
+    # what networks cost, and so where their spaces lie; files of before the settings stood there have none
+    for key, value in (content.get("settings") or {}).items():
+        own = value if _parent_ is None else _parent_.get(key)
+        own = list(own) if OmegaConf.is_list(own) else own
+        if own != value:
+            raise UsageError(f"search_space.within={file} was searched with search_space.{key}={value}, not {own}")
     return [str(each) for each in ranges]
 
 

@@ -94,12 +94,12 @@ class NetworkSpaceSearch(Sampler):
         if not isinstance(space, Expanded):
             raise UsageError(f"sampler=network_space_search does not go with {space.name}: use search_space=expanded")
         self.spaces.space, self.spaces.input_spec = space, run.input_spec
-        of, target = self.cost["of"], self.cost["target"]
-        # costs rise with every depth and width
-        low, high = self.spaces.bounds(of)
-        if not low <= target <= high:
-            reach = f"networks of {space.name} have {low:,} to {high:,} {of} at {run.input_spec.image_size} px"
-            raise UsageError(f"cost.target={target:.10g} is out of reach: {reach}")
+        self.spaces.check_target("cost.target", self.cost["of"], self.cost["target"])
+        if space.shortcut != "always":
+            raise UsageError(
+                f"sampler=network_space_search mixes widths under projections alone: search_space.shortcut=always, not "
+                f"{space.shortcut}"
+            )
         # Adam moves a logit by about its rate a step: for 90 % one range needs so much of a lead on K - 1 others
         most, updates = max(self.spaces.counts), run.steps - self.warmup_steps(run.steps)
         if updates < 1 or self.theta["lr"] == 0:
@@ -197,14 +197,19 @@ class NetworkSpaceSearch(Sampler):
         ranges, of, target = self.architecture.derive(), self.cost["of"], self.cost["target"]
         chances = [p[k].item() for p, k in zip(self.architecture.probabilities(), ranges, strict=True)]
         chosen = [torch.eye(count, dtype=torch.float64)[k] for k, count in zip(ranges, self.spaces.counts, strict=True)]
-        mean = self.spaces.expected(of, self.spaces.spread(chosen)).item()
+        # what a network of the chosen space costs on average, and what one drawn by Theta does
+        mean, expected = (
+            self.spaces.expected(of, self.spaces.spread([p.detach() for p in each])).item()
+            for each in (chosen, self.architecture.probabilities())
+        )
         costs = self.spaces.drawn_costs(of, ranges)
         return {
             "search_space": self.spaces.space.name,
+            "settings": self.spaces.space.settings,
             "ranges": [self.spaces.names(layer)[k] for layer, k in enumerate(ranges)],
             "probabilities": [round(chance, 6) for chance in chances],
             "entropies": [round(entropy, 6) for entropy in self.architecture.entropy().tolist()],
-            "cost": {"of": of, "target": target, "mean": mean},
+            "cost": {"of": of, "target": target, "mean": mean, "expected": expected},
             "within_a_tenth": hit_share(costs, target).item(),
             "draws": len(costs),
         }

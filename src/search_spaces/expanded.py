@@ -88,6 +88,16 @@ class Expanded(SearchSpace):
         """Depths and widths of each stage, (6,)."""
         return tuple(len(r) for stage in zip(self.depths, self.widths, strict=True) for r in stage)
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Keys beside widths and depths that say what its networks cost."""
+        return {
+            "stem": self.stem_width,
+            "strides": list(self.strides),
+            "shortcut": self.shortcut,
+            "last_relu": self.last_relu,
+        }
+
     def stages(self, path: ArchPath) -> list[tuple[int, int]]:
         """(d, w) of each stage of a path."""
         self.check(path)

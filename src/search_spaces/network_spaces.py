@@ -95,6 +95,17 @@ class NetworkSpaces:
         low, high = (self.cost(of, path) for path in self.space.extremes())
         return low, high
 
+    def check_target(self, key: str, of: str, target: float) -> None:
+        """Refuse a target that no network reaches; costs rise with every depth and width.
+
+        Raises:
+            UsageError: it names `key`, which the target was given by, and what can be reached.
+        """
+        low, high = self.bounds(of)
+        if not low <= target <= high:
+            reach = f"networks of {self.space.name} have {low:,} to {high:,} {of} at {self.input_spec.image_size} px"
+            raise UsageError(f"{key}={target:.10g} is out of reach: {reach}")
+
     def costs_of(self, of: str, choices: Tensor) -> Tensor:
         """Costs (n,) float64 of n networks, by their choices (n, L)."""
         # a choice counts from the lowest value that the space offers

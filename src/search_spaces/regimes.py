@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from src.search_spaces.network_spaces import HIT_DRAWS, NetworkSpaces, hit_share
+from src.search_spaces.network_spaces import HIT_DRAWS, NEAR, NetworkSpaces, hit_share
 
 WHOLE_DRAWS = 1_000_000
 """Networks of the whole space that are drawn."""
@@ -32,6 +32,8 @@ class Regime(NamedTuple):
     target: float
     share: float
     """Of the whole space's networks within a tenth of the target."""
+    first_deviation: float | None
+    """Mean |F / F_t - 1| of the first network that hits, drawn from the whole space; None if none was drawn."""
     ranges: list[str]
     """The network space with the largest share."""
     best_share: float
@@ -42,7 +44,13 @@ class Regime(NamedTuple):
 
 
 def regimes(spaces: NetworkSpaces, of: str, targets: Sequence[float]) -> list[Regime]:
-    """Count near each target; the same in every call."""
+    """Count near each target; the same in every call.
+
+    Raises:
+        UsageError: a target that no network reaches.
+    """
+    for target in targets:
+        spaces.check_target("targets", of, target)
     generator = torch.Generator().manual_seed(0)
     # what drawing at random until a network hits would have to go through
     whole = spaces.costs_of(of, spaces.draw(WHOLE_DRAWS, generator))
@@ -59,8 +67,18 @@ def regimes(spaces: NetworkSpaces, of: str, targets: Sequence[float]) -> list[Re
         p = refined[best].item()
         deviations = (costs[best] / target - 1).abs().view(HIT_DRAWS // TRIES, TRIES).min(1).values
         names = [spaces.names(layer)[k] for layer, k in enumerate(finalists[best].tolist())]
+        near = (whole / target - 1).abs()
+        near = near[near <= NEAR]
         results.append(
-            Regime(target, hit_share(whole, target).item(), names, p, 1 - (1 - p) ** TRIES, float(deviations.mean()))
+            Regime(
+                target,
+                len(near) / len(whole),
+                float(near.mean()) if len(near) else None,
+                names,
+                p,
+                1 - (1 - p) ** TRIES,
+                float(deviations.mean()),
+            )
         )
     return results
 

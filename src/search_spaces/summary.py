@@ -164,7 +164,15 @@ def _supernet_table(result: DescribeResult) -> Table:
 def regime_table(result: DescribeResult) -> Table:
     """Share of networks near each target, and the network space that hits it most."""
     table = Table(title=f"networks within a tenth of a target, by counting; {TRIES}: draws from the best network space")
-    for name in ("target", "one in", "best network space: d1, w1, d2, w2, d3, w3", "share", f"in {TRIES}", "deviation"):
+    for name in (
+        "target",
+        "one in",
+        "its deviation",
+        "best network space: d1, w1, d2, w2, d3, w3",
+        "share",
+        f"in {TRIES}",
+        "deviation",
+    ):
         table.add_column(name, justify="left" if name.startswith("best") else "right")
     # no hit among a million draws is no share of 0
     for row in result.regimes:
@@ -174,7 +182,8 @@ def regime_table(result: DescribeResult) -> Table:
             f"{100 * row['in_five']:.1f} %",
             f"{100 * row['deviation']:.1f} %",
         )
-        table.add_row(f"{row['target']:,.0f}", share, ", ".join(row["ranges"]), *shares)
+        first = "" if row["first_deviation"] is None else f"{100 * row['first_deviation']:.1f} %"
+        table.add_row(f"{row['target']:,.0f}", share, first, ", ".join(row["ranges"]), *shares)
     return table
 
 

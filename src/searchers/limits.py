@@ -26,6 +26,8 @@ FIRST_TRIES, LISTED = 20, 10_000
 """After so many draws, ways to complete a path are looked at one by one, where they are so few."""
 WINDOW_TRIES = 30_000
 """The same where one of them is a window: a tenth around 200 M multiply-adds holds one in 1,100 of `expanded`."""
+NEAR_TRIES = 300
+"""The same where a path within a window is repaired, for another layer can be drawn anew instead."""
 Kept = Sequence[int | None]
 """A path in which some layers, None, are still to be drawn."""
 
@@ -109,8 +111,11 @@ class FeasiblePaths:
             pass  # __init__ drew one in as many draws as a call makes
         return candidate
 
-    def complete(self, kept: Kept, rng: np.random.Generator) -> ArchPath | None:
-        """Draw the layers that are None, uniformly among the ways to stay within the limits; None if there is none."""
+    def complete(self, kept: Kept, rng: np.random.Generator, tries: int | None = None) -> ArchPath | None:
+        """Draw the layers that are None, uniformly among the ways to stay within the limits; None if there is none.
+
+        `tries`: draws until there is held to be none.
+        """
         if not self.limits:
             return self._any(kept, rng)
         rooms = [_Room(limit, cost, kept) for limit, cost in self.sums]
@@ -119,7 +124,7 @@ class FeasiblePaths:
         # sums were rounded to steps and several limits taken one by one, others not looked at: check, and draw again
         free = [range(m) if choice is None else (choice,) for choice, m in zip(kept, self.sizes, strict=True)]
         ways = math.prod(map(len, free))
-        for attempt in range(self.tries if ways > 1 else 1):
+        for attempt in range((tries or self.tries) if ways > 1 else 1):
             path = _draw(kept, rooms, rng) if rooms else self._any(kept, rng)
             if path is not None and self.allows(path):
                 return path
@@ -138,10 +143,11 @@ class FeasiblePaths:
         if self.allows(path):
             return path
         kept: list[int | None] = list(path)
-        # free one layer after another until the rest can be met
+        # free one layer after another until the rest can be met; a window is met by few ways or none
+        tries = min(self.tries, NEAR_TRIES) if self.tries == WINDOW_TRIES else self.tries
         for layer in rng.permutation(len(path)):
             kept[layer] = None
-            candidate = self.complete(kept, rng)
+            candidate = self.complete(kept, rng, tries)
             if candidate is not None:
                 return candidate
         return self.sample(rng)

@@ -72,19 +72,19 @@ def check_masked(cfg: DictConfig, takes_masks: bool) -> None:
     space, choices = cfg.choices.search_space, cfg.choices
     if not takes_masks:
         raise UsageError(
-            f"sampler={choices.sampler} deals or learns single operations, and the choices of {space} are slices of "
-            "shared kernels: use sampler=spos or fixed"
+            f"sampler={choices.sampler} plans over single operations, and the choices of {space} are slices of shared "
+            "kernels: use sampler=spos, fixed or network_space_search"
         )
     needs = {
         f"inter_choice={choices.inter_choice}": choices.inter_choice != "none",
         "gradient_variance=true": cfg.gradient_variance,
         "step.gradient_noise": cfg.step.gradient_noise > 0,
         "step=compiled": cfg.step.way == "compiled",
-        "strategy=path_parallel": cfg.strategy == "path_parallel"
-        and cfg.trainer.devices * cfg.trainer.get("num_nodes", 1) > 1,
     }
     for key in (key for key, is_on in needs.items() if is_on):
         raise UsageError(f"{key} is about single operations, and the choices of {space} are slices of shared kernels")
+    if cfg.strategy == "path_parallel" and cfg.trainer.devices * cfg.trainer.get("num_nodes", 1) > 1:
+        raise UsageError(f"strategy=path_parallel shares out whole batch norms, of which {space} runs slices: use ddp")
 
 
 def refuse_unused(trainer: DictConfig, use_instead: Mapping[str, tuple[object, str]]) -> None:

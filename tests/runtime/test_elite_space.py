@@ -39,6 +39,10 @@ def test_the_stored_ranges_outlive_their_file(tmp_path: Path) -> None:
         ("depths: []", "ranges"),
         ("ranges: [1-2]", "give 6"),
         ("- 1", "ranges"),
+        (
+            "search_space: expanded_mini\nsettings: {stem: 16}\nranges: [1-2, 1-8, 1-2, 1-8, 1-2, 1-8]",
+            "was searched with search_space.stem=16, not 8",
+        ),
         ("search_space: expanded\nranges: [1-2]", "ranges of expanded, not of expanded_mini"),
     ],
 )

@@ -87,6 +87,24 @@ def test_the_uniform_mean_of_all_two_million_networks() -> None:
 
 
 @pytest.mark.parametrize("of", ["macs", "params"])
+def test_the_expected_cost_of_two_million_networks_by_enumeration(of: str) -> None:
+    """Random weights of every decision, against all 2,097,152 networks one by one."""
+    space = ExpandedMini()
+    spaces = spaces_of(space, PARTITION)
+    generator = torch.Generator().manual_seed(5)
+    weights = [torch.rand(m, generator=generator, dtype=torch.float64) for m in space.sizes]
+    weights = [w / w.sum() for w in weights]
+    p = weights[0]
+    for each in weights[1:]:
+        p = (p[:, None] * each).flatten()
+    every = torch.cartesian_prod(*(torch.arange(m) for m in space.sizes))
+    total = sum(
+        (chunk @ spaces.costs_of(of, paths) for chunk, paths in zip(p.split(2**17), every.split(2**17), strict=True))
+    )
+    assert spaces.expected(of, weights).item() == pytest.approx(float(total), rel=1e-10)
+
+
+@pytest.mark.parametrize("of", ["macs", "params"])
 def test_the_expected_cost_under_theta_is_the_mean_over_spaces_and_so_is_its_gradient(of: str) -> None:
     """4,096 networks in 64 spaces, all enumerated: sum over A of P(A) times the mean of A (equation S1)."""
     space = ExpandedMini(depth=2, width=8)
@@ -207,11 +225,28 @@ def test_bad_input_names_what_would_do(changes: dict[str, Any], names: str) -> N
         made(**changes)
 
 
+def test_projections_that_depend_on_widths_are_refused() -> None:
+    with pytest.raises(UsageError, match="shortcut=always, not he"):
+        made(space=ExpandedMini(shortcut="he"))
+
+
+def test_the_warm_up_uses_the_largest_as_often_as_it_says() -> None:
+    """Of T_w steps (T_w + 1) / 2 on average, with variance (T_w^2 - 1) / (6 T_w)."""
+    sampler = made(warmup={"share": 0.3, "largest": True}, steps=200)
+    until = sampler.warmup_steps(200)
+    shares = [sampler.largest_share(step) for step in range(200)]
+    assert sum(shares) == pytest.approx((until + 1) / 2)
+    assert sum(p * (1 - p) for p in shares) == pytest.approx((until**2 - 1) / (6 * until))
+
+
 def test_the_mean_cost_of_an_elite_space_is_that_of_its_networks() -> None:
     sampler = made()
     space = sampler.elite_space()
     drawn = sampler.spaces.drawn_costs("macs", sampler.architecture.derive())
     assert space["cost"]["mean"] == pytest.approx(drawn.mean().item(), rel=0.02)
+    # under Theta, uniform at first, all networks are as likely
+    assert space["cost"]["expected"] == pytest.approx(1_224_783, rel=1e-6)
+    assert space["settings"] == {"stem": 8, "strides": [1, 2, 2], "shortcut": "always", "last_relu": "after"}
 
 
 def test_a_rate_that_cannot_decide_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ from src.supernet.evaluator import Evaluator, ScoringSettings
 from src.supernet.frozen import element_state, frozen_outside
 from src.supernet.masked_net import MaskedSupernet
 from src.supernet.path import ArchPath, Route
-from src.supernet.sliced import prefix_mask
+from src.supernet.sliced import SlicedConv, SlicedNorm, prefix_mask
 
 DIGITS = InputSpec(1, 10, 8)
 PATHS: list[ArchPath] = [(0, 0, 0, 0, 0, 0), (1, 7, 0, 30, 3, 4), (3, 31, 3, 31, 3, 31), (2, 4, 1, 15, 0, 8)]
@@ -127,6 +127,29 @@ def test_weights_of_one_choice_are_that_choice(path: ArchPath, training: bool) -
     torch.testing.assert_close(net(images, one_hot(path, space)), net(images, path), rtol=0, atol=1e-10)
 
 
+def test_twenty_random_networks_are_their_slices() -> None:
+    space, net, images = made(torch.float32)
+    generator = torch.Generator().manual_seed(3)
+    for _ in range(20):
+        path = space.sample(generator)
+        alone = extract(space, net, path, DIGITS)
+        assert torch.equal(net(images, path), alone(images)), space.format(path)
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+def test_a_mixture_of_widths_is_the_sum_of_the_padded_outputs(training: bool) -> None:
+    """sum over k of g_k PAD(b_k(x)), for a convolution and its batch norm: a mask after it, and none before."""
+    torch.manual_seed(0)
+    conv, norm = SlicedConv(3, 8, 3, 1, 1, bias=False).double(), SlicedNorm(8).double().train(training)
+    nn.init.uniform_(norm.weight, 0.5, 1.5)
+    x, weights = torch.randn(4, 3, 6, 6, dtype=torch.float64), torch.rand(8, dtype=torch.float64)
+    weights /= weights.sum()
+    wanted = sum(
+        weight * F.pad(norm(conv(x, width)), (0, 0, 0, 0, 0, 8 - width)) for width, weight in enumerate(weights, 1)
+    )
+    torch.testing.assert_close(norm(conv(x, 8)) * prefix_mask(weights, 1)[:, None, None], wanted)
+
+
 def test_masks_of_widths() -> None:
     assert prefix_mask(torch.tensor([0.0, 0.0, 1.0, 0.0]), 1).tolist() == [1, 1, 1, 0]
     assert prefix_mask(torch.tensor([0.5, 0.25, 0.25]), 3).tolist() == [1, 1, 1, 0.5, 0.25]
@@ -158,7 +181,8 @@ def test_a_step_moves_the_statistics_of_the_first_channels_alone() -> None:
     path = space.parse("2x8-1x16-3x4")
     before = {name: value.clone() for name, value in net.named_buffers()}
     net.train()(images, path)
-    moved = {name: (value != before[name]) for name, value in net.named_buffers() if name.endswith("running_mean")}
+    kinds = ("running_mean", "running_var")
+    moved = {name: (value != before[name]) for name, value in net.named_buffers() if name.endswith(kinds)}
     widths = (8, 16, 4)
     for name, changed in moved.items():
         if name.startswith("stages"):

@@ -58,6 +58,8 @@ def test_the_best_space_is_the_one_of_enumeration() -> None:
     assert regime.best_share == pytest.approx(best, abs=0.02)
     assert regime.in_five == pytest.approx(1 - (1 - regime.best_share) ** 5)
     assert 0 < regime.deviation < 0.2
+    first = [abs(costs[path] / target - 1) for path, hit in hits.items() if hit]
+    assert regime.first_deviation == pytest.approx(sum(first) / len(first), abs=2e-3)
 
 
 def test_known_counts_of_the_small_space() -> None:
@@ -85,5 +87,8 @@ def test_describe_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "400,000" in capsys.readouterr().out
     (regime,) = json.loads((tmp_path / RESULT).read_text())["regimes"]
     assert regime["best_share"] == pytest.approx(0.34, abs=0.012)
+    for target in ("1", "7e6"):
+        assert launch("describe", main, ["search_space=expanded_mini", f"targets=[{target}]"]) == 2
+        check_one_line(capsys.readouterr().err, "out of reach: networks of expanded_mini have ")
     assert launch("describe", main, ["search_space=mini", "targets=[400e3]"]) == 2
     check_one_line(capsys.readouterr().err, "search_space=expanded")

@@ -91,6 +91,25 @@ def test_a_path_beyond_a_limit_is_mended_and_any_other_left_alone() -> None:
         assert mended == path or COST(path) > 17
 
 
+def test_a_path_is_mended_into_a_narrow_window_in_few_draws() -> None:
+    """The largest network of the full space into a window that one in 1,100 lies in."""
+    space = Expanded()
+    calls = 0
+
+    def macs(path: tuple[int, ...]) -> float:
+        nonlocal calls
+        calls += 1
+        return float(space.costs(path).macs)
+
+    extremes = space.extremes()
+    limit = Limit(PathCost("macs", macs, extremes, is_sample=False), 220e6, 180e6)
+    feasible, rng = FeasiblePaths(space.sizes, [limit]), np.random.default_rng(0)
+    calls = 0
+    mended = feasible.near(extremes[1], rng)
+    assert 180e6 <= macs(mended) <= 220e6
+    assert calls < 40_000
+
+
 def test_a_limit_below_all_networks_names_the_range() -> None:
     with pytest.raises(UsageError, match=r"limit.macs=12 is below every network .* between 13 and 27.5"):
         Limit(COST, 12.0)

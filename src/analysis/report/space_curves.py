@@ -43,10 +43,10 @@ def updates_of_slices(runs: Sequence[TrainingRun]) -> list[pd.DataFrame]:
     """Columns value, share of each decision: how often its channel or block number `value` was trained.
 
     In percent of the backward passes, mean over runs. A network of width w trains the channels 1 to w, and one of
-    depth d the blocks 1 to d.
+    depth d the blocks 1 to d. Runs that train the weights as a mixture are left out: it has several networks at a time.
     """
     layers: dict[int, list[pd.Series]] = {}
-    for run in runs:
+    for run in (run for run in runs if run.config["sampler"].get("weights") != "soft"):
         last = run.counts[run.counts["step"] == run.counts["step"].max()]
         for layer, ranges in enumerate(last_probabilities(run)):
             counts = last[last["layer"] == layer].sort_values("choice")["count"].astype(float)

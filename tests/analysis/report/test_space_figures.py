@@ -43,6 +43,14 @@ def test_a_wide_network_trains_its_first_channels_too(tmp_path: Path) -> None:
     assert channels["share"].tolist() == [100] * 5 + [0] * 11
 
 
+def test_mixtures_are_left_out_of_the_networks_trained(tmp_path: Path) -> None:
+    hard, soft = (make_search(tmp_path / name, 0, (0.3, 0.9)) for name in ("hard", "soft"))
+    soft.config["sampler"]["weights"] = "soft"
+    assert updates_of_slices([soft]) == []
+    alone, both = updates_of_slices([hard]), updates_of_slices([hard, soft])
+    assert all(one.equals(other) for one, other in zip(alone, both, strict=True))
+
+
 def test_figures_of_spaces(tmp_path: Path) -> None:
     runs = [make_search(tmp_path / str(seed), seed, last) for seed, last in ((0, (0.2, 0.9)), (1, (0.4, 0.7)))]
     charts = space_charts(group_runs(runs)[0])

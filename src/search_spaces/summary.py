@@ -173,7 +173,8 @@ def regime_table(result: DescribeResult) -> Table:
         f"in {TRIES}",
         "deviation",
     ):
-        table.add_column(name, justify="left" if name.startswith("best") else "right")
+        is_text = name.startswith("best")
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text)
     # no hit among a million draws is no share of 0
     for row in result.regimes:
         share = f"{1 / row['share']:,.0f}" if row["share"] else "none drawn"

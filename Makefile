@@ -57,7 +57,7 @@ smoke: setup  ## every stage for a few steps
 	$(PY) -m src.train budget.steps=20 ranking.paths=10 logger=csv hydra.run.dir=$(RUN)
 	$(PY) -m src.report runs=$(RUN)
 
-ablation: setup  ## the four-way fairness ablation on mini, both budgets, and its reports; resumable
+ablation: setup  ## the fairness ablation on mini, both budgets, and its reports; resumable
 	$(PY) -m src.train -m experiment=fairness_ablation
 	$(PY) -m src.report runs=runs/fairness_ablation/mini
 	$(PY) -m src.train -m experiment=fairness_ablation_equal_passes

@@ -105,4 +105,6 @@ def curve_panels(
         panels.append(
             Panel(tuple(series), Axis("epoch", integer=True), Axis(name, (None if log else 0, None), log=log))
         )
-    return Chart(title, reading, (tuple(panels),), size=(3.6 * len(panels), 3.8), together=True)
+    columns = min(len(panels), 3)
+    rows = rows_of(panels, columns)
+    return Chart(title, reading, rows, size=(3.6 * columns, 0.6 + 3.2 * len(rows)), together=True)

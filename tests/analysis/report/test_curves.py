@@ -103,7 +103,7 @@ def test_importance_by_epoch(tmp_path: Path) -> None:
     charts = importance_charts(group_runs(runs)[0])
     assert list(charts) == ["operations_drawn", "images_drawn", "importance"]
     # as far as known: the smoothing of paths, and the mean entropy over layers
-    assert [panel.y.label for panel in charts["importance"].panels[0] if panel] == [
+    assert [panel.y.label for panel in charts["importance"].all_panels if panel] == [
         "smoothing, paths",
         "entropy of a layer, nats",
     ]

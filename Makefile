@@ -30,7 +30,7 @@ train: setup  ## train the default supernet on the embedded data, rank it, repor
 chain: setup  ## supernet, search, retraining and ONNX, one after another on the embedded data (5 minutes); resumable
 	$(PY) -m src.train hydra.run.dir=runs/chain/supernet
 	$(PY) -m src.search run=runs/chain/supernet hydra.run.dir=runs/chain/search
-	$(PY) -m src.retrain run=runs/chain/supernet arch=runs/chain/search/selected.csv pick=2 hydra.run.dir=runs/chain/network
+	$(PY) -m src.retrain run=runs/chain/supernet arch=runs/chain/search/selected.csv pick=1 hydra.run.dir=runs/chain/network
 	$(PY) -m src.export run=runs/chain/network
 
 nss: setup  ## a network space near a cost, a network searched in it, retrained, exported (2 minutes); resumable

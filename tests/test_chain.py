@@ -34,7 +34,9 @@ def test_the_chain_finds_a_network_that_beats_the_mean_of_the_space(tmp_path: Pa
     result = json.loads((tmp_path / "network" / "result.json").read_text())
     truth = pd.read_csv(ROOT / "experiments" / "ground_truth_mini" / "table.csv", dtype={"arch": str})
     known = truth.set_index("arch").accuracy
-    assert known[result["arch"]] > known.mean()  # by 0.01 on one thread, by more on two: one run shows no more
+    assert (
+        known[result["arch"]] > known.mean()
+    )  # the middle one of the front: 0.936 against 0.922 on one thread; one run shows no more
     assert result["test_accuracy"] > known.mean()
     assert (tmp_path / "network" / "export" / "model.onnx").is_file()
     for name, arguments in commands[:3]:  # the same commands again have nothing left to do

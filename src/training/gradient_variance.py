@@ -104,7 +104,8 @@ class GradientVariance:
         ids = net.op_ids or [(layer, choice) for layer, size in enumerate(net.sizes) for choice in range(size)]
         operations = {parameter for op in ids for parameter in parameters_of(net, op)}
         in_blocks = {parameter for _, block in net.blocks() for parameter in block.parameters()}
-        self.tables = set(tables(net))
+        # in order: sums over weights follow it, and must be those of every run
+        self.tables = dict.fromkeys(tables(net))
         self.fixed = {parameter for parameter in net.parameters() if parameter not in operations | in_blocks}
         """Of stem, reductions and tail: every step samples them."""
         self.moments = {RAW: Moments(), CLIPPED: Moments()}

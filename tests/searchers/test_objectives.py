@@ -55,7 +55,7 @@ def test_hypervolume_of_boxes() -> None:
         ("accuracy", "give a list"),
         ([], "give a list"),
         (["accuracy", "accuracy"], "twice"),
-        (["macs", "params"], "add accuracy or loss"),
+        (["macs", "params"], "add score, accuracy or loss"),
     ],
 )
 def test_bad_objectives_are_refused(names: object, line: str) -> None:

@@ -61,6 +61,8 @@ def clock(device: torch.device) -> float:
     """Seconds, once the device has done all it was asked to."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
     return time.perf_counter()
 
 

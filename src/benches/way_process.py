@@ -5,7 +5,7 @@ The parent asks for turns over a pipe; between turns the process holds as little
 
 from __future__ import annotations
 
-import resource
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -113,4 +113,9 @@ def _timed(step: Callable[[], None], device: torch.device) -> float:
 def _held(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if sys.platform == "win32":
+        return 0  # the module below is of Unix
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # bytes there, kilobytes on Linux

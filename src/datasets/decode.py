@@ -5,7 +5,6 @@ N images, C channels (3 RGB, 1 grey), S px a side.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from tqdm import tqdm
 from src.datasets.folder import Files
 from src.datasets.preprocessing import AREA, FULL, Preprocessing, as_pixels, central, upright_frame
 from src.runtime.errors import UsageError
+from src.runtime.processes import cores
 
 Pixels = NDArray[np.uint8]
 
@@ -224,8 +224,3 @@ def decode_ahead(files: Files, reader: Reader, batch_size: int) -> Iterator[Pixe
                 yield ready.result()  # while the caller uses it, the pool decodes the next one
         if waiting is not None:
             yield waiting.result()
-
-
-def cores() -> int:
-    """Processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

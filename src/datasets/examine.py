@@ -14,10 +14,11 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from src.datasets.decode import UnreadableError, cores, read_image
+from src.datasets.decode import UnreadableError, read_image
 from src.datasets.folder import Files, Listing
 from src.datasets.layout import DividedFiles
 from src.runtime.errors import UsageError
+from src.runtime.processes import cores
 
 ENDS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}
 """What the last bytes of a complete file hold, by Pillow's name of its format."""

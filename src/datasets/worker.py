@@ -20,7 +20,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from src.datasets.augment import Augment
 from src.datasets.dataset import OWN, Batch, Dataset, Normalisation, Statistics, on_device
-from src.datasets.decode import Reader, cores, decode, decode_ahead
+from src.datasets.decode import Reader, decode, decode_ahead
 from src.datasets.folder import Files
 from src.datasets.layout import DividedFiles
 from src.datasets.options import check_number
@@ -28,6 +28,7 @@ from src.datasets.split import Indices
 from src.datasets.stream import BatchRequest, Stream
 from src.runtime.devices import move
 from src.runtime.errors import UsageError
+from src.runtime.processes import cores
 from src.runtime.seeds import mix
 
 IMAGENET: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

@@ -11,16 +11,16 @@ from src.runtime.errors import UsageError
 
 
 def chosen_device(asked: str) -> torch.device:
-    """`auto` (the GPU if there is one), `cpu` or `cuda`; one of several processes has the GPU of its LOCAL_RANK.
+    """`auto` (the GPU if there is one), `cpu`, `cuda` or `mps`; one of several processes has the GPU of its LOCAL_RANK.
 
     Raises:
         UsageError: a GPU is asked for, and there is none.
     """
-    if asked == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device=cuda: there is no GPU here that torch can use; device=cpu works")
-    if asked == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not here.get(asked, True):
+        raise UsageError(f"device={asked}: there is no GPU here that torch can use; device=cpu works")
+    kind = next((kind for kind, is_here in here.items() if is_here and asked in (kind, "auto")), "cpu")
+    return torch.device(kind, int(os.environ.get("LOCAL_RANK", 0))) if kind == "cuda" else torch.device(kind)
 
 
 def move(tensor: Tensor, device: torch.device) -> Tensor:

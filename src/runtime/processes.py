@@ -20,6 +20,11 @@ GRACE = 30.0
 """Seconds for the other processes to end after one has failed; then they are killed."""
 
 
+def cores() -> int:
+    """Processor cores this process may use; where the system does not say, all of them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def is_one_of_several() -> bool:
     """True in a process that was started as one of several, here or by torchrun or SLURM."""
     return "LOCAL_RANK" in os.environ or int(os.environ.get("SLURM_NTASKS", 1)) > 1
@@ -39,7 +44,7 @@ def run_on_devices(module: str, arguments: Sequence[str], devices: int) -> None:
         ProcessFailedError: one of them failed, which the others do not survive; its exit code is in it.
     """
     # the variables of torchrun, which torch.distributed reads
-    threads = os.environ.get("OMP_NUM_THREADS", str(max(len(os.sched_getaffinity(0)) // devices, 1)))
+    threads = os.environ.get("OMP_NUM_THREADS", str(max(cores() // devices, 1)))
     # port 0 lets the kernel choose; another process could take it before the first rank does, which is rare
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

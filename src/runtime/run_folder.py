@@ -14,15 +14,17 @@ result.json      written last: a run that has it is finished
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import itertools
 import json
 import os
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from src.runtime.errors import MACHINE_ERRORS, UsageError
 
@@ -113,26 +115,26 @@ def fresh_folder(path: str) -> str:
             return name
 
 
-def claim(folder: Path) -> IO[str]:
-    """Hold a run folder until the returned file is closed or the process ends, however it ends.
+def claim(folder: Path) -> ExitStack:
+    """Hold a run folder until the returned stack is closed or the process ends, however it ends.
 
     Raises:
         UsageError: another process holds it; two would write over each other's tables.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / LOCK).open("w")
+        # the system gives the lock back however the process ends: no stale locks
+        lock = FileLock(folder / LOCK)
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise UsageError(f"{folder} is in use by another process: wait for it, or give another folder") from None
     except OSError as error:
         if error.errno in MACHINE_ERRORS:
             raise
         raise UsageError(f"{folder} cannot be written to: {error.strerror}") from None
-    try:
-        # the kernel gives the lock back however the process ends: no stale locks
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise UsageError(f"{folder} is in use by another process: wait for it, or give another folder") from None
-    return file
+    held = ExitStack()
+    held.callback(lock.release)
+    return held
 
 
 def replace_file(path: Path, content: str | bytes | memoryview, before: Callable[[], None] = lambda: None) -> None:

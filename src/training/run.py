@@ -6,9 +6,10 @@ The training of a supernet and of a stand-alone network differ in their module a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -50,7 +51,7 @@ class Run:
     """CPU threads: those the run was started with, since another number sums in another order."""
     threads_before: int = field(default_factory=torch.get_num_threads)
     """Restored by `close` for the next job of a sweep."""
-    lock: IO[str] | None = None
+    lock: ExitStack | None = None
     """Open while the folder is locked by this process."""
 
     @property

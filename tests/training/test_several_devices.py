@@ -114,8 +114,16 @@ def test_a_process_has_the_gpu_of_its_rank(
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UsageError, match="device=cpu works"):
-        chosen_device("cuda")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    for asked in ("cuda", "mps"):
+        with pytest.raises(UsageError, match=f"device={asked}: there is no GPU here .* device=cpu works"):
+            chosen_device(asked)
+
+
+def test_a_mac_has_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert [str(chosen_device(asked)) for asked in ("auto", "mps", "cpu")] == ["mps", "mps", "cpu"]
 
 
 def test_processes_load_shares_of_the_very_batches_of_one() -> None:

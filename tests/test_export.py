@@ -95,7 +95,7 @@ def test_everything_at_once(
     assert export(f"run={supernet}", "arch=2-0-2-1-1", "normalise=true", "time=true") == 0
     folder = supernet / "export"
     assert {path.name for path in folder.iterdir()} - {".lock"} == {
-        *("model.py", "weights.pt", "model.onnx", "meta.json", RESULT)
+        *("README.md", "model.py", "weights.pt", "model.safetensors", "model.onnx", "meta.json", RESULT)
     }
     result, meta = result_of(folder), json.loads((folder / "meta.json").read_text())
     assert result.items() >= meta.items()
@@ -192,7 +192,7 @@ def test_a_killed_export_is_done_again(tmp_path: Path, monkeypatch: pytest.Monke
         export(*FRESH, f"out={out}")
     assert (out / moved[0]).exists() and not (out / RESULT).exists()
     assert export(*FRESH, f"out={out}") == 0
-    assert result_of(out)["files"].keys() == {"model.py", "weights.pt", "meta.json"}
+    assert result_of(out)["files"].keys() == {"README.md", "model.py", "weights.pt", "model.safetensors", "meta.json"}
     assert not (out / ".making").exists()
 
 

@@ -151,6 +151,8 @@ class RetrainResult(Result):
     test_accuracy: float
     raw_val_accuracy: float | None = None
     """Of the weights as they are, where a moving average is the final network."""
+    val_images: int | None = None
+    test_images: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,6 +61,8 @@ class Network:
     std: tuple[float, ...] | None = None
     preprocessing: Preprocessing | None = None
     """From an image file to pixels; unknown of networks that have seen no data."""
+    record: dict[str, Any] | None = None
+    """The result of its training alone, for the model card."""
     held_out: Tensor | None = None
     """Some validation images (B, C, H, W), normalised, if their data set is available."""
 
@@ -148,7 +150,7 @@ def retrained_network(folder: Path, images: int, root: str | None = None) -> Net
             held_out = data_facts(dataset, images)["held_out"]
             facts.setdefault("preprocessing", dataset.preprocessing)  # older results do not hold it
     name, origin = network_name(space, path), f"of the retraining in run {folder.name}"
-    return Network(name, space, path, net.eval(), input_spec, origin, held_out=held_out, **facts)
+    return Network(name, space, path, net.eval(), input_spec, origin, record=result, held_out=held_out, **facts)
 
 
 def is_supernet(folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The format `module`: model.py, plain PyTorch in one file, and weights.pt beside it.
+"""The format `module`: model.py, plain PyTorch in one file, and its weights beside it, for torch and as safetensors.
 
 B batch, C channels, H W size.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import safetensors.torch
 from torch import Tensor
 
 from src.datasets.preprocessing import AREA, Preprocessing, as_pixels, central, upright
@@ -26,16 +27,20 @@ from src.standalone.exporting.source_copy import SourceCopy
 from src.standalone.network import Network
 from src.supernet.path import format_path
 
-MODEL, WEIGHTS = "model.py", "weights.pt"
-FILES = (MODEL, WEIGHTS)
+MODEL, WEIGHTS, SAFETENSORS = "model.py", "weights.pt", "model.safetensors"
+FILES = (MODEL, WEIGHTS, SAFETENSORS)
 PACKAGES = ("torch",)
 TEMPLATE = Path(__file__).with_name("model.py.txt")
 
 
 def write(network: Network, folder: Path, normalise: bool) -> None:
-    """Write both files; `normalise` changes neither: the function is in model.py where mean and deviation are known."""
+    """Write all files; `normalise` changes none: the function is in model.py where mean and deviation are known."""
     parts = split_backbone(network.net, network.input_spec.in_channels)
-    write_tensors(parts.state_dict(), folder / WEIGHTS)
+    state = parts.state_dict()
+    write_tensors(state, folder / WEIGHTS)
+    # the name that Hugging Face and timm look for; in one piece of memory, as the format wants it
+    plain = {name: tensor.contiguous() for name, tensor in state.items()}
+    replace_file(folder / SAFETENSORS, safetensors.torch.save(plain, metadata={"format": "pt"}))
     replace_file(folder / MODEL, model_source(network, parts))
 
 
@@ -82,7 +87,8 @@ def model_source(network: Network, parts: BackboneParts) -> str:
 
     # What timm reads of a network, and the facts of this one.
     size = (network.input_spec.in_channels, network.input_spec.image_size, network.input_spec.image_size)
-    facts = {"num_classes": network.input_spec.num_classes, "input_size": size, "classifier": '"classifier"'}
+    facts: dict[str, Any] = {"architecture": json.dumps(network.name)}
+    facts |= {"num_classes": network.input_spec.num_classes, "input_size": size, "classifier": '"classifier"'}
     # A network that saw no data has no normalisation to state.
     facts |= {"mean": network.mean, "std": network.std} if network.mean is not None else {}
     facts |= timm_transform(network.preprocessing) if network.preprocessing is not None else {}

@@ -20,13 +20,14 @@ from src.runtime.errors import RunError
 from src.runtime.provenance import commit
 from src.runtime.result import write_result
 from src.runtime.result_schemas import ExportResult
-from src.runtime.run_folder import RESULT, write_json
+from src.runtime.run_folder import RESULT, replace_file, write_json
 from src.standalone.exporting.backbone import normalised
 from src.standalone.exporting.backbone_parts import split_backbone
 from src.standalone.exporting.config_checks import FORMATS
 from src.standalone.exporting.result import show
 from src.standalone.exporting.speed import compare_speed
 from src.standalone.exporting.staging import META, staging_folder
+from src.standalone.model_card import CARD, model_card
 from src.standalone.network import Network
 from src.supernet.path import format_path
 
@@ -59,7 +60,9 @@ def export(network: Network, out: Path, settings: ExportSettings) -> None:
         RunError: a file's outputs differ from the network's.
     """
     normalise = settings.normalise
-    with staging_folder(out, [*(file for name in FORMATS for file in format_module(name).FILES), META, RESULT]) as new:
+    with staging_folder(
+        out, [*(file for name in FORMATS for file in format_module(name).FILES), META, CARD, RESULT]
+    ) as new:
         seconds = {}
         for name in settings.formats:
             began = time.monotonic()
@@ -79,6 +82,7 @@ def export(network: Network, out: Path, settings: ExportSettings) -> None:
         reads = ("uint8 pixels" if normalise else "normalised float32") if "onnx" in settings.formats else None
         meta = metadata(network) | {"onnx_reads": reads}
         write_json(new / META, meta)
+        replace_file(new / CARD, model_card(network.name, meta, network.record))
         result = ExportResult(
             **meta,
             files={file.name: file.stat().st_size for file in sorted(new.iterdir())},

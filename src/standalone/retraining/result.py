@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from torch import nn
@@ -12,8 +14,9 @@ from src.datasets.preprocessing import described
 from src.runtime.checkpoint import write_tensors
 from src.runtime.result import figures_table, write_result
 from src.runtime.result_schemas import RetrainResult
-from src.runtime.run_folder import PROVENANCE
-from src.standalone.network import WEIGHTS
+from src.runtime.run_folder import PROVENANCE, replace_file
+from src.standalone.model_card import CARD, model_card
+from src.standalone.network import WEIGHTS, network_name
 from src.standalone.retraining.metrics import accuracy_of
 from src.standalone.retraining.run import StandaloneRun
 from src.supernet.path import format_path
@@ -35,7 +38,7 @@ def train_one(run: StandaloneRun, shown: bool = True) -> None:
 
 
 def finish(run: StandaloneRun) -> RetrainResult:
-    """Write weights.pt and result.json. The test part is used here, and nowhere before."""
+    """Write weights.pt, a model card and result.json. The test part is used here, and nowhere before."""
     cfg, dataset, module = run.cfg, run.dataset, run.module
     module.to(run.device)
     store_weights(module.final, run.folder / WEIGHTS)
@@ -74,13 +77,22 @@ def finish(run: StandaloneRun) -> RetrainResult:
         val_accuracy=accuracy_of(module.final, dataset, module, "val"),
         test_accuracy=accuracy_of(module.final, dataset, module, "test"),
         raw_val_accuracy=None if module.ema is None else accuracy_of(module.net, dataset, module),
+        val_images=dataset.size("val"),
+        test_images=dataset.size("test"),
     )
     for logger in run.trainer.loggers:
         names = ("val_accuracy", "test_accuracy", "raw_val_accuracy")
         accuracies = {f"final/{name}": getattr(result, name) for name in names}
         logger.log_metrics({name: v for name, v in accuracies.items() if v is not None}, step=module.steps)
+    write_card(run, asdict(result))
     write_result(run.folder, result)
     return result
+
+
+def write_card(run: StandaloneRun, record: dict[str, Any]) -> None:
+    """README.md of the run folder: the network for those who find it there."""
+    facts = record | {"weights": f"{WEIGHTS} beside this card"}
+    replace_file(run.folder / CARD, model_card(network_name(run.space, run.path), facts, record))
 
 
 def store_weights(net: nn.Module, path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 import timm
 import torch
 from timm.data import resolve_model_data_config
+from timm.models import save_for_hf
 from timm.models._features import FeatureHookNet, FeatureListNet
 from timm.models._features import FeatureInfo as TimmInfo
 from torch import nn
@@ -119,7 +120,7 @@ def test_the_file_is_readable_and_its_names_are_known(space: SearchSpace, tmp_pa
     text = source(network_of(space, space.reference), tmp_path)
     tree = ast.parse(text)
     imported = {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
-    assert {name.partition(".")[0] for name in imported} - sys.stdlib_module_names == {"torch", "timm"}
+    assert {name.partition(".")[0] for name in imported} - sys.stdlib_module_names == {"torch", "timm", "safetensors"}
     defined = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
     assert {name for name in defined if name[0].islower()} <= {*TAKEN, "example"}
     assert max(map(len, text.splitlines())) <= 120
@@ -256,6 +257,27 @@ def test_timm_creates_it(fairnas: tuple[Network, Any]) -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("safe", [True, False])
+def test_timm_saves_for_the_hub_and_reads_the_folder(fairnas: tuple[Network, Any], safe: bool, tmp_path: Path) -> None:
+    network, model = fairnas
+    model.register_with_timm()
+    net = timm.create_model("fairnas_a_test", pretrained=True)
+    save_for_hf(net, str(tmp_path), safe_serialization=safe)
+    images = noise(PIXELS)
+    again = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
+    assert torch.equal(again(images), network.net(images))
+    fresh = timm.create_model(f"local-dir:{tmp_path}", pretrained=False).eval()
+    assert not torch.equal(fresh(images), again(images))
+
+
+@torch.no_grad()
+def test_safetensors_hold_the_same_weights(fairnas: tuple[Network, Any]) -> None:
+    model, images = fairnas[1], noise(PIXELS)
+    folder = Path(model.__file__).parent
+    assert torch.equal(model.load(folder / "model.safetensors")(images), model.load(folder / "weights.pt")(images))
+
+
+@torch.no_grad()
 def test_timm_reads_a_checkpoint(fairnas: tuple[Network, Any]) -> None:
     network, model = fairnas
     model.register_with_timm()
@@ -341,4 +363,4 @@ def test_reading_a_model_leaves_no_bytecode_beside_it(tmp_path: Path, monkeypatc
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     write(network_of(Mini(), Mini().reference, (0, 1, 2, 0, 1)), tmp_path, False)
     import_model(tmp_path / "model.py")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.py", "weights.pt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.py", "model.safetensors", "weights.pt"]

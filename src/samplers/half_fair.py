@@ -41,5 +41,6 @@ class FairSequential(StrictFair):
 
     def plan(self) -> Plan:
         """M updates of one path; together they train every choice of every layer."""
+        # the same draws, taken apart
         (update,) = super().plan()
         return [Update((route,)) for route in update.routes]

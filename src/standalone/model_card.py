@@ -31,10 +31,10 @@ def model_card(name: str, facts: Mapping[str, Any], record: Mapping[str, Any] | 
 
     Args:
         name: of the network.
-        facts: search_space, arch, params, macs, input, classes, mean, std, preprocessing, and `weights`, their origin in
-            words.
+        facts: search_space, arch, params, macs, input, classes, mean, std, preprocessing; `weights`, their origin.
         record: the result of its training alone (result_schemas.RetrainResult); None if it had none.
     """
+    # what it is, how it came about, how to use it
     size = facts["input"]["image_size"]
     sections = [
         f"# {name}",
@@ -68,6 +68,7 @@ def accuracies(record: Mapping[str, Any]) -> str:
     for part, name in (("test", "test images, looked at once"), ("val", "validation images")):
         if (accuracy := record.get(f"{part}_accuracy")) is None:
             continue
+        # older records do not say how many images there were
         images = record.get(f"{part}_images")
         interval, count = "", ""
         if images:
@@ -84,6 +85,7 @@ def accuracies(record: Mapping[str, Any]) -> str:
 def reading(facts: Mapping[str, Any]) -> str:
     """The steps from an image file to the input."""
     shape = "x".join(str(facts["input"][key]) for key in ("in_channels", "image_size", "image_size"))
+    # from the file to pixels, then normalised
     steps = (facts["preprocessing"] or {}).get("steps") or []
     lines = [f"{i}. {step}" for i, step in enumerate(steps, 1)]
     if facts["mean"] is not None:

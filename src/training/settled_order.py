@@ -37,7 +37,9 @@ class SettledOrder:
 
     def add(self, scores: Sequence[tuple[ArchPath, Score]]) -> None:
         """Compare the scores of a validation, of the same paths in the same order as ever, with those before."""
+        # higher is better by every score
         now = predictions(pd.DataFrame([score._asdict() for _, score in scores]), self.by)
+        # the first validation has none before it
         if self.last:
             agrees = tau_b(now, np.array(self.last, dtype=np.float64)) >= self.agreement
             self.row = self.row + 1 if agrees else 0

@@ -30,10 +30,12 @@ class WeightAverage:
         if self.decay is None:
             return
         self.updates += 1
+        # a parameter that is new begins with what it is; the others may have been read from a checkpoint
         weights = {name: parameter.detach() for name, parameter in self.net.named_parameters()}
         for name, weight in weights.items():
             kept = self.values.get(name)
             self.values[name] = weight.clone() if kept is None else kept.to(weight.device)
+        # a running mean until the decay forgets more
         share = max(1 - self.decay, 1 / self.updates)
         torch._foreach_lerp_([self.values[name] for name in weights], list(weights.values()), share)
 
@@ -43,6 +45,7 @@ class WeightAverage:
         if not self.values:
             yield
             return
+        # the weights come back however the block ends
         own = {name: parameter.detach().clone() for name, parameter in self.net.named_parameters()}
         self.load_into_net(self.values)
         try:

@@ -76,6 +76,7 @@ def images_figure(curves: Mapping[str, Mapping[str, pd.DataFrame]]) -> Chart:
 
 def learnt_figure(curves: Mapping[str, Mapping[str, pd.DataFrame]]) -> Chart:
     """Smoothing, entropy, clipping and scores by epoch, as far as known; `curves` by figure of LEARNT and method."""
+    # a run may have importance of paths alone, or of images alone
     known = {name: title for name, title in LEARNT.items() if any(map(len, curves[name].values()))}
     shown = {name: {m: curve for m, curve in curves[name].items() if len(curve)} for name in known}
     return curve_panels("Importance", LEARNT_READING, known, shown, by=1)

@@ -121,6 +121,7 @@ def over_targets(spaces: pd.DataFrame) -> dict[str, dict[str, Any]]:
     for arm in (arm for arm in ARMS if arm not in (ELITE, ELITE_UNCONDITIONED)):
         each = []
         for table in (table for table in targets if arm in set(table["arm"])):
+            # in units that all arms of a target share
             unit = deviation(table[table["arm"] != ELITE_UNCONDITIONED], "adjusted")
             means = (mean_of(table[table["arm"] == name], "adjusted") for name in (ELITE, arm))
             each.append(welch(*means).over(unit))
@@ -149,6 +150,7 @@ def verdict(interval: Mapping[str, float | None]) -> str:
 
 def deviation(spaces: pd.DataFrame, column: str) -> float:
     """Standard deviation of single networks within their space, pooled over spaces; nan of single networks alone."""
+    # a space of one network says nothing of their spread
     freedom = spaces["networks"] - 1
     known = spaces[f"{column}_sd"].notna() & (freedom > 0)
     squares = (freedom * spaces[f"{column}_sd"] ** 2)[known].sum()
@@ -200,6 +202,7 @@ def picked_rows(picked: pd.DataFrame, of: str) -> dict[str, dict[str, Any]]:
 
 def picked_over_targets(picked: pd.DataFrame, spaces: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Each arm over all searches: the paired differences in standard deviations of single networks at their target."""
+    # as the drawn networks of a target deviate
     units = {target: deviation(table, "error") for target, table in spaces.groupby("target")}
     scaled = picked.assign(error=picked["error"] / picked["target"].map(units))
     by_search = scaled.pivot(index="search", columns="arm", values="error")

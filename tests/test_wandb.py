@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,10 @@ from pytorch_lightning.loggers import WandbLogger
 
 from src import search, train
 from src.runtime.launch import launch
-from src.runtime.run_folder import GENERATIONS, METRICS, RESULT
+from src.runtime.loggers import AXES
+from src.runtime.run_folder import GENERATIONS, METRIC_COLUMNS, METRICS, RESULT
+from src.standalone.retraining.metrics import COLUMNS as RETRAINED
+from src.training.gradient_variance import COLUMNS as VARIANCE
 
 Logged = list[tuple[int, dict[str, Any]]]
 SHORT = ["validation.paths=2", "ranking.paths=2", "ranking.images=50", "benchmark=none", "logger=wandb"]
@@ -73,3 +79,38 @@ def test_a_resumed_search_logs_its_whole_curve(tmp_path: Path, logged: Logged) -
     for (_, values), row in zip(logged, expected, strict=True):
         del row["generation"]
         assert values == pytest.approx({f"search/{key}": value for key, value in row.items()}, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("command", "columns"), [("train", METRIC_COLUMNS), ("train", VARIANCE), ("retrain", RETRAINED)]
+)
+def test_every_section_of_a_table_has_the_axis_of_its_command(command: str, columns: tuple[str, ...]) -> None:
+    axis, sections = AXES[command]
+    assert {name.partition("/")[0] for name in columns if "/" in name} <= set(sections)
+    assert command == "train" or axis in columns
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    """All records of a run folder's only W&B run, read as W&B's own viewer reads them."""
+    (run,) = (folder / "wandb").glob("offline-run-*")
+    command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json", str(run)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def test_charts_are_drawn_over_backward_passes_and_runs_sorted_by_command(tmp_path: Path) -> None:
+    """In a process of its own: W&B keeps settings of the process."""
+    command = [sys.executable, "-m", "src.train", *SHORT, "budget.steps=3", f"hydra.run.dir={tmp_path / 'run'}"]
+    subprocess.run(command, cwd=Path(__file__).parents[1], check=True, capture_output=True)
+    found = records(tmp_path / "run")
+    (run,) = (record["run"] for record in found if record["type"] == "run")
+    assert run["job_type"] == "train" and run["run_group"] == "strict_fair-mini"
+    metrics = [record["metric"] for record in found if record["type"] == "metric"]
+    axes = {metric["glob_name"]: metric.get("step_metric") for metric in metrics if "glob_name" in metric}
+    for section in ("train", "supernet", "fairness", "rank"):
+        assert axes[f"{section}/*"] == "train/backward_passes"
+    # every section that is logged has the axis, and every row the axis' value
+    history = [record["history"]["item"] for record in found if record["type"] == "history"]
+    logged = {name.partition("/")[0] for row in history for name in row if "/" in name and not name.startswith("_")}
+    assert {f"{section}/*" for section in logged - {"trainer"}} <= axes.keys()  # Lightning's own count of steps
+    assert [row["train/backward_passes"] for row in history if "train/loss" in row] == [3, 6, 9]

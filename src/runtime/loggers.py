@@ -17,11 +17,20 @@ from src.runtime.run_folder import replace_file
 WANDB_ID = "wandb_id"
 """File of a run folder: the id under which W&B knows the run."""
 
+PASSES = "train/backward_passes"
+AXES = {
+    "train": (PASSES, ("train", "supernet", "fairness", "importance", "gradient_variance", "architecture", "rank")),
+    "retrain": (PASSES, ("train", "val", "final")),
+    "search": ("search/models", ("search",)),
+}
+"""Command -> the metric that its charts are drawn over, the fair one, and the sections that are."""
 
-def make_loggers(wandb: DictConfig | None, folder: Path, names: Sequence[str]) -> list[Any]:
+
+def make_loggers(wandb: DictConfig | None, folder: Path, names: Sequence[str], command: str) -> list[Any]:
     """Lightning's WandbLogger with these settings, or nothing if they are None.
 
-    `names` are its tags, and the first two of them its group, where the settings say nothing else.
+    `names` are its tags, and the first two of them its group, where the settings say nothing else; `command` is its job
+    type.
     """
     if wandb is None:
         return []
@@ -34,6 +43,7 @@ def make_loggers(wandb: DictConfig | None, folder: Path, names: Sequence[str]) -
     settings["tags"] = settings.get("tags") or list(names)
     if settings.get("offline"):
         os.environ.setdefault("WANDB_SILENT", "true")  # its summary would push the table off the screen
+    settings["job_type"] = command
     logger: Any = WandbLogger(name=folder.name, save_dir=str(folder), id=run_id, resume="allow", **settings)
     logger._wandb_init.pop("anonymous", None)  # Lightning passes it on, and W&B warns that it does nothing
     logger.offline = bool(settings.get("offline"))
@@ -49,11 +59,20 @@ def open_loggers(loggers: Iterable[Any], config: Any, folder: Path) -> None:
     for logger in loggers:
         try:
             logger.log_hyperparams(config)
+            define_axis(logger)
         except Exception as error:
             if type(error).__module__.partition(".")[0] not in ("wandb", "pydantic_core"):
                 raise
             raise UsageError(f"W&B: {error}: use logger=wandb (offline), logger=csv, or wandb login") from None
         replace_file(folder / WANDB_ID, str(logger.version))
+
+
+def define_axis(logger: Any) -> None:
+    """Draw the charts of a command over its own cost: supernet steps are not alike from one sampler to another."""
+    axis, sections = AXES[logger._wandb_init["job_type"]]
+    logger.experiment.define_metric(axis)
+    for section in sections:
+        logger.experiment.define_metric(f"{section}/*", step_metric=axis)
 
 
 def log_again(loggers: Iterable[Any], table: Path, step: str, prefix: str = "") -> None:

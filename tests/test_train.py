@@ -231,6 +231,13 @@ def test_later_stages_score_the_average_of_the_weights_as_the_run_did(tmp_path: 
     assert all(loss != own[arch] for arch, loss in losses().items())
 
 
+@pytest.mark.parametrize("profiler", ["simple", pytest.param("advanced", marks=pytest.mark.slow)])
+def test_a_profile_lies_in_the_run_folder(profiler: str, tmp_path: Path) -> None:
+    assert train(tmp_path / "run", "budget.steps=2", f"trainer.profiler={profiler}") == 0
+    profile = (tmp_path / "run" / "fit-profile.txt").read_text()
+    assert "run_training_batch" in profile and "training_step" in profile
+
+
 def test_the_conditions_of_scores_are_in_the_result(tmp_path: Path) -> None:
     short = ["budget.steps=1", "ranking.paths=2", "ranking.batch_size=40", "ranking.images=80", "logger=csv"]
     assert train(tmp_path / "run", *short) == 0

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.profilers import AdvancedProfiler, SimpleProfiler
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from src.runtime.checkpoint import AtomicCheckpointIO
@@ -22,18 +24,23 @@ def quiet() -> None:
 
 
 def make_trainer(
-    settings: Any, loggers: Sequence[Any], callbacks: Sequence[pl.Callback], strategy: Any = "auto"
+    settings: Any, loggers: Sequence[Any], callbacks: Sequence[pl.Callback], folder: Path, strategy: Any = "auto"
 ) -> pl.Trainer:
     """A Trainer that leaves epochs, progress and checkpoints to us: all of them count in our steps.
 
-    `settings` is the section `trainer` of a configuration as a plain dictionary.
+    `settings` is the section `trainer` of a configuration as a plain dictionary. A profile goes to fit-profile.txt in
+    the run's `folder`.
 
     Raises:
         UsageError: Lightning refuses a setting.
     """
+    profilers = {"simple": SimpleProfiler, "advanced": AdvancedProfiler}
+    kind = settings.get("profiler")
+    # Lightning prints a profile to its log, which is quiet here
+    profiler = None if kind is None else profilers[kind](dirpath=str(folder), filename="profile")
     try:
         return pl.Trainer(
-            **settings,
+            **{**settings, "profiler": profiler},
             # One "epoch" of Lightning is the whole run.
             max_epochs=1,
             min_epochs=0,

@@ -130,14 +130,14 @@ def supernet_trainer(cfg: DictConfig, folder: Path, budget: Budget) -> pl.Traine
         OmegaConf.to_container(cfg.trainer, resolve=True),
         loggers=make_loggers(cfg.logger.wandb, folder, names, "train") if is_first() else [],
         callbacks=[Checkpoints(folder, budget.steps, cfg.save_every)],
+        folder=folder,
         strategy=OneReduction() if devices > 1 else "auto",
     )
 
 
 def devices_of(cfg: DictConfig) -> int:
     """Devices over all machines."""
-    devices: int = cfg.trainer.devices * cfg.trainer.get("num_nodes", 1)
-    return devices
+    return int(cfg.trainer.devices * cfg.trainer.get("num_nodes", 1))
 
 
 def supernet_module(

@@ -83,6 +83,7 @@ def assemble(cfg: DictConfig, folder: Path) -> StandaloneRun:
         {**OmegaConf.to_container(cfg.trainer, resolve=True), "gradient_clip_val": cfg.recipe.clip_norm},  # type: ignore[dict-item]
         loggers=make_loggers(cfg.logger.wandb, folder, logger_names(cfg), "retrain"),
         callbacks=[Checkpoints(folder, budget.steps, cfg.save_every)],
+        folder=folder,
     )
     device = trainer.strategy.root_device
     run = StandaloneRun(

@@ -52,6 +52,28 @@ def beyond_counting(
     }
 
 
+def above_counting(
+    prediction: ArrayLike, truth: ArrayLike, counts: Mapping[str, ArrayLike], seed: int = 0, resamples: int = 1000
+) -> tuple[str, Estimate] | None:
+    """The count (n,) of the largest tau, and tau of the prediction minus it, with its paired 95 % interval.
+
+    Both taus are taken of the same resampled architectures. None without a count that has a tau; undefined where the
+    prediction has none. The count is the best on the architectures at hand, so the difference is rather too small.
+    """
+    x, y = (stats.rankdata(values) for values in known(prediction, truth))
+    ranks = {name: stats.rankdata(known(count, truth)[0]) for name, count in counts.items()}
+    taus = {name: tau for name, count in ranks.items() if not math.isnan(tau := tau_b(count, y))}
+    if not taus:
+        return None
+    best = max(taus, key=lambda name: taus[name])
+    own = tau_b(x, y)
+    if math.isnan(own):
+        return best, UNDEFINED
+    times = drawn_times(len(x), seed, resamples)
+    resampled = tau_of(pair_sums(x, y, times)) - tau_of(pair_sums(ranks[best], y, times))
+    return best, estimate(own - taus[best], resampled)
+
+
 def partial(xy: Vector, xz: Vector, yz: Vector) -> Vector:
     """(t_xy - t_xz t_yz) / sqrt((1 - t_xz^2) (1 - t_yz^2)); nan where a prediction or the truth is the size itself."""
     left = (1 - xz**2) * (1 - yz**2)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from src.analysis.beyond_counting import beyond_counting
+from src.analysis.beyond_counting import above_counting, beyond_counting
 from src.analysis.ranking import plain, summary
 
 SIZES = ("params", "macs")
@@ -58,7 +58,8 @@ def assess(
             whole = summary(predicted, truth, {} if counted else counts, seed)
             counted = counted or {key: whole[key] for key in ("baselines", "baselines_at_10")}
             sizes = {size: counts[size] for size in SIZES if size in counts}
-            rankings[score][name] = whole | counted | {"beyond": beyond(predicted, truth, sizes, seed)}
+            own = {"above_count": above_count(predicted, truth, counts, seed)}
+            rankings[score][name] = whole | counted | own | {"beyond": beyond(predicted, truth, sizes, seed)}
     return rankings
 
 
@@ -70,6 +71,14 @@ def beyond(
         name: {key: plain(each) for key, each in beyond_counting(prediction, truth, size, seed).items()}
         for name, size in sizes.items()
     }
+
+
+def above_count(
+    prediction: ArrayLike, truth: ArrayLike, counts: Mapping[str, ArrayLike], seed: int
+) -> dict[str, Any] | None:
+    """{count, value, low, high} of `above_counting` in plain JSON values; None without a count."""
+    above = above_counting(prediction, truth, counts, seed)
+    return None if above is None else {"count": above[0], **plain(above[1])}
 
 
 def predictions(table: pd.DataFrame, score: str) -> NDArray[np.float64]:

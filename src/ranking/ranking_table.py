@@ -37,7 +37,7 @@ def show(title: str, rankings: Mapping[str, Mapping[str, Any]], ceilings: Mappin
             table.add_row(f" {name}", *_cells(subsets[subset]))
             # what the score that orders the paths knows beyond their size
             if number == 0 and subset == "all":
-                _add_beyond(table, subsets[subset].get("beyond", {}))
+                _add_beyond(table, subsets[subset])
         _add_baselines(table, first[subset], ceilings.get(subset))
         table.add_section()
     Console(width=max(Console().width, WIDTH)).print(table)
@@ -61,8 +61,10 @@ def _cells(summary: Mapping[str, Any]) -> list[str]:
     return [_estimate(summary["tau"]), rho, r, *ten_cells, number(summary["improvement_at_10"], ".2f")]
 
 
-def _add_beyond(table: Table, beyond: Mapping[str, Any]) -> None:
-    for size, estimates in beyond.items():
+def _add_beyond(table: Table, summary: Mapping[str, Any]) -> None:
+    if above := summary.get("above_count"):
+        table.add_row("  minus the best count", _estimate(above), *[""] * 5)
+    for size, estimates in summary.get("beyond", {}).items():
         label = baseline_label(size).removeprefix("counting ")
         table.add_row(f"  given {label}, partial", _estimate(estimates["partial"]), *[""] * 5)
         table.add_row(f"  within fifths of {label}", _estimate(estimates["within_fifths"]), *[""] * 5)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from src.analysis import ranking
-from src.analysis.beyond_counting import beyond_counting
+from src.analysis.beyond_counting import above_counting, beyond_counting
 from src.analysis.ranking import kendall, tau_b
 from src.analysis.subsets import assess
 
@@ -69,6 +69,31 @@ def test_intervals_are_those_of_resampled_architectures(monkeypatch: pytest.Monk
         assert (linear[name].low, linear[name].high) == pytest.approx((exact.low, exact.high), abs=0.02)
 
 
+def test_the_difference_to_the_best_count_is_that_of_the_same_architectures() -> None:
+    """Each resample by hand: the count that is best on the sample, in every draw."""
+    x, y, z = made(120)
+    noise = np.random.default_rng(7).normal(size=120)
+    name, difference = above_counting(x, y, {"noise": noise, "size": z, "one": np.ones(120)}, seed=3) or ("", None)
+    assert name == "size" and difference is not None
+    assert difference.value == pytest.approx(tau_b(x, y) - tau_b(z, y))
+    draws = np.random.default_rng(3).integers(120, size=(1000, 120))
+    each = [tau_b(x[draw], y[draw]) - tau_b(z[draw], y[draw]) for draw in draws]
+    assert (difference.low, difference.high) == pytest.approx(np.quantile(each, [0.025, 0.975]), abs=1e-5)
+    # narrower than two intervals that know nothing of each other
+    alone = [kendall(values, y, seed=3) for values in (x, z)]
+    assert difference.high - difference.low < sum(estimate.high - estimate.low for estimate in alone)
+
+
+def test_a_count_is_as_good_as_itself_and_without_counts_there_is_no_best() -> None:
+    x, y, z = made(60)
+    name, difference = above_counting(z, y, {"size": z}) or ("", None)
+    assert difference is not None and (name, difference.value, difference.low, difference.high) == ("size", 0, 0, 0)
+    assert above_counting(x, y, {}) is None
+    assert above_counting(x, y, {"one": np.ones(60)}) is None
+    _, undefined = above_counting(np.ones(60), y, {"size": z}) or ("", None)
+    assert undefined is not None and math.isnan(undefined.value)
+
+
 def test_what_is_not_known_is_left_out_and_constants_are_undefined() -> None:
     x, y, z = made(80)
     gaps_y, gaps_z = np.append(y, [np.nan, 0.0]), np.append(z, [1.0, np.nan])
@@ -87,3 +112,5 @@ def test_rankings_hold_it_for_parameters_and_multiply_adds() -> None:
     beyond = found["accuracy"]["all"]["beyond"]
     assert list(beyond) == ["params", "macs"]
     assert beyond["params"]["partial"]["value"] == pytest.approx(beyond_counting(x, y, z)["partial"].value)
+    above = found["accuracy"]["all"]["above_count"]
+    assert above["count"] in ("params", "blocks") and above["value"] == pytest.approx(tau_b(x, y) - tau_b(z, y))

@@ -51,7 +51,7 @@ def test_assess_summarises_the_rows_of_each_subset() -> None:
     found = assess(rows, {"all": np.ones(60, dtype=bool), "good": good}, ["accuracy"], ["params"], seed=3)["accuracy"]
     assert list(found) == ["all", "good"]
     for each in found.values():
-        assert list(each.pop("beyond")) == ["params"]
+        assert list(each.pop("beyond")) == ["params"] and each.pop("above_count")["count"] == "params"
     assert found["all"] == summary(rows["accuracy"], rows["truth"], {"params": rows["params"]}, seed=3)
     kept = rows[good]
     assert found["good"] == summary(kept["accuracy"], kept["truth"], {"params": kept["params"]}, seed=3)

@@ -43,6 +43,8 @@ def method_table(group: Group, bn: str, whole: bool = True) -> pd.DataFrame:
         bounds = interval(row["tau_difference_low"], row["tau_difference_high"])
         difference = f"{row['tau_difference']:+.3f}" + ("" if bounds == "–" else f" {bounds}")
         above = row["tau_above_count"]
+        bounds = interval(row["tau_above_count_low"], row["tau_above_count_high"])
+        above_count = "" if math.isnan(above) else f"{above:+.3f}" + ("" if bounds == "–" else f" {bounds}")
         rows.append(
             {
                 "Method": label(row["method"]),
@@ -53,7 +55,7 @@ def method_table(group: Group, bn: str, whole: bool = True) -> pd.DataFrame:
                 f"Kendall τ by {by}": with_spread(row["tau"], row["tau_sd"], 3),
                 "95 % interval of τ": interval(row["tau_low"], row["tau_high"]),
                 f"τ minus {against}": "" if math.isnan(row["tau_difference"]) else difference,
-                "τ minus best count": "" if math.isnan(above) else f"{above:+.3f}",
+                "τ minus best count": above_count,
                 f"τ by {other_score(group.ranked_by)}": with_spread(row["tau_by_other"], math.nan, 3),
                 "Spearman ρ": with_spread(row["spearman"], math.nan, 3),
                 AT_TEN: with_spread(row["improvement_at_10"], row["improvement_at_10_sd"], 2),

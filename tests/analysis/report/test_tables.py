@@ -119,6 +119,23 @@ def test_methods_are_compared_with_the_best_count(tmp_path: Path) -> None:
     assert method_rows(only_group(tmp_path), "recalibrate")["tau_above_count"].iloc[0] == pytest.approx(0)
 
 
+def test_the_difference_to_the_best_count_has_the_mean_bounds_of_the_seeds(tmp_path: Path) -> None:
+    make_sweep(tmp_path, ("spos",), seeds=2)
+    # as rankings of before: a difference without an interval
+    assert math.isnan(method_rows(only_group(tmp_path), "recalibrate")["tau_above_count_low"].iloc[0])
+    for seed, run in enumerate(sorted(path.parent for path in tmp_path.rglob("result.json"))):
+        result = json.loads((run / "result.json").read_text())
+        whole = result["ranking"]["recalibrate"]["accuracy"]["all"]
+        whole["above_count"] = {"count": "macs", "value": 0.1, "low": 0.01 + 0.02 * seed, "high": 0.2}
+        (run / "result.json").write_text(json.dumps(result))
+    group = only_group(tmp_path)
+    row = method_rows(group, "recalibrate").iloc[0]
+    assert (row["tau_above_count_low"], row["tau_above_count_high"]) == pytest.approx((0.02, 0.2))
+    assert wording.method_table(group, "recalibrate")["τ minus best count"].iloc[0].endswith("[0.02, 0.20]")
+    stored = [long for long in long_rows(group) if long["bn"] == "recalibrate"]
+    assert [long["tau_above_count_low"] for long in stored] == [0.01, 0.03]
+
+
 def test_long_rows_hold_every_run_and_protocol(tmp_path: Path) -> None:
     make_run(tmp_path / "a", "spos", 0)
     make_run(tmp_path / "b", "spos", 1, finished=False)

@@ -98,11 +98,14 @@ def group_runs(runs: Sequence[TrainingRun]) -> list[Group]:
     outside = [key for key in within if not key.startswith(OWN)]
     common = set(weights.values()).pop() if len(set(weights.values())) == 1 else ""
     # Everything in the key must be the same for runs of one table
+    keys = {run: (run.search_space, run.dataset, budget(run), common, *words(run, outside)) for run in runs}
     parts: dict[tuple[str, ...], list[TrainingRun]] = defaultdict(list)
-    for run in runs:
-        parts[run.search_space, run.dataset, budget(run), common, *words(run, outside)].append(run)
-    # A method is named by its sampler, by those of its settings that vary, and by its weights where these vary
-    varied = [key for key in varied_within(runs, methods.drawn_by) if key.startswith(OWN)]
+    for run, key in keys.items():
+        parts[key].append(run)
+    # A method is named by its sampler, by those of its settings that vary in a table, and by its weights where these do
+    varied = [
+        each for each in varied_within(runs, lambda run: (keys[run], methods.drawn_by(run))) if each.startswith(OWN)
+    ]
     names = {
         run: methods.name(run, words(run, varied, strip="sampler."), "" if common else weights[run]) for run in runs
     }

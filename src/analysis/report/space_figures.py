@@ -80,8 +80,10 @@ def probabilities_figure(methods: Mapping[str, Sequence[TrainingRun]]) -> Chart:
                             width=1.2,
                         )
                     )
-            title = f"{_decision(layer)}, {label(method)}" if len(methods) > 1 else _decision(layer)
-            panels.append(Panel(tuple(lines), Axis("epoch"), Axis("" if layer else "probability", (0, 1)), title))
+            # a method's name stands over its row once, or it would run into the next panel
+            title = label(method) if len(methods) > 1 and not panels else ""
+            x, y = Axis(f"epoch ({_decision(layer)})"), Axis("" if panels else "probability", (0, 1))
+            panels.append(Panel(tuple(lines), x, y, title))
         rows.append(tuple(panels))
     size = (0.6 + 2.1 * len(rows[0]), 0.5 + 2.2 * len(rows))
     return Chart("Probabilities of ranges", PROBABILITIES_READING, tuple(rows), size=size, share_y=True, scale=SHADES)

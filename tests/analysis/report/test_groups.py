@@ -1,3 +1,4 @@
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,17 @@ def test_a_varied_setting_of_the_sampler_is_part_of_the_method(tmp_path: Path) -
     make_run(tmp_path / "c", "spos", 0)
     (group,) = group_runs(find_runs(tmp_path))
     assert list(group.methods) == ["strict_fair (irregular=deck)", "strict_fair (irregular=pad)", "spos"]
+
+
+def test_a_setting_that_follows_the_table_is_not_part_of_the_method(tmp_path: Path) -> None:
+    """A sampler may hold a copy of a value that is a table's own, as the target of a network space search."""
+    for target, largest in itertools.product((4e5, 8e5), (True, False)):
+        settings = {"cost__target": target, "sampler__cost__target": target, "sampler__largest": largest}
+        make_run(tmp_path / f"{target}_{largest}", "network_space_search", 0, **settings)
+    groups = group_runs(find_runs(tmp_path))
+    assert [group.title.rpartition(", ")[2] for group in groups] == ["cost.target=400000.0", "cost.target=800000.0"]
+    for group in groups:
+        assert set(group.methods) == {f"network_space_search (largest={value})" for value in (True, False)}
 
 
 def test_the_order_of_images_is_part_of_the_method(tmp_path: Path) -> None:

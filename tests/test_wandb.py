@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pytorch_lightning.loggers import WandbLogger
 
-from src import search, train
+from src import retrain, search, train
 from src.runtime.launch import launch
 from src.runtime.loggers import AXES
+from src.runtime.records import WandbRecord
 from src.runtime.run_folder import GENERATIONS, METRIC_COLUMNS, METRICS, RESULT
 from src.standalone.retraining.metrics import COLUMNS as RETRAINED
 from src.training.gradient_variance import COLUMNS as VARIANCE
@@ -28,11 +29,12 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> Logged:
     """(step, values) of all that is logged."""
     calls: Logged = []
 
-    def note(self: WandbLogger, metrics: dict[str, Any], step: int) -> None:
+    def note(self: WandbRecord, metrics: dict[str, Any], step: int) -> None:
         calls.append((step, dict(metrics)))
 
-    monkeypatch.setattr(WandbLogger, "log_metrics", note)
-    monkeypatch.setattr(WandbLogger, "log_image", lambda *_: None)  # tests draw no pictures
+    monkeypatch.setattr(WandbRecord, "log_metrics", note)
+    for name in ("log_picture", "log_rows", "log_files"):  # of what is shown at the end, not now
+        monkeypatch.setattr(WandbRecord, name, lambda *_: None)
     return calls
 
 
@@ -112,5 +114,97 @@ def test_charts_are_drawn_over_backward_passes_and_runs_sorted_by_command(tmp_pa
     # every section that is logged has the axis, and every row the axis' value
     history = [record["history"]["item"] for record in found if record["type"] == "history"]
     logged = {name.partition("/")[0] for row in history for name in row if "/" in name and not name.startswith("_")}
-    assert {f"{section}/*" for section in logged - {"trainer"}} <= axes.keys()  # Lightning's own count of steps
+    assert {
+        f"{section}/*" for section in logged - {"trainer", "tables"}
+    } <= axes.keys()  # Lightning's own count of steps
     assert [row["train/backward_passes"] for row in history if "train/loss" in row] == [3, 6, 9]
+    # the scores as a table, and what the run made as artifacts; offline their metadata name what they are made from
+    assert any(row.get("tables/scores._type") == "table-file" for row in history)
+    made = {each["name"]: each for each in (record["artifact"] for record in found if record["type"] == "artifact")}
+    supernet, scores = f"supernet-{run['run_id']}", f"scores-{run['run_id']}"
+    assert {supernet, scores} <= made.keys()
+    assert json.loads(made[scores]["metadata"]) == {"parents": [supernet]}
+    names = {entry["path"] for entry in made[supernet]["manifest"]["contents"]}
+    assert {"config.yaml", "last.ckpt"} <= names
+    # copies wait for `wandb sync` in the run's own folder
+    assert list((tmp_path / "run" / "wandb" / "artifacts" / "staging").iterdir())
+
+
+def test_a_network_names_the_search_and_the_supernet_that_it_comes_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: dict[str, tuple[str, list[str], list[str]]] = {}
+
+    def note(self: WandbRecord, kind: str, files: list[Path], parents: list[str]) -> None:
+        made[kind] = (str(self.version), [path.name for path in files], parents)
+
+    monkeypatch.setattr(WandbRecord, "log_metrics", lambda *_, **__: None)
+    for name in ("log_picture", "log_rows"):
+        monkeypatch.setattr(WandbRecord, name, lambda *_: None)
+    monkeypatch.setattr(WandbRecord, "log_files", note)
+    run, found, network = (tmp_path / name for name in ("run", "search", "network"))
+    assert launch("train", train.main, [*SHORT, "budget.steps=3", f"hydra.run.dir={run}"]) == 0
+    asked = [f"run={run}", "searcher=random_search", "budget.models=4", "images=50", f"hydra.run.dir={found}"]
+    assert launch("search", search.main, asked) == 0
+    chosen = [f"arch={found / 'selected.csv'}", "pick=0", f"run={run}", "budget.steps=2", f"hydra.run.dir={network}"]
+    assert launch("retrain", retrain.main, chosen) == 0
+    supernet, archive = (f"{kind}-{made[kind][0]}" for kind in ("supernet", "archive"))
+    assert made["scores"][2] == [supernet] and made["archive"][2] == [supernet]
+    assert made["network"][2] == [supernet, archive] and len({each[0] for each in made.values()}) == 3
+    assert {"front.csv", "selected.csv"} <= set(made["archive"][1]) and "weights.pt" in made["network"][1]
+
+
+class Online:
+    """What W&B tells of a run that it has rows of already."""
+
+    def __init__(self) -> None:
+        self.resumed, self.id = True, "abc"
+        self.summary = {"trainer/global_step": 6, "train/loss": 0.5}
+        self.rows: list[dict[str, float]] = []
+        self.used: list[str] = []
+
+    def log(self, row: dict[str, float]) -> None:
+        self.rows.append(row)
+
+    def define_metric(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def use_artifact(self, name: str) -> None:
+        self.used.append(name)
+
+    def log_artifact(self, artifact: Any) -> None:
+        self.used.append(f"made {artifact.name}")
+
+
+def test_online_no_row_is_logged_twice_and_lineage_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Online()
+    monkeypatch.setattr(WandbRecord, "experiment", run)
+    monkeypatch.setattr(WandbRecord, "log_hyperparams", lambda *_: None)
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path))
+    record = WandbRecord(tmp_path, AXES["train"][0], AXES["train"][1], offline=False, project="p", id="abc")
+    record.begin({})
+    # steps 5 and 6 are there from before it was killed; a ranking at step 6 is not
+    for step in (5, 6, 7):
+        record.log_metrics({"train/loss": 0.1 * step}, step)
+    record.log_metrics({"rank/tau": 0.6}, 6)
+    assert [row["trainer/global_step"] for row in run.rows] == [7, 6]
+    (tmp_path / "scores.csv").write_text("arch\n")
+    record.log_files("scores", [tmp_path / "scores.csv"], ["supernet-abc"])
+    assert run.used == ["supernet-abc:latest", "made scores-abc"]
+
+
+def test_copies_of_artifacts_stay_where_the_user_wants_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WandbRecord, "experiment", Online())
+    monkeypatch.setattr(WandbRecord, "log_hyperparams", lambda *_: None)
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "mine"))
+    monkeypatch.setenv("FAIRPATH_WANDB_DATA_DIR", "")
+    folders = [tmp_path / name for name in ("a", "b")]
+    for folder in folders:
+        folder.mkdir()
+        WandbRecord(folder, "x", (), offline=True, project="p", id="i").begin({})
+    assert os.environ["WANDB_DATA_DIR"] == str(tmp_path / "mine")
+    # by default each job of a sweep has its own
+    monkeypatch.setenv("WANDB_DATA_DIR", "")
+    for folder in folders:
+        WandbRecord(folder, "x", (), offline=True, project="p", id="i").begin({})
+        assert os.environ["WANDB_DATA_DIR"] == str(folder / "wandb")

@@ -20,9 +20,11 @@ from src.ranking.score_table import ScoringProcesses, score_row
 from src.ranking.summed_up import sum_up
 from src.runtime.elite_space import ELITE_SPACE
 from src.runtime.errors import UsageError
+from src.runtime.loggers import artifact_of, log_picture, log_results
 from src.runtime.result import figures_table, write_result
 from src.runtime.result_schemas import TrainResult
-from src.runtime.run_folder import PROVENANCE, SCORES, replace_file
+from src.runtime.run_folder import CONFIG, PROVENANCE, RESULT, SCORES, replace_file
+from src.runtime.stored_run import checkpoint_path
 from src.supernet.evaluator import Evaluator, ScoringSettings
 from src.training.build import SupernetRun, ranked_protocols
 
@@ -79,6 +81,7 @@ def rank_after_training(run: SupernetRun) -> None:
     log(run, result)
     write_elite_space(run)
     write_result(run.folder, result)
+    log_files(run)
     print_tables(run, result)
 
 
@@ -117,8 +120,7 @@ def draw_histograms(run: SupernetRun, tables: Mapping[str, pd.DataFrame]) -> lis
         title = f"{run.cfg.choices.sampler} on {run.space.name}, BN {protocol}"
         path = save(histogram(table.accuracy, title), run.folder / "figures" / f"histogram_{protocol}.png")
         files.append(path.as_posix())
-        for logger in run.trainer.loggers:
-            logger.log_image(f"rank/histogram_{protocol}", [str(path)])  # type: ignore[attr-defined]
+        log_picture(run.trainer.loggers, f"rank/histogram_{protocol}", path)
     return files
 
 
@@ -135,6 +137,14 @@ def log(run: SupernetRun, result: TrainResult) -> None:
                 metrics |= {f"rank/tau_{protocol}": tau, f"rank/spearman_{protocol}": rho}
     for logger in run.trainer.loggers:
         logger.log_metrics({key: value for key, value in metrics.items() if value is not None}, step=run.module.steps)
+
+
+def log_files(run: SupernetRun) -> None:
+    """The supernet, and the scores made from it, to the loggers."""
+    loggers, folder = run.trainer.loggers, run.folder
+    log_results(loggers, "supernet", [folder / CONFIG, checkpoint_path(folder), folder / ELITE_SPACE])
+    made_from = artifact_of("supernet", folder)
+    log_results(loggers, "scores", [folder / SCORES, folder / RESULT], made_from, table=folder / SCORES)
 
 
 def print_tables(run: SupernetRun, result: TrainResult) -> None:

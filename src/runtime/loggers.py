@@ -1,22 +1,25 @@
-"""Loggers beside a run's own CSV files: W&B, under one id for as long as the run lasts."""
+"""Records beside a run's own CSV files: W&B, under one id for as long as the run lasts, and TensorBoard."""
 
 from __future__ import annotations
 
 import csv
+import importlib.util
 import os
 import secrets
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from src.runtime.errors import UsageError
-from src.runtime.run_folder import replace_file
 
 WANDB_ID = "wandb_id"
 """File of a run folder: the id under which W&B knows the run."""
 
+TENSORBOARD = "tensorboard"
+"""Subfolder of a run folder."""
 PASSES = "train/backward_passes"
 AXES = {
     "train": (PASSES, ("train", "supernet", "fairness", "importance", "gradient_variance", "architecture", "rank")),
@@ -26,31 +29,38 @@ AXES = {
 """Command -> the metric that its charts are drawn over, the fair one, and the sections that are."""
 
 
-def make_loggers(wandb: DictConfig | None, folder: Path, names: Sequence[str], command: str) -> list[Any]:
-    """Lightning's WandbLogger with these settings, or nothing if they are None.
+def make_loggers(logger: DictConfig, folder: Path, names: Sequence[str], command: str) -> list[Any]:
+    """The records that the section `logger` asks for: at W&B, as TensorBoard's event files, or none.
 
-    `names` are its tags, and the first two of them its group, where the settings say nothing else; `command` is its job
-    type.
+    `names` are W&B's tags, and the first two of them its group, where the settings say nothing else; `command` is its
+    job type.
+
+    Raises:
+        UsageError: TensorBoard is not installed.
     """
-    if wandb is None:
-        return []
-    from pytorch_lightning.loggers import WandbLogger
+    records: list[Any] = []
+    axis, sections = AXES[command]
+    if logger.get("tensorboard"):
+        if not importlib.util.find_spec("tensorboard"):
+            raise UsageError("logger=tensorboard needs `pip install tensorboard`; logger=csv, wandb need nothing")
+        from src.runtime.records import BoardRecord
 
-    stored = folder / WANDB_ID
-    run_id = (stored.read_text() if stored.exists() else "") or secrets.token_hex(4)
-    settings: Any = OmegaConf.to_container(wandb, resolve=True)
-    settings["group"] = settings.get("group") or "-".join(names[:2])
-    settings["tags"] = settings.get("tags") or list(names)
-    if settings.get("offline"):
-        os.environ.setdefault("WANDB_SILENT", "true")  # its summary would push the table off the screen
-    settings["job_type"] = command
-    logger: Any = WandbLogger(name=folder.name, save_dir=str(folder), id=run_id, resume="allow", **settings)
-    logger._wandb_init.pop("anonymous", None)  # Lightning passes it on, and W&B warns that it does nothing
-    logger.offline = bool(settings.get("offline"))
-    return [logger]
+        records.append(BoardRecord(folder, axis))
+    if logger.wandb is not None:
+        from src.runtime.records import WandbRecord
+
+        stored = folder / WANDB_ID
+        settings: Any = OmegaConf.to_container(logger.wandb, resolve=True)
+        settings["id"] = (stored.read_text() if stored.exists() else "") or secrets.token_hex(4)
+        settings["group"] = settings.get("group") or "-".join(names[:2])
+        settings["tags"] = settings.get("tags") or list(names)
+        if settings.get("offline"):
+            os.environ.setdefault("WANDB_SILENT", "true")  # its summary would push the table off the screen
+        records.append(WandbRecord(folder, axis, sections, job_type=command, **settings))
+    return records
 
 
-def open_loggers(loggers: Iterable[Any], config: Any, folder: Path) -> None:
+def open_loggers(loggers: Iterable[Any], config: Any) -> None:
     """Start them with the run's plain configuration, under the id of the run if it goes on.
 
     Raises:
@@ -58,21 +68,17 @@ def open_loggers(loggers: Iterable[Any], config: Any, folder: Path) -> None:
     """
     for logger in loggers:
         try:
-            logger.log_hyperparams(config)
-            define_axis(logger)
+            logger.begin(config)
         except Exception as error:
             if type(error).__module__.partition(".")[0] not in ("wandb", "pydantic_core"):
                 raise
             raise UsageError(f"W&B: {error}: use logger=wandb (offline), logger=csv, or wandb login") from None
-        replace_file(folder / WANDB_ID, str(logger.version))
 
 
-def define_axis(logger: Any) -> None:
-    """Draw the charts of a command over its own cost: supernet steps are not alike from one sampler to another."""
-    axis, sections = AXES[logger._wandb_init["job_type"]]
-    logger.experiment.define_metric(axis)
-    for section in sections:
-        logger.experiment.define_metric(f"{section}/*", step_metric=axis)
+def artifact_of(kind: str, folder: str | Path | None) -> list[str]:
+    """The name of the artifact that a run folder's W&B run made of this kind; none where it has no W&B run."""
+    stored = None if folder is None else Path(folder) / WANDB_ID
+    return [f"{kind}-{stored.read_text()}"] if stored is not None and stored.exists() else []
 
 
 def log_again(loggers: Iterable[Any], table: Path, step: str, prefix: str = "") -> None:
@@ -100,9 +106,31 @@ def log_again(loggers: Iterable[Any], table: Path, step: str, prefix: str = "") 
                 logger.log_metrics(values, step=int(row[step]))
 
 
-def finish_loggers(loggers: Iterable[Any]) -> None:
-    """End the run for W&B, or the next job of a sweep would go on with it."""
-    if list(loggers):
-        import wandb
+def log_picture(loggers: Iterable[Any], name: str, path: Path) -> None:
+    """Show a PNG in each record."""
+    for logger in loggers:
+        logger.log_picture(name, path)
 
-        wandb.finish()
+
+def log_results(
+    loggers: Iterable[Any], kind: str, files: Sequence[Path], parents: Sequence[str] = (), table: Path | None = None
+) -> None:
+    """Keep the files of a finished run in each record that keeps files, and show a CSV file among them as a table.
+
+    Args:
+        loggers: of the run.
+        kind: supernet, scores, archive or network: the artifact's type, and the table's name.
+        files: those that are there are kept.
+        parents: names of the artifacts that they were made from (`artifact_of`).
+        table: the CSV file that is shown.
+    """
+    for logger in loggers:
+        if table is not None:
+            logger.log_rows(f"tables/{kind}", pd.read_csv(table, dtype={"arch": str, "path": str}))
+        logger.log_files(kind, [path for path in files if path.exists()], parents)
+
+
+def finish_loggers(loggers: Iterable[Any]) -> None:
+    """End the run in each record, or the next job of a sweep would go on with it."""
+    for logger in loggers:
+        logger.end()

@@ -78,7 +78,7 @@ def build_search(cfg: DictConfig, folder: Path, source: ScoreSource) -> Search:
         true_front = TrueFront(source.space, source.truth, feasible, objectives)
     # Where the search stands
     budget = SearchBudget(cfg.budget.models, cfg.budget.generations)
-    loggers = make_loggers(cfg.logger.wandb, folder, [cfg.choices.searcher, source.space.name, "search"], "search")
+    loggers = make_loggers(cfg.logger, folder, [cfg.choices.searcher, source.space.name, "search"], "search")
     search = Search(folder, source, searcher, Archive(folder, objectives), budget, true_front, loggers)
     search.resume(cfg.checkpoint)
     return search

@@ -21,12 +21,13 @@ from src.analysis.spaced import evenly_spaced
 from src.ranking.score_table import ScoringProcesses
 from src.runtime.errors import Interrupted, UsageError
 from src.runtime.interrupts import finishing
-from src.runtime.loggers import finish_loggers, log_again, open_loggers
+from src.runtime.loggers import artifact_of, finish_loggers, log_again, log_picture, log_results, open_loggers
 from src.runtime.provenance import store_provenance
 from src.runtime.result import read_result, write_result
 from src.runtime.result_schemas import SearchResult
 from src.runtime.resume import store
 from src.runtime.run_folder import (
+    ARCHIVE,
     FRONT,
     GENERATIONS,
     LOCK,
@@ -84,7 +85,7 @@ def begin(settings: SearchSettings, search: Search) -> Iterator[None]:
     """Store the search's configuration and provenance; its loggers are open for the length of the block."""
     folder = search.folder
     try:
-        open_loggers(search.loggers, OmegaConf.to_container(settings.config, resolve=True), folder)
+        open_loggers(search.loggers, OmegaConf.to_container(settings.config, resolve=True))
         log_again(search.loggers, folder / GENERATIONS, "generation", "search/")
         (folder / RESULT).unlink(missing_ok=True)
         store(settings.config, folder, "search")
@@ -140,10 +141,19 @@ def write_results(settings: SearchSettings, search: Search) -> None:
     figures["hypervolume"] = hypervolume_figure(generations)
     for name, figure in figures.items():
         path = save(figure, folder / "figures" / f"{name}.png")
-        for logger in search.loggers:
-            logger.log_image(f"search/{name}", [str(path)])
+        log_picture(search.loggers, f"search/{name}", path)
     write_result(folder, result)
+    log_files(search, settings)
     show(result, selected, folder)
+
+
+def log_files(search: Search, settings: SearchSettings) -> None:
+    """What was searched to the loggers, made from the supernets that scored it."""
+    supernets = settings.config.get("run") or []
+    supernets = [supernets] if isinstance(supernets, str) else supernets
+    made_from = [name for supernet in supernets for name in artifact_of("supernet", supernet)]
+    files = [search.folder / name for name in (ARCHIVE, FRONT, SELECTED, RESULT)]
+    log_results(search.loggers, "archive", files, made_from, table=search.folder / ARCHIVE)
 
 
 def search_result(

@@ -128,7 +128,7 @@ def supernet_trainer(cfg: DictConfig, folder: Path, budget: Budget) -> pl.Traine
     names = [cfg.choices[key] for key in ("sampler", "search_space", "dataset")]
     return make_trainer(
         OmegaConf.to_container(cfg.trainer, resolve=True),
-        loggers=make_loggers(cfg.logger.wandb, folder, names, "train") if is_first() else [],
+        loggers=make_loggers(cfg.logger, folder, names, "train") if is_first() else [],
         callbacks=[Checkpoints(folder, budget.steps, cfg.save_every)],
         folder=folder,
         strategy=OneReduction() if devices > 1 else "auto",

@@ -90,7 +90,7 @@ class Run:
         if not self.trainer.is_global_zero:
             return
         self.lock = claim(self.folder)
-        open_loggers(self.trainer.loggers, OmegaConf.to_container(self.cfg, resolve=True), self.folder)
+        open_loggers(self.trainer.loggers, OmegaConf.to_container(self.cfg, resolve=True))
         if not self.is_trained:
             for name in (RESULT, SCORES, ELITE_SPACE):  # of a smaller budget: the weights will be others
                 (self.folder / name).unlink(missing_ok=True)

@@ -64,7 +64,7 @@ def probabilities_figure(methods: Mapping[str, Sequence[TrainingRun]]) -> Chart:
         # seeds of a method share its panels, a line each
         tables = [space_curves.probabilities(run) for run in runs]
         layers = sorted({layer for table in tables for layer in table["layer"]})
-        panels = []
+        panels: list[Panel] = []
         for layer in layers:
             lines = []
             for table in tables:

@@ -81,7 +81,7 @@ def assemble(cfg: DictConfig, folder: Path) -> StandaloneRun:
     # Trainer, mini-batches, tables.
     trainer = make_trainer(
         {**OmegaConf.to_container(cfg.trainer, resolve=True), "gradient_clip_val": cfg.recipe.clip_norm},  # type: ignore[dict-item]
-        loggers=make_loggers(cfg.logger.wandb, folder, logger_names(cfg), "retrain"),
+        loggers=make_loggers(cfg.logger, folder, logger_names(cfg), "retrain"),
         callbacks=[Checkpoints(folder, budget.steps, cfg.save_every)],
         folder=folder,
     )
@@ -191,6 +191,6 @@ def study(cfg: DictConfig, folder: Path) -> None:
     chosen = choose(settings, folder, space, dataset.input_spec)  # bad scores are refused before anything is stored
     with claim(folder):
         store(cfg, folder, "retrain")
-        loggers = make_loggers(cfg.logger.wandb, folder, logger_names(cfg), "retrain")
+        loggers = make_loggers(cfg.logger, folder, logger_names(cfg), "retrain")
         config: Any = OmegaConf.to_container(cfg, resolve=True)
         run_study(settings, folder, space, chosen, train, loggers, config)

@@ -20,7 +20,7 @@ from src.analysis.spaced import evenly_spaced
 from src.datasets.input_spec import InputSpec
 from src.ranking.score_table import read_scores
 from src.runtime.errors import UsageError
-from src.runtime.loggers import finish_loggers, open_loggers
+from src.runtime.loggers import finish_loggers, log_picture, open_loggers
 from src.runtime.provenance import store_provenance
 from src.runtime.result import read_result, write_result
 from src.runtime.result_schemas import RetrainResult, StudyResult
@@ -164,10 +164,10 @@ def draw_and_log(
         "training": save(training_figure(curves, table.one_shot), folder / "figures" / "training.png"),
     }
     # the models had loggers of their own; the study is a run beside them
-    open_loggers(loggers, config, folder)
+    open_loggers(loggers, config)
+    for name, path in drawn.items():
+        log_picture(loggers, f"standalone/{name}", path)
     for logger in loggers:
-        for name, path in drawn.items():
-            logger.log_image(f"standalone/{name}", [str(path)])
         metrics = {f"standalone/tau_{part}": rankings[part]["tau"]["value"] for part in TRUTHS}
         metrics["standalone/gap"] = rankings["test"]["gap"]
         logger.log_metrics({key: value for key, value in metrics.items() if value is not None})

@@ -12,9 +12,10 @@ from torch import nn
 
 from src.datasets.preprocessing import described
 from src.runtime.checkpoint import write_tensors
+from src.runtime.loggers import artifact_of, log_results
 from src.runtime.result import figures_table, write_result
 from src.runtime.result_schemas import RetrainResult
-from src.runtime.run_folder import PROVENANCE, replace_file
+from src.runtime.run_folder import CONFIG, PROVENANCE, RESULT, replace_file
 from src.standalone.model_card import CARD, model_card
 from src.standalone.network import WEIGHTS, network_name
 from src.standalone.retraining.metrics import accuracy_of
@@ -86,7 +87,17 @@ def finish(run: StandaloneRun) -> RetrainResult:
         logger.log_metrics({name: v for name, v in accuracies.items() if v is not None}, step=module.steps)
     write_card(run, asdict(result))
     write_result(run.folder, result)
+    log_files(run)
     return result
+
+
+def log_files(run: StandaloneRun) -> None:
+    """The network to the loggers, made from the supernet and the search that chose it."""
+    source = str(run.cfg.arch)
+    chosen_in = Path(source).parent if source.endswith(".csv") else None
+    made_from = artifact_of("supernet", run.cfg.run) + artifact_of("archive", chosen_in)
+    files = [run.folder / name for name in (CONFIG, WEIGHTS, CARD, RESULT)]
+    log_results(run.trainer.loggers, "network", files, made_from)
 
 
 def write_card(run: StandaloneRun, record: dict[str, Any]) -> None:

@@ -55,7 +55,11 @@ def test_a_varied_setting_of_the_sampler_is_part_of_the_method(tmp_path: Path) -
 def test_a_setting_that_follows_the_table_is_not_part_of_the_method(tmp_path: Path) -> None:
     """A sampler may hold a copy of a value that is a table's own, as the target of a network space search."""
     for target, largest in itertools.product((4e5, 8e5), (True, False)):
-        settings = {"cost__target": target, "sampler__cost__target": target, "sampler__largest": largest}
+        settings: dict[str, Any] = {
+            "cost__target": target,
+            "sampler__cost__target": target,
+            "sampler__largest": largest,
+        }
         make_run(tmp_path / f"{target}_{largest}", "network_space_search", 0, **settings)
     groups = group_runs(find_runs(tmp_path))
     assert [group.title.rpartition(", ")[2] for group in groups] == ["cost.target=400000.0", "cost.target=800000.0"]

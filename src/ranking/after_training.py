@@ -81,8 +81,7 @@ def rank_after_training(run: SupernetRun) -> None:
     log(run, result)
     write_elite_space(run)
     write_result(run.folder, result)
-    log_files(run)
-    print_tables(run, result)
+    log_files_and_show(run, result)
 
 
 def write_elite_space(run: SupernetRun) -> None:
@@ -139,12 +138,13 @@ def log(run: SupernetRun, result: TrainResult) -> None:
         logger.log_metrics({key: value for key, value in metrics.items() if value is not None}, step=run.module.steps)
 
 
-def log_files(run: SupernetRun) -> None:
-    """The supernet, and the scores made from it, to the loggers."""
+def log_files_and_show(run: SupernetRun, result: TrainResult) -> None:
+    """Hand the supernet and the scores made from it to the loggers, and print the tables."""
     loggers, folder = run.trainer.loggers, run.folder
     log_results(loggers, "supernet", [folder / CONFIG, checkpoint_path(folder), folder / ELITE_SPACE])
     made_from = artifact_of("supernet", folder)
     log_results(loggers, "scores", [folder / SCORES, folder / RESULT], made_from, table=folder / SCORES)
+    print_tables(run, result)
 
 
 def print_tables(run: SupernetRun, result: TrainResult) -> None:

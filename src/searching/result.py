@@ -148,7 +148,7 @@ def write_results(settings: SearchSettings, search: Search) -> None:
 
 
 def log_files(search: Search, settings: SearchSettings) -> None:
-    """What was searched to the loggers, made from the supernets that scored it."""
+    """Hand archive, front and selection to the loggers, made from the supernets that scored them."""
     supernets = settings.config.get("run") or []
     supernets = [supernets] if isinstance(supernets, str) else supernets
     made_from = [name for supernet in supernets for name in artifact_of("supernet", supernet)]

@@ -81,18 +81,18 @@ def finish(run: StandaloneRun) -> RetrainResult:
         val_images=dataset.size("val"),
         test_images=dataset.size("test"),
     )
-    for logger in run.trainer.loggers:
-        names = ("val_accuracy", "test_accuracy", "raw_val_accuracy")
-        accuracies = {f"final/{name}": getattr(result, name) for name in names}
-        logger.log_metrics({name: v for name, v in accuracies.items() if v is not None}, step=module.steps)
     write_card(run, asdict(result))
     write_result(run.folder, result)
-    log_files(run)
+    log(run, result)
     return result
 
 
-def log_files(run: StandaloneRun) -> None:
-    """The network to the loggers, made from the supernet and the search that chose it."""
+def log(run: StandaloneRun, result: RetrainResult) -> None:
+    """Hand the accuracies and the network to the loggers, made from the supernet and the search that chose it."""
+    for logger in run.trainer.loggers:
+        names = ("val_accuracy", "test_accuracy", "raw_val_accuracy")
+        accuracies = {f"final/{name}": getattr(result, name) for name in names}
+        logger.log_metrics({name: v for name, v in accuracies.items() if v is not None}, step=run.module.steps)
     source = str(run.cfg.arch)
     chosen_in = Path(source).parent if source.endswith(".csv") else None
     made_from = artifact_of("supernet", run.cfg.run) + artifact_of("archive", chosen_in)

@@ -9,12 +9,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from src.runtime.errors import UsageError
 from src.runtime.launch import launch
 from src.runtime.result import write_result
+from src.runtime.run_folder import ARCHIVE, CONFIG
 from src.runtime.validate import check_keys
+
+WORKSPACE = "workspace.json"
+"""What wandb= made, in the report's run folder."""
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,6 +31,10 @@ def run(cfg: DictConfig) -> ReportResult:
     check_keys(cfg, "report")
     if cfg.runs is None:
         raise UsageError("runs=<folder> is missing: name the folder that holds the training runs")
+    if cfg.wandb is not None:
+        from src.analysis.report.workspace import check_workspace
+
+        check_workspace(str(cfg.wandb))
 
     from src.analysis.report import outputs, search_report, searches
     from src.analysis.report.groups import check_commits, group_runs
@@ -55,13 +63,36 @@ def tables(result: ReportResult) -> list[Table]:
     return [comparison_table(comparison, str(result.bn)) for comparison in result.comparisons]
 
 
+def show_at_wandb(cfg: DictConfig, folder: Path, result: ReportResult) -> list[str]:
+    """The report as a W&B run of its own (logger=), and a workspace of the runs (wandb=); lines that say where."""
+    from src.analysis.report import workspace
+    from src.runtime.loggers import artifact_of, finish_loggers, log_report, make_loggers, open_loggers
+
+    runs = sorted({path.parent for path in Path(cfg.runs).rglob(CONFIG)})
+    # page, table and figures, made from what the runs scored or found
+    loggers = make_loggers(cfg.logger, folder, ["report", Path(cfg.runs).name], "report")
+    open_loggers(loggers, OmegaConf.to_container(cfg, resolve=True))
+    kinds = {run: "archive" if (run / ARCHIVE).exists() else "scores" for run in runs}
+    made_from = [name for run, kind in kinds.items() for name in artifact_of(kind, run)]
+    log_report(loggers, Path(result.page), [Path(figure) for figure in result.figures], made_from)
+    finish_loggers(loggers)
+    lines = [f"W&B: {folder / 'wandb'}"] if cfg.logger.wandb is not None else []
+    # panels over the axis of the runs' own command
+    if cfg.wandb is not None:
+        entity, _, project = str(cfg.wandb).partition("/")
+        made = workspace.make_workspace(entity, project, f"Fairpath: {cfg.runs}", workspace.logged_metrics(runs))
+        lines.append(f"workspace: {workspace.save_workspace(made, folder / WORKSPACE)}")
+    return lines
+
+
 def main(cfg: DictConfig, folder: Path) -> None:
     """The command: writes the report, its result into the run folder, and prints the tables."""
     from rich.console import Console
 
     result = run(cfg)
     write_result(folder, result)
-    Console().print(*tables(result), f"page: {result.page}", sep="\n", soft_wrap=True)
+    lines = show_at_wandb(cfg, folder, result)
+    Console().print(*tables(result), f"page: {result.page}", *lines, sep="\n", soft_wrap=True)
 
 
 if __name__ == "__main__":

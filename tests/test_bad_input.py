@@ -21,7 +21,7 @@ TRAIN = [
     (["search_space=mobilenet"], "mobilenet_b"),
     (["dataset=mnist"], "digits"),
     (["optimizer=adamm"], "sgd"),
-    (["logger=tensorboard"], "wandb"),
+    (["logger=mlflow"], "wandb"),
     (["experiment=ablation"], "fairness_ablation"),
     (["inter_choice=biases"], "shared_bias"),
     (["inter_choice=bias", "inter_choice.depth=0"], "of at least 1"),

@@ -14,12 +14,14 @@ import pytest
 
 from src import retrain, search, train
 from src.runtime.launch import launch
-from src.runtime.loggers import AXES
+from src.runtime.loggers import AXES, WANDB_ID
 from src.runtime.records import WandbRecord
 from src.runtime.run_folder import GENERATIONS, METRIC_COLUMNS, METRICS, RESULT
 from src.standalone.retraining.metrics import COLUMNS as RETRAINED
 from src.training.gradient_variance import COLUMNS as VARIANCE
+from tests.analysis.report.made_runs import make_sweep
 
+ROOT = Path(__file__).parents[1]
 Logged = list[tuple[int, dict[str, Any]]]
 SHORT = ["validation.paths=2", "ranking.paths=2", "ranking.images=50", "benchmark=none", "logger=wandb"]
 
@@ -103,7 +105,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
 def test_charts_are_drawn_over_backward_passes_and_runs_sorted_by_command(tmp_path: Path) -> None:
     """In a process of its own: W&B keeps settings of the process."""
     command = [sys.executable, "-m", "src.train", *SHORT, "budget.steps=3", f"hydra.run.dir={tmp_path / 'run'}"]
-    subprocess.run(command, cwd=Path(__file__).parents[1], check=True, capture_output=True)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     found = records(tmp_path / "run")
     (run,) = (record["run"] for record in found if record["type"] == "run")
     assert run["job_type"] == "train" and run["run_group"] == "strict_fair-mini"
@@ -208,3 +210,20 @@ def test_copies_of_artifacts_stay_where_the_user_wants_them(tmp_path: Path, monk
     for folder in folders:
         WandbRecord(folder, "x", (), offline=True, project="p", id="i").begin({})
         assert os.environ["WANDB_DATA_DIR"] == str(folder / "wandb")
+
+
+def test_a_report_is_a_run_with_its_page_and_what_it_is_made_from(tmp_path: Path) -> None:
+    """In a process of its own: W&B keeps settings of the process."""
+    make_sweep(tmp_path / "runs", ("spos",), seeds=2)
+    for number, run in enumerate(sorted(path.parent for path in (tmp_path / "runs").rglob("config.yaml"))):
+        (run / WANDB_ID).write_text(f"id{number}")
+    command = [sys.executable, "-m", "src.report", f"runs={tmp_path / 'runs'}", "logger=wandb"]
+    subprocess.run([*command, f"hydra.run.dir={tmp_path / 'report'}"], cwd=ROOT, check=True, capture_output=True)
+    found = records(tmp_path / "report")
+    (run,) = (record["run"] for record in found if record["type"] == "run")
+    (artifact,) = (e["artifact"] for e in found if e["type"] == "artifact" and e["artifact"]["name"].startswith("rep"))
+    assert run["job_type"] == "report"
+    assert json.loads(artifact["metadata"]) == {"parents": ["scores-id0", "scores-id1"]}
+    shown = {key: value for e in found if e["type"] == "history" for key, value in e["history"]["item"].items()}
+    assert shown["report._type"] == "html-file" and shown["tables/report._type"] == "table-file"
+    assert any(key.startswith("figures/") for key in shown)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 from omegaconf import OmegaConf
@@ -134,8 +135,17 @@ def log(run: SupernetRun, result: TrainResult) -> None:
             metrics[f"rank/tau_{name}_{protocol}"] = tau
             if name == result.ranked_by:
                 metrics |= {f"rank/tau_{protocol}": tau, f"rank/spearman_{protocol}": rho}
+                metrics |= beside(subsets["all"])
+    metrics["rank/ceiling"] = (result.ceiling.get("all") or {}).get("value")
     for logger in run.trainer.loggers:
         logger.log_metrics({key: value for key, value in metrics.items() if value is not None}, step=run.module.steps)
+
+
+def beside(ranking: Mapping[str, Any]) -> dict[str, float | None]:
+    """The tau of the best count, and what the ranking lies above it."""
+    above = ranking.get("above_count") or {}
+    best = ranking["baselines"].get(above.get("count"), {})
+    return {"rank/count": best.get("value"), "rank/above_count": above.get("value")}
 
 
 def log_files_and_show(run: SupernetRun, result: TrainResult) -> None:

@@ -25,6 +25,7 @@ AXES = {
     "train": (PASSES, ("train", "supernet", "fairness", "importance", "gradient_variance", "architecture", "rank")),
     "retrain": (PASSES, ("train", "val", "final")),
     "search": ("search/models", ("search",)),
+    "report": (PASSES, ()),
 }
 """Command -> the metric that its charts are drawn over, the fair one, and the sections that are."""
 
@@ -128,6 +129,17 @@ def log_results(
         if table is not None:
             logger.log_rows(f"tables/{kind}", pd.read_csv(table, dtype={"arch": str, "path": str}))
         logger.log_files(kind, [path for path in files if path.exists()], parents)
+
+
+def log_report(loggers: Iterable[Any], page: Path, figures: Sequence[Path], parents: Sequence[str]) -> None:
+    """Show a report's page, the table beside it and its figures, made from the artifacts `parents`."""
+    table = page.with_name("table.csv")
+    for logger in loggers:
+        logger.log_page("report", page)
+        logger.log_rows("tables/report", pd.read_csv(table))
+        for figure in figures:
+            logger.log_picture(f"figures/{figure.stem}", figure)
+        logger.log_files("report", [page, table], parents)
 
 
 def finish_loggers(loggers: Iterable[Any]) -> None:

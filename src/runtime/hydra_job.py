@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +37,7 @@ from src.runtime.errors import (
 )
 from src.runtime.explain import explain
 from src.runtime.interrupts import INTERRUPTED, MESSAGE
+from src.runtime.main_figure import main_figure
 from src.runtime.processes import is_first
 from src.runtime.resume import IMAGES
 from src.runtime.run_folder import FRESH
@@ -101,17 +103,20 @@ class Job:
     """Keys of the command line."""
     started: bool = False
 
-    def __call__(self, cfg: DictConfig) -> None:
-        """One run. Bad input leaves no folder behind. In a sweep a job that fails is noted, and the others go on."""
+    def __call__(self, cfg: DictConfig) -> float:
+        """One run; returns its main figure, nan without one, for sweepers that look for the best.
+
+        Bad input leaves no folder behind. In a sweep a job that fails is noted, and the others go on.
+        """
         self.started = True
         folder = Path(HydraConfig.get().runtime.output_dir)
         if HydraConfig.get().mode != RunMode.MULTIRUN:
             run_in(folder, partial(self.task, cfg, folder))
-            return
+            return main_figure(folder, self.name)
         sweep_dir = Path(HydraConfig.get().sweep.dir)
         if (reason := earlier_divergence(folder)) and not cfg.get("retry_diverged"):
             note_job(sweep_dir, folder, FAILED, f"{reason} (earlier; retry_diverged=true tries again)")
-            return
+            return math.nan
         (folder / DIVERGED).unlink(missing_ok=True)
         print(self.heading())
         try:
@@ -120,8 +125,9 @@ class Job:
             if ended.code == INTERRUPTED:
                 raise
             note_job(sweep_dir, folder, ended.code, ended.reason, ended.diverged)
-        else:
-            note_job(sweep_dir, folder)
+            return math.nan
+        note_job(sweep_dir, folder)
+        return main_figure(folder, self.name)
 
     def heading(self) -> str:
         """`job 4 of 60: strict_fair_mini_seed3`, of the job that Hydra runs now."""

@@ -72,7 +72,8 @@ def test_a_supernet_is_searched(run: Path, tmp_path: Path, capsys: pytest.Captur
     assert (found["models"], found["front"], found["command"]) == (40, len(front), "search")
     assert found["objectives"] == ["loss", "macs", "params"]
     assert 0 < found["true_hypervolume"] < 1  # the run's own benchmark
-    assert {path.name for path in (tmp_path / "figures").glob("*.png")} == {"front.png", "hypervolume.png"}
+    drawn = {"front.png", "hypervolume.png", *(f"network_{i}.png" for i in range(3))}
+    assert {path.name for path in (tmp_path / "figures").glob("*.png")} == drawn
     assert "selected" in capsys.readouterr().out
 
 

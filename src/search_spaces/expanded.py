@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from src.datasets.input_spec import InputSpec
 from src.runtime.errors import UsageError
 from src.search_spaces.costs import Costs
+from src.search_spaces.picture import Blocks, residual_blocks
 from src.search_spaces.space import SearchSpace
-from src.search_spaces.stages import bracketed, check_sequence, check_size
+from src.search_spaces.stages import bracketed, check_sequence, check_size, sub_ranges
 from src.supernet.masked_net import MaskedSupernet
 from src.supernet.ops import classifier, conv_bn
 from src.supernet.path import ArchPath
@@ -181,6 +182,13 @@ class Expanded(SearchSpace):
         costs: Tensor = self.expected_cost(of, moments, input_spec) - self.spared(of, list(w), input_spec)
         return costs
 
+    def picture(self, path: ArchPath | None, input_spec: InputSpec) -> Blocks:
+        """The blocks of each stage; of all networks the fewest and the most channels."""
+        ranges = list(zip(self.depths, self.widths, strict=True))
+        if path is not None:
+            ranges = [(range(d, d + 1), range(w, w + 1)) for d, w in self.stages(path)]
+        return residual_blocks(ranges, self.strides, input_spec.image_size)
+
     def counts(self, path: ArchPath) -> dict[str, int]:
         """Blocks of all stages."""
         return {"blocks": sum(depth for depth, _ in self.stages(path))}
@@ -214,25 +222,6 @@ class Expanded(SearchSpace):
     def format(self, path: ArchPath) -> str:
         """Depth and width of each stage: 4x64-8x128-4x256."""
         return "-".join(f"{depth}x{width}" for depth, width in self.stages(path))
-
-
-def sub_ranges(texts: Sequence[str], whole: Sequence[range]) -> list[range]:
-    """`[1-4, 9-16, ...]` as ranges, each within that of `whole` in its place.
-
-    Raises:
-        UsageError: another number of them, something that is no range, or one that leaves its bounds.
-    """
-    if len(texts) != len(whole):
-        raise UsageError(f"search_space.ranges={bracketed(texts)}: give {len(whole)}, of d1, w1, d2, w2, d3, w3")
-    # one number is a range of itself
-    ranges = []
-    for text, bounds in zip(texts, whole, strict=True):
-        ends = re.fullmatch(r"(\d+)(?:-(\d+))?", str(text).strip())
-        low, high = (int(ends[1]), int(ends[2] or ends[1])) if ends else (0, 0)
-        if not bounds[0] <= low <= high <= bounds[-1]:
-            raise UsageError(f"search_space.ranges: '{text}' is no range within {bounds[0]}-{bounds[-1]}, such as 1-4")
-        ranges.append(range(low, high + 1))
-    return ranges
 
 
 class ExpandedMini(Expanded):

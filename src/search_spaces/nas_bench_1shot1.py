@@ -19,6 +19,7 @@ from src.runtime.errors import UsageError, unknown
 from src.search_spaces.cell_101 import HASH, OPS, Cell101, convolutions, vertex_channels
 from src.search_spaces.cell_paths import LETTERS, CellPaths
 from src.search_spaces.costs import Costs
+from src.search_spaces.picture import Graph
 from src.search_spaces.space import SearchSpace
 from src.search_spaces.stages import check_halved_twice, check_sequence
 from src.supernet.batch_norm import BatchNorm
@@ -170,6 +171,13 @@ class NasBench1Shot1(SearchSpace):
     def cell(self, path: ArchPath) -> Cell101:
         """The cell of a path: without the nodes that lead nowhere."""
         return self.cell_paths.cell(self.check(path))
+
+    def picture(self, path: ArchPath | None, input_spec: InputSpec) -> Graph | None:
+        """The cell: an operation on each node, without the nodes that lead nowhere."""
+        if path is None:
+            return None
+        cell = self.cell(path)
+        return Graph(("input", *(OPS[op] for op in cell.ops), "output"), tuple((*ends, "") for ends in cell.edges()))
 
     def canonical(self, path: ArchPath) -> ArchPath:
         """The first path, in lexicographic order, to the same cell."""

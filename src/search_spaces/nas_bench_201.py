@@ -16,6 +16,7 @@ from src.datasets.input_spec import InputSpec
 from src.runtime.errors import UsageError, unknown
 from src.search_spaces.cell_arch import expression, first_paths, format_cell, live_edges, parse_cell
 from src.search_spaces.costs import Costs, CostTable, Part, measure, tabulate
+from src.search_spaces.picture import Graph
 from src.search_spaces.space import SearchSpace
 from src.search_spaces.stages import check_halved_twice
 from src.supernet.batch_norm import BatchNorm
@@ -193,6 +194,15 @@ class NasBench201(SearchSpace):
     def is_connected(self, path: ArchPath) -> bool:
         """False for cells whose output is zeros, whatever the input."""
         return bool(expression(self._names(path)))
+
+    def picture(self, path: ArchPath | None, input_spec: InputSpec) -> Graph | None:
+        """The cell: an operation on each edge, edges of zeros left out."""
+        if path is None:
+            return None
+        pairs = zip(NAS_BENCH_201.edges, self._names(self.check(path)), strict=True)
+        inner = (str(node) for node in range(1, NAS_BENCH_201.nodes - 1))
+        edges = tuple((*ends, name) for ends, name in pairs if name != "none")
+        return Graph(("input", *inner, "output"), edges)
 
     def counts(self, path: ArchPath) -> dict[str, int]:
         """Live convolutions: those that the input reaches and that reach the output."""

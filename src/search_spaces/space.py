@@ -19,6 +19,7 @@ from src.datasets.input_spec import InputSpec
 from src.runtime.errors import UsageError, unknown
 from src.runtime.run_folder import LISTED_PATHS
 from src.search_spaces.costs import Costs, CostTable, Part, measure, tabulate
+from src.search_spaces.picture import Block, Blocks, Picture
 from src.supernet.choice import ChoiceBlock
 from src.supernet.layerwise import LayerwiseSupernet
 from src.supernet.path import ArchPath, format_path, parse_path
@@ -63,6 +64,9 @@ class SearchSpace(ABC):
     @abstractmethod
     def op_names(self, layer: int) -> list[str]:
         """A short name for each choice of a layer, in the order of the choices."""
+
+    def picture(self, path: ArchPath | None, input_spec: InputSpec) -> Picture | None:  # noqa: B027
+        """Blocks or graph of a path's network, of all networks together if it is None; None where there is no such."""
 
     def same_candidates(self) -> list[tuple[int, ...]]:
         """Layers in groups that offer the same operations to the same cell; layers in a row are each alone."""
@@ -188,6 +192,18 @@ class SequentialSpace(SearchSpace):
     @abstractmethod
     def tail(self, num_classes: int) -> nn.Module:
         """The last layer's output to logits (B, classes)."""
+
+    def picture(self, path: ArchPath | None, input_spec: InputSpec) -> Blocks | None:
+        """A block for each layer, with the shape of its output."""
+        blocks: list[Block] = []
+        if path is None:
+            return None
+        with torch.device("meta"):  # shapes alone: nothing is computed
+            x = self.stem(input_spec.in_channels)(torch.empty(1, input_spec.in_channels, *[input_spec.image_size] * 2))
+            for layer, choice in enumerate(self.check(path)):
+                x = self.op(layer, choice)(x)
+                blocks.append(Block(self.op_names(layer)[choice], x.shape[1], x.shape[2]))
+        return Blocks(tuple(blocks))
 
     def counts(self, path: ArchPath) -> dict[str, int]:
         """Inverted residuals (MB blocks), without the 1x1 convolutions by which identities and pools change shapes."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -120,3 +121,22 @@ def check_sequence(key: str, value: Sequence[int], count: int, options: Sequence
 def bracketed(values: Sequence[object]) -> str:
     """`[1,2,2]`, as it is written on the command line."""
     return f"[{','.join(map(str, values))}]"
+
+
+def sub_ranges(texts: Sequence[str], whole: Sequence[range]) -> list[range]:
+    """`[1-4, 9-16, ...]` as ranges, each within that of `whole` in its place.
+
+    Raises:
+        UsageError: another number of them, something that is no range, or one that leaves its bounds.
+    """
+    if len(texts) != len(whole):
+        raise UsageError(f"search_space.ranges={bracketed(texts)}: give {len(whole)}, of d1, w1, d2, w2, d3, w3")
+    # one number is a range of itself
+    ranges = []
+    for text, bounds in zip(texts, whole, strict=True):
+        ends = re.fullmatch(r"(\d+)(?:-(\d+))?", str(text).strip())
+        low, high = (int(ends[1]), int(ends[2] or ends[1])) if ends else (0, 0)
+        if not bounds[0] <= low <= high <= bounds[-1]:
+            raise UsageError(f"search_space.ranges: '{text}' is no range within {bounds[0]}-{bounds[-1]}, such as 1-4")
+        ranges.append(range(low, high + 1))
+    return ranges

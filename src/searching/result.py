@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from src.analysis.pareto import front
+from src.analysis.report.network_drawing import save_drawing
 from src.analysis.report.png import save
 from src.analysis.report.search_figures import front_figure, hypervolume_figure
 from src.analysis.spaced import evenly_spaced
@@ -42,6 +43,7 @@ from src.runtime.run_folder import (
 )
 from src.searching.archive import COLUMNS
 from src.searching.loop import Search
+from src.supernet.path import parse_path
 
 IN_TABLE = 24
 """Letters of an arch string that the table has room for beside the numbers."""
@@ -142,9 +144,21 @@ def write_results(settings: SearchSettings, search: Search) -> None:
     for name, figure in figures.items():
         path = save(figure, folder / "figures" / f"{name}.png")
         log_picture(search.loggers, f"search/{name}", path)
+    draw_selected(search, selected.path.tolist())
     write_result(folder, result)
     log_files(search, settings)
     show(result, selected, folder)
+
+
+def draw_selected(search: Search, paths: Sequence[str]) -> None:
+    """A drawing of each network selected, as PNG and SVG, to the loggers too."""
+    source = search.source
+    for number, path in enumerate(paths):
+        picture = source.space.picture(parse_path(path), source.input_spec)
+        if picture is not None:
+            stem = search.folder / "figures" / f"network_{number}"
+            drawn, _ = save_drawing(f"{source.space.name}: {source.space.format(parse_path(path))}", picture, stem)
+            log_picture(search.loggers, f"search/network_{number}", drawn)
 
 
 def log_files(search: Search, settings: SearchSettings) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 from rich.console import Console
 from torch import nn
 
+from src.analysis.report.network_drawing import save_drawing
 from src.datasets.preprocessing import described
 from src.runtime.checkpoint import write_tensors
-from src.runtime.loggers import artifact_of, log_results
+from src.runtime.loggers import artifact_of, log_picture, log_results
 from src.runtime.result import figures_table, write_result
 from src.runtime.result_schemas import RetrainResult
 from src.runtime.run_folder import CONFIG, PROVENANCE, RESULT, replace_file
@@ -82,9 +83,19 @@ def finish(run: StandaloneRun) -> RetrainResult:
         test_images=dataset.size("test"),
     )
     write_card(run, asdict(result))
+    draw(run)
     write_result(run.folder, result)
     log(run, result)
     return result
+
+
+def draw(run: StandaloneRun) -> None:
+    """figures/network.png and .svg, to the loggers too."""
+    picture = run.space.picture(run.path, run.dataset.input_spec)
+    if picture is not None:
+        title = f"{run.space.name}: {run.space.format(run.path)}"
+        drawn, _ = save_drawing(title, picture, run.folder / "figures" / "network")
+        log_picture(run.trainer.loggers, "final/network", drawn)
 
 
 def log(run: StandaloneRun, result: RetrainResult) -> None:

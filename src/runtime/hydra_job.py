@@ -77,6 +77,11 @@ def run_job(name: str, task: Task, arguments: Sequence[str]) -> int:
     return show_failed_jobs(SweepStart.folder)
 
 
+def program(name: str) -> str:
+    """The name of this process' program, by which Hydra's shell completion knows it: `fairpath-train`, or a script."""
+    return sys.argv[0] if Path(sys.argv[0]).name.startswith("fairpath-") else f"src/{name}.py"
+
+
 def with_root_of_run(arguments: Sequence[str]) -> list[str]:
     """Let the keys of images be set beside resume= and run=, where the data set is the stored one, not the default."""
     stored = any(argument.startswith(("resume=", "run=")) for argument in arguments)
@@ -211,7 +216,7 @@ def explain_refusals(job: Job, arguments: list[str]) -> Iterator[None]:
     GlobalHydra.instance().clear()
     with (
         mock.patch.object(argparse.ArgumentParser, "error", refuse),
-        mock.patch.object(sys, "argv", [f"src/{job.name}.py", *arguments]),
+        mock.patch.object(sys, "argv", [program(job.name), *arguments]),
     ):
         try:
             yield

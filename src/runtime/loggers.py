@@ -41,12 +41,14 @@ def make_loggers(logger: DictConfig, folder: Path, names: Sequence[str], command
     """
     records: list[Any] = []
     axis, sections = AXES[command]
+    # TensorBoard is an extra
     if logger.get("tensorboard"):
         if not importlib.util.find_spec("tensorboard"):
             raise UsageError("logger=tensorboard needs `pip install tensorboard`; logger=csv, wandb need nothing")
         from src.runtime.records import BoardRecord
 
         records.append(BoardRecord(folder, axis))
+    # one id over all starts, so that a run that goes on is one run there
     if logger.wandb is not None:
         from src.runtime.records import WandbRecord
 

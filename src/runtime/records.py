@@ -50,11 +50,13 @@ class WandbRecord(WandbLogger):
         # a sweep's jobs share a process, and each keeps its own copies; a place that the user named stays
         if os.environ.get(DATA_DIR, "") in ("", os.environ.get(f"FAIRPATH_{DATA_DIR}", "")):
             os.environ[DATA_DIR] = os.environ[f"FAIRPATH_{DATA_DIR}"] = str(self.folder / "wandb")
+        # the run itself, and its name on disk, by which it goes on
         self.log_hyperparams(config)
         run = self.experiment
         replace_file(self.folder / WANDB_ID, str(self.version))
         if getattr(run, "resumed", False) and not self.offline:
             self.last_step = int(run.summary.get(GLOBAL_STEP, -1))
+        # supernet steps are not alike from one sampler to another, so charts are over the command's own cost
         run.define_metric(self.axis)
         for section in self.sections:
             run.define_metric(f"{section}/*", step_metric=self.axis)
@@ -85,6 +87,7 @@ class WandbRecord(WandbLogger):
         artifact = wandb.Artifact(f"{kind}-{self.version}", type=kind, metadata={"parents": list(parents)})
         for path in files:
             artifact.add_file(str(path), policy="mutable" if path.stat().st_size <= SMALL else "immutable")
+        # lineage is drawn by the server
         if not self.offline:
             for parent in parents:
                 self.experiment.use_artifact(f"{parent}:latest")

@@ -77,6 +77,7 @@ def _row_of_blocks(title: str, picture: Blocks) -> Figure:
         x += STAGE_GAP if before.size != block.size else 0.0
         places.append(x)
         x += WIDTH + GAP
+    # the tallest block reaches just below the sizes of the maps
     top = max(block.most or block.channels for block in blocks)
     heights = [_height(block, top if picture.by_channels else None) for block in blocks]
     low = -1.5 if any(block.most not in (None, block.channels) for block in blocks) else -0.7
@@ -110,6 +111,7 @@ def _draw_block(axes: Axes, block: Block, left: float, height: float, by_channel
     shade, middle = colour(block.name), left + WIDTH / 2
     is_space = block.most is not None and (block.most != block.channels or block.is_optional)
     is_filled = not (is_space or block.name == "identity")
+    # what only some networks have is dashed
     axes.add_patch(
         Rectangle(
             (left, 0),
@@ -127,6 +129,7 @@ def _draw_block(axes: Axes, block: Block, left: float, height: float, by_channel
         text = block.name.replace("mb_", "MB ").replace("_", " ")
         ink = "white" if is_filled else GREY
         axes.text(middle, height / 2, text, rotation=90, ha="center", va="center", color=ink, fontsize=7)
+    # its channels, below
     channels = f"{block.channels}" if block.most in (None, block.channels) else f"{block.channels}\nto\n{block.most}"
     axes.text(middle, -0.12, channels, ha="center", va="top", color=INK, fontsize=7, linespacing=0.9)
 
@@ -150,6 +153,7 @@ def _graph(title: str, picture: Graph) -> Figure:
     axes = figure.subplots()
     last = len(names) - 1
     boxes = [_draw_node(axes, spread * place, name, place in (0, last)) for place, name in enumerate(names)]
+    # how far arcs reach above and below the line
     reach = {True: 0.4, False: 0.4}
     for source, target, label in picture.edges:
         is_above = target - source == 1 or target % 2 == 0

@@ -127,9 +127,11 @@ def make_workspace(entity: str, project: str, name: str, logged: Collection[str]
         import wandb_workspaces.reports.v2 as parts
         import wandb_workspaces.workspaces as workspaces
 
+    # a folder of searches has another axis and another word for its methods
     is_search = any(metric.startswith("search/") for metric in logged)
     axis, sections = (AXES["search"][0], SEARCHING) if is_search else (AXES["train"][0], TRAINING)
     method = "choices.searcher" if is_search else "choices.sampler"
+    # panels whose metrics nobody logged are left out, and sections without any
     made = []
     for title, panels in sections.items():
         shown = [panel for panel in panels if isinstance(panel, Pictures) or matching(panel.metrics, logged)]
@@ -168,6 +170,7 @@ def logged_metrics(folders: Sequence[Path]) -> set[str]:
     """Names of the metrics that runs with these folders handed to their loggers, from their tables."""
     logged: set[str] = set()
     for folder in folders:
+        # as columns, as figures of epochs, as generations of a search
         if (folder / METRICS).exists():
             logged |= {name for name in pd.read_csv(folder / METRICS, nrows=0).columns if "/" in name}
         if (folder / IMPORTANCE).exists():
@@ -177,6 +180,7 @@ def logged_metrics(folders: Sequence[Path]) -> set[str]:
         if (folder / GENERATIONS).exists():
             columns = pd.read_csv(folder / GENERATIONS, nrows=0).columns
             logged |= {f"search/{name}" for name in columns if name != "generation"}
+        # once it is ranked
         result = read_json(folder / "result.json") or {}
         if result.get("ranking"):
             logged |= {f"rank/{name}" for name in RANKING} | {"fairness/final_count_spread"}

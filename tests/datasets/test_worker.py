@@ -1,3 +1,4 @@
+import multiprocessing
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -174,3 +175,16 @@ def test_grey_images_have_one_statistic(root: Path) -> None:
     data = image_folder(str(root), channels=1, val=6, memory_limit_mb=0, workers=0)
     assert (len(data.mean), len(data.std)) == (1, 1)
     assert next(iter(data.train_loader(4, 1, 0, CPU))).images.shape == (4, 1, 8, 8)
+
+
+@pytest.mark.slow
+def test_workers_of_windows_and_macos_read_the_same(root: Path) -> None:
+    """They begin as new processes that get all they need by pickle."""
+    before = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        read = [list(small(root, 0, workers).train_loader(4, 2, 0, CPU)) for workers in (2, 0)]
+        assert read[0] and all_same(*read)
+        assert all_same(small(root, 0, 1).batches("test", 5, CPU), small(root, 0, 0).batches("test", 5, CPU))
+    finally:
+        multiprocessing.set_start_method(before, force=True)

@@ -1,6 +1,6 @@
 import multiprocessing
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -56,7 +56,7 @@ def same(first: Batch, second: Batch) -> bool:
     return all(torch.equal(getattr(first, name), getattr(second, name)) for name in ("images", "labels", "index"))
 
 
-def all_same(first: Iterator[Batch] | list[Batch], second: Iterator[Batch] | list[Batch]) -> bool:
+def all_same(first: Iterable[Batch], second: Iterable[Batch]) -> bool:
     return all(same(*pair) for pair in zip(first, second, strict=True))
 
 

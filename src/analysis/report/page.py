@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
@@ -93,6 +94,12 @@ def chart_card(chart: Chart, name: str) -> str:
     least, most = 150 * columns, 130 * max(chart.size[0], 10)
     wide = f'<div class="wide"><div style="min-width: {least}px; max-width: {most:.0f}px">{drawn}</div></div>'
     return card(chart.title, wide, chart.reading, broad=True)
+
+
+def picture_card(title: str, file: Path) -> str:
+    """An SVG file in its card, as wide as the card at most."""
+    data = base64.b64encode(file.read_bytes()).decode()
+    return card(title, f'<img alt="{escape(title)}" style="max-width: 100%" src="data:image/svg+xml;base64,{data}">')
 
 
 def folded(summary: str, content: str) -> str:

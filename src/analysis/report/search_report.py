@@ -49,6 +49,7 @@ def write(runs: Sequence[SearchRun], commits: Mapping[str, int], out: Path) -> R
         charts = {f"shares_{name}": shares_figure(own), f"fronts_{name}": fronts_figure(own)}
         drawn += [png.save(chart, out / "figures" / f"{file}.png") for file, chart in charts.items()]
         body.append(page.grid([page.chart_card(chart, file) for file, chart in charts.items()]))
+        body += drawings(own)
     title = f"Searchers on {runs[0].result.search_space}"
     replace_file(out / "report.html", page.document(title, body))
     return ReportResult(
@@ -59,6 +60,17 @@ def write(runs: Sequence[SearchRun], commits: Mapping[str, int], out: Path) -> R
         figures=[path.as_posix() for path in drawn],
         comparisons={str(name): records(part) for name, part in shown.items()},
     )
+
+
+def drawings(runs: Sequence[SearchRun]) -> list[str]:
+    """The networks that the first seed of each searcher selected, as the search drew them; none of older searches."""
+    first = {run.searcher: run for run in sorted(runs, key=lambda run: -run.seed)}
+    cards = [
+        page.picture_card(f"{LABELS.get(searcher, searcher)}, seed {run.seed}: {file.stem.replace('_', ' ')}", file)
+        for searcher, run in first.items()
+        for file in sorted((run.folder / "figures").glob("network_*.svg"))
+    ]
+    return [page.heading("Networks selected"), page.grid(cards)] if cards else []
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

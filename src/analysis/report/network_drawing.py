@@ -81,12 +81,13 @@ def _row_of_blocks(title: str, picture: Blocks) -> Figure:
     top = max(block.most or block.channels for block in blocks)
     heights = [_height(block, top if picture.by_channels else None) for block in blocks]
     low = -1.5 if any(block.most not in (None, block.channels) for block in blocks) else -0.7
-    figure = Figure(figsize=(max(UNIT * (x + 1.2), 3.0), UNIT * (5.6 - low) + 0.1), layout="constrained")
+    figure = Figure(figsize=(max(UNIT * (x + 1.2), 3.0), UNIT * (max(heights) + 1.3 - low) + 0.1), layout="constrained")
     axes = figure.subplots()
     for block, left, height in zip(blocks, places, heights, strict=True):
         _draw_block(axes, block, left, height, picture.by_channels)
-    _draw_stages(axes, blocks, places)
-    axes.set(xlim=(-0.4, x + 0.2), ylim=(low, 4.9), aspect="equal", anchor="W")
+    high = max(heights) + 0.15
+    _draw_stages(axes, blocks, places, high)
+    axes.set(xlim=(-0.4, x + 0.2), ylim=(low, high + 0.35), aspect="equal", anchor="W")
     return _titled(figure, axes, title)
 
 
@@ -134,14 +135,20 @@ def _draw_block(axes: Axes, block: Block, left: float, height: float, by_channel
     axes.text(middle, -0.12, channels, ha="center", va="top", color=INK, fontsize=7, linespacing=0.9)
 
 
-def _draw_stages(axes: Axes, blocks: Sequence[Block], places: Sequence[float]) -> None:
-    """The pixels of each stage's maps above it."""
+def _draw_stages(axes: Axes, blocks: Sequence[Block], places: Sequence[float], high: float) -> None:
+    """The pixels of each stage's maps above it, over a line as high as `high`."""
     begins = [0, *(i for i in range(1, len(blocks)) if blocks[i].size != blocks[i - 1].size)]
     for begin, end in pairwise([*begins, len(blocks)]):
         left, right = places[begin], places[end - 1] + WIDTH
-        axes.plot([left, right], [4.55, 4.55], color=GREY, linewidth=0.8)
+        axes.plot([left, right], [high, high], color=GREY, linewidth=0.8)
         axes.text(
-            (left + right) / 2, 4.62, f"{blocks[begin].size} px", ha="center", va="bottom", fontsize=7, color=GREY
+            (left + right) / 2,
+            high + 0.07,
+            f"{blocks[begin].size} px",
+            ha="center",
+            va="bottom",
+            fontsize=7,
+            color=GREY,
         )
 
 

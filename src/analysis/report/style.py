@@ -42,14 +42,14 @@ COLOURS = {
     "path_importance": "#CC6677",
     "spos+data_importance": "#DDCC77",
     "path_schedule": "#117733",
-    "path_importance_unbiased+data_importance_unbiased": "#332288",
-    "path_importance_unbiased": "#88CCEE",
+    "path_importance_unbiased+data_importance_unbiased": "#88CCEE",
+    "path_importance_unbiased": "#332288",
     "path_schedule+data_importance": "#44AA99",
     "strict_fair+data_importance": "#6F8FBF",
     "size_proportional": "#999933",
     "distinct": "#AA4499",
-    "uniform_accumulated": "#F0A07A",
-    "fair_sequential": "#7FB2E5",
+    "uniform_accumulated": "#E69F00",
+    "fair_sequential": "#661100",
 }
 WEIGHTS = {  # purples where something is added to an op's input, greens where its weights are copied
     "bias": ("#AB8FDB", "#7E57C2", "#43268A"),

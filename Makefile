@@ -4,11 +4,12 @@ PY := .venv/bin/python
 STAMP := .venv/.installed
 RUN := runs/train/$(shell date +%Y-%m-%d_%H-%M-%S)
 RUNS ?= runs
+PASSES ?= 4680
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile
 export OMP_NUM_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train chain nss test test-all lint smoke ablation searchers bench report ground-truth clean
+.PHONY: help setup train chain nss release test test-all lint smoke ablation searchers bench report ground-truth clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -41,6 +42,18 @@ nss: setup  ## a network space near a cost, a network searched in it, retrained,
 	$(PY) -m src.search run=runs/nss/supernet limit.macs=[360e3,440e3] budget.models=100 hydra.run.dir=runs/nss/search
 	$(PY) -m src.retrain run=runs/nss/supernet arch=runs/nss/search/selected.csv pick=best hydra.run.dir=runs/nss/network
 	$(PY) -m src.export run=runs/nss/network
+
+release: setup  ## supernets of mini and, small, of NAS-Bench-Macro, with scores, as one archive (25 minutes); resumable
+	@test -n "$(IMAGES)" -a -n "$(TRUTH)" || \
+		{ echo "error: say IMAGES=<folder of CIFAR-10 images> TRUTH=<nas-bench-macro_cifar10.json>"; exit 2; }
+	$(PY) -m src.train logger=csv hydra.run.dir=runs/release/mini
+	$(PY) -m src.train search_space=nas_bench_macro "search_space.channels=[16,32,64]" dataset=image_folder \
+		dataset.root=$(IMAGES) image_size=16 dataset.train_images=5000 dataset.val=1000 benchmark.path=$(TRUTH) \
+		batch_size=64 optimizer.lr=0.05 schedule.warmup_epochs=1 step.clip_norm=1 budget.backward_passes=$(PASSES) \
+		ranking.paths=300 "ranking.bn=[recalibrate]" ranking.calibration_images=256 validation.paths=8 logger=csv \
+		hydra.run.dir=runs/release/nas_bench_macro_16px
+	tar -czf runs/fairpath_supernets.tar.gz --exclude=.lock --exclude=previous.ckpt -C runs/release .
+	@ls -l runs/fairpath_supernets.tar.gz
 
 test: setup  ## the fast tests
 	OMP_NUM_THREADS=1 $(PYTEST)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from src.runtime.errors import UsageError
 from src.runtime.launch import launch
 from src.runtime.result import write_result
-from src.runtime.run_folder import ARCHIVE, CONFIG
+from src.runtime.run_folder import CONFIG, RESULT, read_json
 from src.runtime.validate import check_keys
 
 WORKSPACE = "workspace.json"
@@ -63,35 +63,45 @@ def tables(result: ReportResult) -> list[Table]:
     return [comparison_table(comparison, str(result.bn)) for comparison in result.comparisons]
 
 
-def show_at_wandb(cfg: DictConfig, folder: Path, result: ReportResult) -> list[str]:
-    """The report as a W&B run of its own (logger=), and a workspace of the runs (wandb=); lines that say where."""
-    from src.analysis.report import workspace
-    from src.runtime.loggers import artifact_of, finish_loggers, log_report, make_loggers, open_loggers
+def show_at_wandb(cfg: DictConfig, loggers: list[Any], result: ReportResult) -> None:
+    """Log the report as a run of its own: page, table and figures, made from what the runs scored or found."""
+    from src.runtime.loggers import artifact_of, log_report, open_loggers
 
-    runs = sorted({path.parent for path in Path(cfg.runs).rglob(CONFIG)})
-    # page, table and figures, made from what the runs scored or found
-    loggers = make_loggers(cfg.logger, folder, ["report", Path(cfg.runs).name], "report")
+    # a run that has ended has made its artifact
+    kinds, made_from = {"train": "scores", "search": "archive"}, []
+    for path in sorted(Path(cfg.runs).rglob(RESULT)):
+        kind = kinds.get((read_json(path) or {}).get("command", ""))
+        made_from += artifact_of(kind, path.parent) if kind else []
     open_loggers(loggers, OmegaConf.to_container(cfg, resolve=True))
-    kinds = {run: "archive" if (run / ARCHIVE).exists() else "scores" for run in runs}
-    made_from = [name for run, kind in kinds.items() for name in artifact_of(kind, run)]
     log_report(loggers, Path(result.page), [Path(figure) for figure in result.figures], made_from)
-    finish_loggers(loggers)
-    lines = [f"W&B: {folder / 'wandb'}"] if cfg.logger.wandb is not None else []
-    # panels over the axis of the runs' own command
-    if cfg.wandb is not None:
-        entity, _, project = str(cfg.wandb).partition("/")
-        made = workspace.make_workspace(entity, project, f"Fairpath: {cfg.runs}", workspace.logged_metrics(runs))
-        lines.append(f"workspace: {workspace.save_workspace(made, folder / WORKSPACE)}")
-    return lines
+
+
+def make_workspace(cfg: DictConfig, folder: Path) -> str:
+    """Make a W&B workspace of the runs, panels over the axis of their command; returns its address."""
+    from src.analysis.report import workspace
+
+    entity, _, project = str(cfg.wandb).partition("/")
+    runs = sorted(path.parent for path in Path(cfg.runs).rglob(CONFIG))
+    made = workspace.make_workspace(entity, project, f"Fairpath: {cfg.runs}", workspace.logged_metrics(runs))
+    return workspace.save_workspace(made, folder / WORKSPACE)
 
 
 def main(cfg: DictConfig, folder: Path) -> None:
     """The command: writes the report, its result into the run folder, and prints the tables."""
     from rich.console import Console
 
-    result = run(cfg)
-    write_result(folder, result)
-    lines = show_at_wandb(cfg, folder, result)
+    from src.runtime.loggers import finish_loggers, make_loggers
+
+    check_keys(cfg, "report")
+    loggers = make_loggers(cfg.logger, folder, ["report", Path(str(cfg.runs)).name], "report")
+    try:
+        result = run(cfg)
+        write_result(folder, result)
+        show_at_wandb(cfg, loggers, result)
+    finally:
+        finish_loggers(loggers)
+    lines = [f"W&B: {folder / 'wandb'}"] if cfg.logger.wandb is not None else []
+    lines += [f"workspace: {make_workspace(cfg, folder)}"] if cfg.wandb is not None else []
     Console().print(*tables(result), f"page: {result.page}", *lines, sep="\n", soft_wrap=True)
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
+from wandb.sdk.wandb_summary import Summary
 
 from src import retrain, search, train
 from src.runtime.launch import launch
@@ -161,7 +163,7 @@ class Online:
 
     def __init__(self) -> None:
         self.resumed, self.id = True, "abc"
-        self.summary = {"trainer/global_step": 6, "train/loss": 0.5}
+        self.summary = Summary(lambda: {"trainer/global_step": 6, "train/loss": 0.5})
         self.rows: list[dict[str, float]] = []
         self.used: list[str] = []
 
@@ -172,13 +174,21 @@ class Online:
         pass
 
     def use_artifact(self, name: str) -> None:
+        if name.startswith("supernet-lost"):
+            raise wandb.errors.CommError(f"artifact '{name}' not found")
         self.used.append(name)
 
-    def log_artifact(self, artifact: Any) -> None:
+    def log_artifact(self, artifact: Any) -> Any:
         self.used.append(f"made {artifact.name}")
+        return self
+
+    def wait(self) -> None:
+        self.used.append("and waited")
 
 
-def test_online_no_row_is_logged_twice_and_lineage_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_online_no_row_is_logged_twice_and_lineage_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = Online()
     monkeypatch.setattr(WandbRecord, "experiment", run)
     monkeypatch.setattr(WandbRecord, "log_hyperparams", lambda *_: None)
@@ -191,8 +201,10 @@ def test_online_no_row_is_logged_twice_and_lineage_is_drawn(tmp_path: Path, monk
     record.log_metrics({"rank/tau": 0.6}, 6)
     assert [row["trainer/global_step"] for row in run.rows] == [7, 6]
     (tmp_path / "scores.csv").write_text("arch\n")
-    record.log_files("scores", [tmp_path / "scores.csv"], ["supernet-abc"])
-    assert run.used == ["supernet-abc:latest", "made scores-abc"]
+    # a supernet that was never uploaded is no reason to stop
+    record.log_files("scores", [tmp_path / "scores.csv"], ["supernet-abc", "supernet-lost"])
+    assert run.used == ["supernet-abc:latest", "made scores-abc", "and waited"]
+    assert "no lineage from supernet-lost" in capsys.readouterr().out
 
 
 def test_copies_of_artifacts_stay_where_the_user_wants_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,7 +135,8 @@ def log(run: SupernetRun, result: TrainResult) -> None:
             metrics[f"rank/tau_{name}_{protocol}"] = tau
             if name == result.ranked_by:
                 metrics |= {f"rank/tau_{protocol}": tau, f"rank/spearman_{protocol}": rho}
-                metrics |= beside(subsets["all"])
+                # of the first protocol, as the main figure is
+                metrics = beside(subsets["all"]) | metrics
     metrics["rank/ceiling"] = (result.ceiling.get("all") or {}).get("value")
     for logger in run.trainer.loggers:
         logger.log_metrics({key: value for key, value in metrics.items() if value is not None}, step=run.module.steps)

@@ -63,7 +63,8 @@ class WandbRecord(WandbLogger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log a row, unless W&B has it from before the run was stopped: what follows a checkpoint is measured again."""
-        if step is not None and step <= self.last_step and all(name in self.experiment.summary for name in metrics):
+        # W&B's summary has keys, and no test of membership
+        if step is not None and step <= self.last_step and metrics.keys() <= set(self.experiment.summary.keys()):
             return
         super().log_metrics(dict(metrics), step)
 
@@ -82,16 +83,21 @@ class WandbRecord(WandbLogger):
     def log_files(self, kind: str, files: Sequence[Path], parents: Sequence[str]) -> None:
         """Keep files as the artifact `<kind>-<id of the run>`, made from the artifacts `parents`.
 
-        Online the parents are its lineage. Offline W&B draws none, and the artifact's metadata name them.
+        Online the parents are its lineage, but for those that the server does not know, such as of a run that was not
+        uploaded. Offline W&B draws none. The artifact's metadata name them all.
         """
         artifact = wandb.Artifact(f"{kind}-{self.version}", type=kind, metadata={"parents": list(parents)})
         for path in files:
             artifact.add_file(str(path), policy="mutable" if path.stat().st_size <= SMALL else "immutable")
         # lineage is drawn by the server
-        if not self.offline:
-            for parent in parents:
+        for parent in () if self.offline else parents:
+            try:
                 self.experiment.use_artifact(f"{parent}:latest")
-        self.experiment.log_artifact(artifact)
+            except (ValueError, wandb.Error) as error:
+                print(f"warning: W&B: no lineage from {parent}: {error}")
+        logged = self.experiment.log_artifact(artifact)
+        if not self.offline:  # the next one may be made from it
+            logged.wait()
 
     def end(self) -> None:
         """End the run, or the next job of a sweep would go on with it."""

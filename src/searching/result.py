@@ -153,6 +153,9 @@ def write_results(settings: SearchSettings, search: Search) -> None:
 def draw_selected(search: Search, paths: Sequence[str]) -> None:
     """A drawing of each network selected, as PNG and SVG, to the loggers too."""
     source = search.source
+    # of another selection, before the search went on
+    for old in (search.folder / "figures").glob("network_*"):
+        old.unlink()
     for number, path in enumerate(paths):
         picture = source.space.picture(parse_path(path), source.input_spec)
         if picture is not None:

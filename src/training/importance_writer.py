@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,23 @@ class ImportanceWriter(pl.Callback):
         figures = {curve_name(row): float(row["value"]) for row in rows if not row["figure"].startswith("gradient")}
         for logger in trainer.loggers if figures else ():
             logger.log_metrics(figures, step=module.steps)
+
+
+def log_epochs_again(loggers: Iterable[Any], folder: Path) -> None:
+    """Log what importance.csv has of the epochs before a stop, to records that begin anew (see loggers.log_again)."""
+    table = folder / IMPORTANCE
+    offline = [logger for logger in loggers if logger.offline]
+    if not offline or not table.exists():
+        return
+    steps: dict[int, dict[str, float]] = {}
+    with table.open(newline="") as lines:
+        for cells in csv.DictReader(lines):
+            row = {name: value for name, value in cells.items() if value}
+            if not row["figure"].startswith("gradient"):
+                steps.setdefault(int(row["step"]), {})[curve_name(row)] = float(row["value"])
+    for step, figures in steps.items():
+        for logger in offline:
+            logger.log_metrics(figures, step=step)
 
 
 def curve_name(row: Mapping[str, Any]) -> str:

@@ -63,6 +63,8 @@ def test_a_search_returns_its_share_of_the_true_front(tmp_path: Path, returned: 
 def test_commands_and_folders_without_such_a_figure_return_nan(tmp_path: Path) -> None:
     assert math.isnan(main_figure(make_run(tmp_path / "run", "spos", 0), "report"))
     assert math.isnan(main_figure(make_run(tmp_path / "begun", "spos", 0, finished=False), "train"))
+    (damaged := make_run(tmp_path / "damaged", "spos", 0)) and (damaged / "result.json").write_text("{")
+    assert math.isnan(main_figure(damaged, "train"))
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / "result.json").write_text('{"command": "retrain", "experiment": "standalone_ranking"}')
     assert math.isnan(main_figure(tmp_path / "study", "retrain"))

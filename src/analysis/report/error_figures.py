@@ -60,6 +60,8 @@ def _error_axis(positive: pd.Series) -> Axis:
         return Axis("test error, %")
     ticks = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
     between = tuple((tick, f"{tick:g}") for tick in ticks if positive.min() / 2 <= tick <= positive.max())
+    if len(between) < 2:  # errors that lie close together
+        between = tuple((end, f"{end:.2g}") for end in (float(positive.min()), float(positive.max())))
     return Axis("test error, %", log=True, ticks=between)
 
 

@@ -68,7 +68,8 @@ def drawings(runs: Sequence[SearchRun]) -> list[str]:
     cards = [
         page.picture_card(f"{LABELS.get(searcher, searcher)}, seed {run.seed}: {file.stem.replace('_', ' ')}", file)
         for searcher, run in first.items()
-        for file in sorted((run.folder / "figures").glob("network_*.svg"))
+        for number in range(len(run.result.selected))
+        if (file := run.folder / "figures" / f"network_{number}.svg").exists()
     ]
     return [page.heading("Networks selected"), page.grid(cards)] if cards else []
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -19,5 +20,7 @@ def main() -> None:
     # installed without -e, the programs have no checkout to run from
     if not (root / "conf" / "train.yaml").exists():
         sys.exit("error: run pip install -e . in a checkout of Fairpath, whose programs these are")
+    # for this process, and for those that it starts on several devices
     sys.path.insert(0, str(root))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
     runpy.run_module(f"src.{command.replace('-', '_')}", run_name="__main__")

@@ -26,6 +26,13 @@ def test_errors_of_nothing_but_zero_are_drawn_too() -> None:
     assert not log and line.x == (0, 0, 0)
 
 
+def test_errors_that_lie_close_together_have_ticks() -> None:
+    table = pd.DataFrame({"arm": ARMS[0], "space": "a", "error": [0.041, 0.045]})
+    (panel,) = errors_figure({4e5: table}, ARMS).panels[0]
+    assert panel is not None and panel.x.ticks is not None
+    assert [text for _, text in panel.x.ticks] == ["4.1", "4.5"]
+
+
 def test_ticks_lie_between_the_errors() -> None:
     table = pd.DataFrame({"arm": ARMS[0], "space": "a", "error": [0.011, 0.06]})
     (panel,) = errors_figure({4e5: table}, ARMS).panels[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +36,7 @@ from src.runtime.errors import (
 )
 from src.runtime.explain import explain
 from src.runtime.interrupts import INTERRUPTED, MESSAGE
-from src.runtime.main_figure import main_figure
+from src.runtime.main_figure import LOWEST, main_figure
 from src.runtime.processes import is_first
 from src.runtime.resume import IMAGES
 from src.runtime.run_folder import FRESH
@@ -109,7 +108,7 @@ class Job:
     started: bool = False
 
     def __call__(self, cfg: DictConfig) -> float:
-        """One run; returns its main figure, nan without one, for sweepers that look for the best.
+        """One run; returns its main figure, LOWEST where the job failed, for sweepers that look for the best.
 
         Bad input leaves no folder behind. In a sweep a job that fails is noted, and the others go on.
         """
@@ -121,7 +120,7 @@ class Job:
         sweep_dir = Path(HydraConfig.get().sweep.dir)
         if (reason := earlier_divergence(folder)) and not cfg.get("retry_diverged"):
             note_job(sweep_dir, folder, FAILED, f"{reason} (earlier; retry_diverged=true tries again)")
-            return math.nan
+            return LOWEST
         (folder / DIVERGED).unlink(missing_ok=True)
         print(self.heading())
         try:
@@ -130,7 +129,7 @@ class Job:
             if ended.code == INTERRUPTED:
                 raise
             note_job(sweep_dir, folder, ended.code, ended.reason, ended.diverged)
-            return math.nan
+            return LOWEST
         note_job(sweep_dir, folder)
         return main_figure(folder, self.name)
 

@@ -10,6 +10,8 @@ from src.runtime.result import Result, read_result
 from src.runtime.result_schemas import RetrainResult, SearchResult, TrainResult
 from src.runtime.run_folder import RESULT, read_json
 
+LOWEST = -1.0
+"""What a job that failed returns: no figure is below it, and sweepers such as Optuna's end at a nan."""
 KINDS: dict[str, type[Result]] = {kind.command: kind for kind in (TrainResult, SearchResult, RetrainResult)}
 
 

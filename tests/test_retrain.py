@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.torch
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
@@ -74,7 +75,10 @@ def test_a_run_folder_has_all_that_a_user_of_the_network_needs(folder: Path) -> 
 
 def test_the_weights_are_those_of_the_spaces_own_network(folder: Path) -> None:
     net = Mini().build_path((2, 0, 1, 1, 0), *DIGITS)
-    net.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
+    weights = torch.load(folder / "weights.pt", weights_only=True)
+    net.load_state_dict(weights)
+    same = safetensors.torch.load_file(folder / "model.safetensors")
+    assert same.keys() == weights.keys() and all(torch.equal(same[name], weights[name]) for name in same)
     for part in ("val", "test"):
         assert accuracy(net.eval(), Digits(), part) == pytest.approx(result_of(folder)[f"{part}_accuracy"], abs=0.004)
 

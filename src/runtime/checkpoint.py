@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
@@ -35,6 +36,12 @@ def write_tensors(value: Any, path: Path, before: Callable[[], None] = lambda: N
     buffer = io.BytesIO()
     torch.save(value, buffer)
     replace_file(path, buffer.getbuffer(), before)
+
+
+def write_safetensors(state: Mapping[str, torch.Tensor], path: Path) -> None:
+    """A state_dict as safetensors, the file that Hugging Face and timm look for: tensors alone, and no code in it."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    replace_file(path, safetensors.torch.save(plain, metadata={"format": "pt"}))
 
 
 def keep_as(target: Path, previous: Path) -> None:

@@ -35,7 +35,7 @@ from src.supernet.evaluator import Batches
 from src.supernet.path import ArchPath, format_path, parse_path
 from src.training.trained_supernet import TrainedSupernet
 
-WEIGHTS = "weights.pt"
+WEIGHTS, SAFETENSORS = "weights.pt", "model.safetensors"
 """In a run folder of src.retrain: the state_dict of the network that the space builds."""
 CPU = torch.device("cpu")
 DAMAGED = (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError)

@@ -14,20 +14,19 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-import safetensors.torch
 from torch import Tensor
 
 from src.datasets.preprocessing import AREA, Preprocessing, as_pixels, central, upright
-from src.runtime.checkpoint import write_tensors
+from src.runtime.checkpoint import write_safetensors, write_tensors
 from src.runtime.run_folder import replace_file
 from src.standalone.exporting.backbone import Backbone, FeatureInfo, normalised
 from src.standalone.exporting.backbone_parts import BackboneParts, split_backbone
 from src.standalone.exporting.constructors import ConstructorWriter
 from src.standalone.exporting.source_copy import SourceCopy
-from src.standalone.network import Network
+from src.standalone.network import SAFETENSORS, WEIGHTS, Network
 from src.supernet.path import format_path
 
-MODEL, WEIGHTS, SAFETENSORS = "model.py", "weights.pt", "model.safetensors"
+MODEL = "model.py"
 FILES = (MODEL, WEIGHTS, SAFETENSORS)
 PACKAGES = ("torch",)
 TEMPLATE = Path(__file__).with_name("model.py.txt")
@@ -38,9 +37,7 @@ def write(network: Network, folder: Path, normalise: bool) -> None:
     parts = split_backbone(network.net, network.input_spec.in_channels)
     state = parts.state_dict()
     write_tensors(state, folder / WEIGHTS)
-    # the name that Hugging Face and timm look for; in one piece of memory, as the format wants it
-    plain = {name: tensor.contiguous() for name, tensor in state.items()}
-    replace_file(folder / SAFETENSORS, safetensors.torch.save(plain, metadata={"format": "pt"}))
+    write_safetensors(state, folder / SAFETENSORS)
     replace_file(folder / MODEL, model_source(network, parts))
 
 

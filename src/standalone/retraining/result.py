@@ -12,13 +12,13 @@ from torch import nn
 
 from src.analysis.report.network_drawing import save_drawing
 from src.datasets.preprocessing import described
-from src.runtime.checkpoint import write_tensors
+from src.runtime.checkpoint import write_safetensors, write_tensors
 from src.runtime.loggers import artifact_of, log_picture, log_results
 from src.runtime.result import figures_table, write_result
 from src.runtime.result_schemas import RetrainResult
 from src.runtime.run_folder import CONFIG, PROVENANCE, RESULT, replace_file
 from src.standalone.model_card import CARD, model_card
-from src.standalone.network import WEIGHTS, network_name
+from src.standalone.network import SAFETENSORS, WEIGHTS, network_name
 from src.standalone.retraining.metrics import accuracy_of
 from src.standalone.retraining.run import StandaloneRun
 from src.supernet.path import format_path
@@ -40,10 +40,10 @@ def train_one(run: StandaloneRun, shown: bool = True) -> None:
 
 
 def finish(run: StandaloneRun) -> RetrainResult:
-    """Write weights.pt, a model card and result.json. The test part is used here, and nowhere before."""
+    """Write the weights, a model card and result.json. The test part is used here, and nowhere before."""
     cfg, dataset, module = run.cfg, run.dataset, run.module
     module.to(run.device)
-    store_weights(module.final, run.folder / WEIGHTS)
+    store_weights(module.final, run.folder)
     provenance = json.loads((run.folder / PROVENANCE).read_text())
     costs = run.space.costs(run.path, dataset.input_spec)
     result = RetrainResult(
@@ -107,20 +107,21 @@ def log(run: StandaloneRun, result: RetrainResult) -> None:
     source = str(run.cfg.arch)
     chosen_in = Path(source).parent if source.endswith(".csv") else None
     made_from = artifact_of("supernet", run.cfg.run) + artifact_of("archive", chosen_in)
-    files = [run.folder / name for name in (CONFIG, WEIGHTS, CARD, RESULT)]
+    files = [run.folder / name for name in (CONFIG, WEIGHTS, SAFETENSORS, CARD, RESULT)]
     log_results(run.trainer.loggers, "network", files, made_from)
 
 
 def write_card(run: StandaloneRun, record: dict[str, Any]) -> None:
     """README.md of the run folder: the network for those who find it there."""
-    facts = record | {"weights": f"{WEIGHTS} beside this card"}
+    facts = record | {"weights": f"{WEIGHTS} beside this card, and the same as {SAFETENSORS}"}
     replace_file(run.folder / CARD, model_card(network_name(run.space, run.path), facts, record))
 
 
-def store_weights(net: nn.Module, path: Path) -> None:
-    """Store a state_dict on the CPU, in torch's own memory format; a reader gets the old file or the new one."""
+def store_weights(net: nn.Module, folder: Path) -> None:
+    """Store a state_dict on the CPU, in torch's own memory format and as safetensors, whole or as they were before."""
     state = {key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
-    write_tensors(state, path)
+    write_tensors(state, folder / WEIGHTS)
+    write_safetensors(state, folder / SAFETENSORS)
 
 
 def show(run: StandaloneRun, result: RetrainResult) -> None:

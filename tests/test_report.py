@@ -30,7 +30,14 @@ SELECTED = ("improvement", "improvement_to_one", "improvement_and_tau", "seeds_a
 
 
 def report_on(folder: Path, **changes: Any) -> dict[str, Any]:
-    settings = {"runs": str(folder), "out": None, "bn": "recalibrate", "mix_commits": False, "half": None, "wandb": None}
+    settings = {
+        "runs": str(folder),
+        "out": None,
+        "bn": "recalibrate",
+        "mix_commits": False,
+        "half": None,
+        "wandb": None,
+    }
     return asdict(report.run(OmegaConf.create(settings | changes)))
 
 

@@ -50,7 +50,10 @@ class WandbRecord(WandbLogger):
         # a sweep's jobs share a process, and each keeps its own copies; a place that the user named stays
         if os.environ.get(DATA_DIR, "") in ("", os.environ.get(f"FAIRPATH_{DATA_DIR}", "")):
             os.environ[DATA_DIR] = os.environ[f"FAIRPATH_{DATA_DIR}"] = str(self.folder / "wandb")
-        # the run itself, and its name on disk, by which it goes on
+        # started here, for Lightning would draw all charts over its own steps, too, and viewers take either
+        if self._experiment is None:
+            self._experiment = wandb.init(**self._wandb_init, mode="offline" if self.offline else None)
+        # its name on disk, by which it goes on
         self.log_hyperparams(config)
         run = self.experiment
         replace_file(self.folder / WANDB_ID, str(self.version))

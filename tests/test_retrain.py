@@ -27,6 +27,7 @@ from src.standalone.extract import extract
 from src.standalone.retraining.metrics import COLUMNS
 from src.train import main as train_main
 from src.training.trained_supernet import load_trained_supernet
+from tests.conftest import drawing
 from tests.test_bad_input import check_one_line
 
 DIGITS = InputSpec(1, 10, 8)
@@ -246,7 +247,8 @@ def test_other_images_than_the_supernets_are_refused(
 
 @pytest.mark.slow
 def test_wandb_offline_has_the_run(tmp_path: Path) -> None:
-    assert retrain(tmp_path / "run", "arch=2-0-1-1-0", "budget.steps=2", "logger=wandb") == 0
+    with drawing():  # W&B looks into the pictures that it is given
+        assert retrain(tmp_path / "run", "arch=2-0-1-1-0", "budget.steps=2", "logger=wandb") == 0
     assert list((tmp_path / "run").glob("wandb/offline-run-*/*.wandb"))
 
 

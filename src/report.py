@@ -92,7 +92,6 @@ def main(cfg: DictConfig, folder: Path) -> None:
 
     from src.runtime.loggers import finish_loggers, make_loggers
 
-    check_keys(cfg, "report")
     loggers = make_loggers(cfg.logger, folder, ["report", Path(str(cfg.runs)).name], "report")
     try:
         result = run(cfg)

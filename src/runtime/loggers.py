@@ -6,8 +6,10 @@ import csv
 import importlib.util
 import os
 import secrets
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -84,7 +86,13 @@ def artifact_of(kind: str, folder: str | Path | None) -> list[str]:
     return [f"{kind}-{stored.read_text()}"] if stored is not None and stored.exists() else []
 
 
-def log_again(loggers: Iterable[Any], table: Path, step: str, prefix: str = "") -> None:
+def log_again(
+    loggers: Iterable[Any],
+    table: Path,
+    step: str,
+    prefix: str = "",
+    between: Mapping[int, Mapping[str, float]] = MappingProxyType({}),
+) -> None:
     """Log the rows that a run had written before it was stopped, so that its new record holds the whole curve.
 
     Offline, W&B writes a record for each start, and what it had not written when it was killed is in none of them.
@@ -95,18 +103,27 @@ def log_again(loggers: Iterable[Any], table: Path, step: str, prefix: str = "") 
         table: its CSV file, cut back to where it goes on.
         step: the column that counts steps.
         prefix: of the names under which the other columns are logged; with one, `step` is not among them.
+        between: further metrics by step, each logged before the first row of a later step, where its axis belongs.
     """
     offline = [logger for logger in loggers if logger.offline]
     if not offline or not table.exists():
         return
-    # the same values under the same names as when they were measured
+    # the same values under the same names, in the order in which they were measured
+    waiting = deque(sorted(between.items()))
     with table.open(newline="") as lines:
         for row in csv.DictReader(lines):
             values = {f"{prefix}{name}": float(value) for name, value in row.items() if value}
             if prefix:
                 del values[prefix + step]
+            while waiting and waiting[0][0] < int(row[step]):
+                earlier, figures = waiting.popleft()
+                for logger in offline:
+                    logger.log_metrics(figures, step=earlier)
             for logger in offline:
                 logger.log_metrics(values, step=int(row[step]))
+    for earlier, figures in waiting:
+        for logger in offline:
+            logger.log_metrics(figures, step=earlier)
 
 
 def log_picture(loggers: Iterable[Any], name: str, path: Path) -> None:

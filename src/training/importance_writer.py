@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,21 +40,17 @@ class ImportanceWriter(pl.Callback):
             logger.log_metrics(figures, step=module.steps)
 
 
-def log_epochs_again(loggers: Iterable[Any], folder: Path) -> None:
-    """Log what importance.csv has of the epochs before a stop, to records that begin anew (see loggers.log_again)."""
-    table = folder / IMPORTANCE
-    offline = [logger for logger in loggers if logger.offline]
-    if not offline or not table.exists():
-        return
+def logged_epochs(folder: Path) -> dict[int, dict[str, float]]:
+    """Curves of importance.csv by step, for records that begin anew (loggers.log_again)."""
     steps: dict[int, dict[str, float]] = {}
-    with table.open(newline="") as lines:
+    if not (folder / IMPORTANCE).exists():
+        return steps
+    with (folder / IMPORTANCE).open(newline="") as lines:
         for cells in csv.DictReader(lines):
             row = {name: value for name, value in cells.items() if value}
             if not row["figure"].startswith("gradient"):
                 steps.setdefault(int(row["step"]), {})[curve_name(row)] = float(row["value"])
-    for step, figures in steps.items():
-        for logger in offline:
-            logger.log_metrics(figures, step=step)
+    return steps
 
 
 def curve_name(row: Mapping[str, Any]) -> str:

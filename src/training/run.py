@@ -27,7 +27,7 @@ from src.runtime.run_folder import METRICS, RESULT, SCORES, SPLIT, claim
 from src.runtime.stored_run import checkpoint_path
 from src.search_spaces.space import SearchSpace
 from src.training.budget import Budget
-from src.training.importance_writer import log_epochs_again
+from src.training.importance_writer import logged_epochs
 from src.training.run_state import STATE, RunState
 
 
@@ -100,8 +100,7 @@ class Run:
         self.dataset.save_split(self.folder / SPLIT)
         store_provenance(self.folder, device_name(self.device), self.dataset.name)
         cut_back_tables(self.folder, self.module.steps)
-        log_again(self.trainer.loggers, self.folder / METRICS, "step")
-        log_epochs_again(self.trainer.loggers, self.folder)
+        log_again(self.trainer.loggers, self.folder / METRICS, "step", between=logged_epochs(self.folder))
 
     def train(self) -> None:
         """Train up to the budget; a signal ends the run after the step it arrives in, with a checkpoint.

@@ -17,7 +17,7 @@ import pandas as pd
 
 from src.runtime.errors import UsageError
 from src.runtime.loggers import AXES
-from src.runtime.run_folder import GENERATIONS, IMPORTANCE, METRICS, read_json, replace_file
+from src.runtime.run_folder import GENERATIONS, IMPORTANCE, METRICS, RESULT, read_json, replace_file
 
 PACKAGE = "wandb_workspaces"
 
@@ -94,13 +94,12 @@ RANKING = ("count", "ceiling", "above_count", "tau_recalibrate", "tau_accuracy_r
 """Of the section rank, which every run with a benchmark logs once it is ranked."""
 
 
-def check_workspace(place: str) -> tuple[str, str]:
-    """Entity and project of `<entity>/<project>`, before anything is read.
+def check_workspace(place: str) -> None:
+    """See that a workspace can be made at `<entity>/<project>`, before anything is read.
 
     Raises:
         UsageError: another form, the package is missing, or nobody is logged in.
     """
-    entity, _, project = place.partition("/")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", place):
         raise UsageError(f"wandb={place} is not <entity>/<project>, as my-team/fairpath")
     if not importlib.util.find_spec(PACKAGE):
@@ -110,7 +109,6 @@ def check_workspace(place: str) -> tuple[str, str]:
     os.environ.setdefault("WANDB_SILENT", "true")  # one line says what is missing
     if not wandb.login(prompt=False, verify=False):
         raise UsageError(f"wandb={place} needs an account's key: wandb login, or WANDB_API_KEY; or leave wandb=null")
-    return entity, project
 
 
 def make_workspace(entity: str, project: str, name: str, logged: Collection[str]) -> Any:
@@ -181,7 +179,7 @@ def logged_metrics(folders: Sequence[Path]) -> set[str]:
             columns = pd.read_csv(folder / GENERATIONS, nrows=0).columns
             logged |= {f"search/{name}" for name in columns if name != "generation"}
         # once it is ranked
-        result = read_json(folder / "result.json") or {}
+        result = read_json(folder / RESULT) or {}
         if result.get("ranking"):
             logged |= {f"rank/{name}" for name in RANKING} | {"fairness/final_count_spread"}
     return logged

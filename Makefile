@@ -34,7 +34,7 @@ chain: setup  ## supernet, search, retraining and ONNX, one after another on the
 	$(PY) -m src.retrain run=runs/chain/supernet arch=runs/chain/search/selected.csv pick=1 hydra.run.dir=runs/chain/network
 	$(PY) -m src.export run=runs/chain/network
 
-nss: setup  ## a network space near a cost, a network searched in it, retrained, exported (2 minutes); resumable
+nss: setup  ## a network space near a cost, a network searched in it, retrained, exported (3 minutes); resumable
 	$(PY) -m src.train experiment=nss cost.target=400e3 ranking.paths=50 hydra.run.dir=runs/nss/space
 	$(PY) -m src.report runs=runs/nss/space out=runs/nss/report
 	$(PY) -m src.train search_space=expanded_mini search_space.within=runs/nss/space sampler=spos ranking.paths=50 \

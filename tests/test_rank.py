@@ -17,13 +17,15 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from src.benchmarks.table import Table
 from src.rank import main
 from src.ranking.comparison import Comparison
 from src.ranking.feature_maps import layer_features
 from src.runtime.launch import launch
-from src.runtime.run_folder import RESULT, SCORES
+from src.runtime.run_folder import CONFIG, RESULT, SCORES
+from src.runtime.stored_run import load_config
 from src.search_spaces.mini import Mini
 from src.search_spaces.nas_bench_201 import NasBench201
 from src.search_spaces.nas_bench_macro import NasBenchMacro
@@ -143,6 +145,13 @@ def test_scores_of_other_conditions_are_not_mixed(
     assert rank(f"run={run}", *QUICK, "paths=15", f"out={tmp_path}") == 0  # more paths and protocols are welcome
     assert rank(f"run={run}", *QUICK, "images=99", "paths=12", f"out={tmp_path}") == 2
     assert "images=100, not 99" in capsys.readouterr().err
+    # a folder from before the key was there holds scores of temperature 1
+    stored = load_config(tmp_path / CONFIG, migrated=False)
+    del stored["temperature"]
+    OmegaConf.save(stored, tmp_path / CONFIG)
+    assert rank(f"run={run}", *QUICK, "temperature=2", "paths=12", f"out={tmp_path}") == 2
+    assert "temperature=1.0, not 2" in capsys.readouterr().err
+    assert rank(f"run={run}", *QUICK, "paths=15", f"out={tmp_path}") == 0
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ from src.supernet.path import ArchPath
 if TYPE_CHECKING:
     from src.training.trained_supernet import TrainedSupernet
 
-FIXED = ("images", "calibration_images", "batch_size", "split")
+FIXED = ("images", "calibration_images", "batch_size", "split", "temperature")
 """Conditions that all scores of one folder have in common."""
 
 
@@ -120,7 +120,9 @@ def build_supernet_ranking(cfg: DictConfig, overrides: Sequence[str], processes:
         benchmark=benchmark,
         paths=chosen_paths(cfg.paths, trained.space, benchmark, cfg.seed),
         protocols=list(cfg.bn),
-        scoring=ScoringSettings(cfg.images, cfg.calibration_images, cfg.batch_size, part=cfg.split),
+        scoring=ScoringSettings(
+            cfg.images, cfg.calibration_images, cfg.batch_size, part=cfg.split, temperature=cfg.temperature
+        ),
         folder=folder,
         proxies=list(cfg.proxies),
         proxy_images=cfg.proxy_images,

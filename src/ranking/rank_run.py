@@ -70,6 +70,7 @@ def rank_run(ranking: SupernetRanking, processes: ScoringProcesses) -> None:
         calibration = f", up to {scoring.calibration_images} calibration images" if calibrates else ""
         print(
             f"scored on {images} {scoring.part} images in batches of {scoring.batch_size}{calibration}; "
+            f"temperature {scoring.temperature:g}; "
             f"bn: {', '.join(ranking.protocols)}\nfolder: {folder}"
         )
 

@@ -25,11 +25,13 @@ ADDED: dict[str, Any] = {
     "stable": {"agreement": 0.9, "looks": 3},
 }
 """Keys of a training run that did not exist once, with the values that they had implicitly."""
+ADDED_TO_RANKING: dict[str, Any] = {"temperature": 1.0}
+"""Keys of a ranking that did not exist once."""
 
 
 def migrate(config: DictConfig | None = None, checkpoint: dict[str, Any] | None = None) -> None:
     """Complete a stored configuration or a loaded checkpoint in place; what is there stays as it is."""
-    # A configuration: name its command, and fill in the keys that a training run of its time had no need of.
+    # A configuration: name its command, and fill in the keys that a run of its time had no need of.
     if config is not None and "command" not in config:
         choices = OmegaConf.select(config, "choices") or {}
         commands = [command for group, command in GROUPS.items() if choices.get(group)]
@@ -38,8 +40,9 @@ def migrate(config: DictConfig | None = None, checkpoint: dict[str, Any] | None 
         if {"scores", "paths"} <= set(map(str, config)):
             commands.append("rank")
         config["command"] = next(iter(commands), None)
-    if config is not None and config.command == "train":
-        for key, value in ADDED.items():
+    if config is not None:
+        added = {"train": ADDED, "rank": ADDED_TO_RANKING}.get(config.command, {})
+        for key, value in added.items():
             if OmegaConf.select(config, key) is None:
                 OmegaConf.update(config, key, value, force_add=True)
 

@@ -63,6 +63,8 @@ class ScoringSettings:
     """val (held-out training images) or test."""
     activation_bytes: int = ACTIVATION_BYTES
     """Activations kept at a time when many paths are scored."""
+    temperature: float = 1.0
+    """Divides the logits before the loss; above 1, a network too sure of itself loses less (Guo et al. 2017)."""
 
 
 class Evaluator:
@@ -83,6 +85,7 @@ class Evaluator:
         settings = settings or ScoringSettings()
         part, batch_size = settings.part, settings.batch_size
         self.net, self.protocol, self.activation_bytes = net, protocol, settings.activation_bytes
+        self.temperature = settings.temperature
         self.images = dataset.count(part, settings.images)
         """Number of images a path is scored on."""
         self.batches = Batches(dataset, part, batch_size, device, self.images)
@@ -142,7 +145,7 @@ class Evaluator:
         hits, loss = 0, 0.0
         for batch, output in zip(self.batches, logits, strict=True):
             hits += int((output.argmax(1) == batch.labels).sum())
-            loss += F.cross_entropy(output, batch.labels, reduction="sum").item()
+            loss += F.cross_entropy(output / self.temperature, batch.labels, reduction="sum").item()
         return Score(hits / self.images, loss / self.images)
 
 

@@ -52,6 +52,17 @@ def test_running_scores_are_plain_accuracy_and_loss(digits: Digits, net: Superne
     assert score.loss == pytest.approx(F.cross_entropy(logits, batch.labels).item(), rel=1e-5)
 
 
+def test_a_temperature_divides_the_logits_of_the_loss(digits: Digits, net: Supernet) -> None:
+    plain = Evaluator(net, digits, CPU, "running", ScoringSettings(batch_size=100)).score(PATHS[0])
+    warm = Evaluator(net, digits, CPU, "running", ScoringSettings(batch_size=100, temperature=2.5)).score(PATHS[0])
+    (batch,) = digits.batches("val", 1000, CPU)
+    net.eval()
+    with torch.no_grad():
+        log_odds = (net(batch.images, PATHS[0]) / 2.5).log_softmax(1)
+    assert warm.accuracy == plain.accuracy
+    assert warm.loss == pytest.approx(-log_odds.gather(1, batch.labels[:, None]).mean().item(), rel=1e-5)
+
+
 @pytest.mark.parametrize("protocol", ["running", "batch", "adapt", "recalibrate"])
 def test_a_score_does_not_depend_on_what_was_scored_before(digits: Digits, net: Supernet, protocol: str) -> None:
     def scores(order: list[tuple[int, ...]]) -> dict[tuple[int, ...], Score]:

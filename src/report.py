@@ -56,11 +56,12 @@ def run(cfg: DictConfig) -> ReportResult:
 
 def tables(result: ReportResult) -> list[Table]:
     """A table per comparison for the terminal: tau by method and what counting reaches, or shares by searcher."""
-    from src.analysis.report.terminal import comparison_table, search_table
+    from src.analysis.report.terminal import comparison_table, search_table, together_table
 
     if isinstance(result.comparisons, dict):
         return [search_table(name, rows) for name, rows in result.comparisons.items()]
-    return [comparison_table(comparison, str(result.bn)) for comparison in result.comparisons]
+    each = [(comparison_table(one, str(result.bn)), together_table(one)) for one in result.comparisons]
+    return [table for both in each for table in both if table is not None]
 
 
 def show_at_wandb(cfg: DictConfig, loggers: list[Any], result: ReportResult) -> None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
 
 from src.analysis.ranking import summary, tau_b
 from src.analysis.report.runs import TrainingRun
 from src.analysis.subsets import predictions
+
+if TYPE_CHECKING:
+    from src.search_spaces.space import SearchSpace
 
 COUNTED = ("params", "macs")
 """Columns of scores.csv that serve as baselines where a run stored no ranking of its own."""
@@ -51,7 +56,7 @@ def ranking(run: TrainingRun, bn: str, score: str) -> dict[str, Any] | None:
     predicted = predictions(table, score)
     if table.empty or np.isnan(predicted).all():
         return None
-    return summary(predicted, table["truth"].to_numpy(float), counts(table), seed=run.seed)
+    return summary(predicted, table["truth"].to_numpy(float), counted(run, table), seed=run.seed)
 
 
 def tau_alone(run: TrainingRun, bn: str, score: str) -> float | None:
@@ -71,6 +76,19 @@ def tau_alone(run: TrainingRun, bn: str, score: str) -> float | None:
 def counts(table: pd.DataFrame) -> dict[str, np.ndarray]:
     """Counts (n,) of the architectures by name, where a count is known of all."""
     return {name: table[name].to_numpy(float) for name in COUNTED if table[name].notna().all()}
+
+
+def counted(run: TrainingRun, table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """`counts`, and those that the space of the run has beside them, such as blocks of expansion 3."""
+    settings = run.config.get("search_space") or {}
+    try:
+        space: SearchSpace | None = instantiate(settings) if "_target_" in settings else None
+    except InstantiationException:  # where torch is not installed, which reports do without
+        space = None
+    if space is None:
+        return counts(table)
+    own = pd.DataFrame([space.counts(space.parse(path)) for path in table["path"]])
+    return counts(table) | {str(name): own[name].to_numpy(float) for name in own}
 
 
 def top_ten(summary: Mapping[str, Any], figure: str) -> float | None:

@@ -24,6 +24,7 @@ from src.analysis.report.rankings import (
     top_ten,
 )
 from src.analysis.report.runs import TrainingRun
+from src.analysis.report.together import together_columns
 
 BOUNDS = {"": "value", "_low": "low", "_high": "high"}
 """Endings of columns, and the parts of an estimate that they hold."""
@@ -36,8 +37,8 @@ def method_rows(group: Group, bn: str) -> pd.DataFrame:
 
     tau is by the score that ranks the group, tau_by_other by the other score. tau_difference: tau minus that of
     `reference`, paired by seed. tau_above_count: tau minus that of the best counting baseline; its interval is the mean
-    of the seeds' paired bootstraps over architectures, rather too wide for a mean over seeds. nan stands for what is
-    not known, such as a standard deviation of one seed.
+    of the seeds' paired bootstraps over architectures, rather too wide for a mean over seeds. tau_together is that of
+    the mean scores of all seeds. nan stands for what is not known, such as a standard deviation of one seed.
     """
     by = group.ranked_by
     taus = {method: taus_by_seed(runs, bn, by) for method, runs in group.methods.items()}
@@ -69,9 +70,9 @@ def method_rows(group: Group, bn: str) -> pd.DataFrame:
                 "tau_by_other": over_seeds(tau_alone(run, bn, other_score(by)) for run in finished).mean,
                 "tau_above_count": tau.mean - count["tau"] if count else math.nan,
                 **above_count_bounds(rankings),
+                **together_columns(finished, bn, by),
                 "spearman": over_seeds(summary["spearman"]["value"] for summary in rankings).mean,
-                **over_seeds(summary["improvement_at_10"] for summary in rankings).mean_and_sd("improvement_at_10"),
-                **over_seeds(top_ten(summary, "precision") for summary in rankings).mean_and_sd("precision_at_10"),
+                **at_ten(rankings),
                 **accuracy_gap(finished, bn),
                 "architectures": rankings[0]["n"] if rankings else math.nan,
                 "count_spread": over_seeds(final_spread(run) for run in finished).mean,
@@ -80,6 +81,13 @@ def method_rows(group: Group, bn: str) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def at_ten(rankings: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Improvement at ten left, and the share of the ten predicted best that are truly best, as columns of a row."""
+    improvement = over_seeds(summary["improvement_at_10"] for summary in rankings)
+    precision = over_seeds(top_ten(summary, "precision") for summary in rankings)
+    return improvement.mean_and_sd("improvement_at_10") | precision.mean_and_sd("precision_at_10")
 
 
 def above_count_bounds(rankings: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -46,6 +46,25 @@ def comparison_table(comparison: Mapping[str, Any], bn: str) -> Table:
     return table
 
 
+def together_table(comparison: Mapping[str, Any]) -> Table | None:
+    """A row per method of several seeds: the ranking by their mean scores; None where there is none."""
+    rows = [row for row in comparison["methods"] if row["tau_together"] is not None]
+    if not rows:
+        return None
+    table = Table(title="the seeds together: their mean scores", box=box.SIMPLE_HEAD)
+    table.show_edge, table.pad_edge, table.collapse_padding = False, False, True
+    table.add_column("method", min_width=15)
+    for name in ("seeds", "tau", "[95 %]", "minus best count", "[95 %]"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        cells = [f"{row['seeds']}"]
+        for figure, sign in (("tau_together", ""), ("above_count_together", "+")):
+            value, low, high = (row[figure + part] for part in ("", "_low", "_high"))
+            cells += ["", ""] if value is None else [f"{value:{sign}.3f}", interval(low, high)]
+        table.add_row(label(row["method"]), *cells)
+    return table
+
+
 def search_table(evaluator: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     """Shares of the true front's hypervolume, with intervals, of the searchers that saw one kind of scores."""
     table = Table(title=f"share of the true front, %, evaluator={evaluator}", box=box.SIMPLE_HEAD)

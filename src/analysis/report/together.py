@@ -1,0 +1,87 @@
+"""The supernets of a method together: the ranking by their mean scores (inter-choice weights, appendix F)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from src.analysis.report.groups import Group
+from src.analysis.report.rankings import counted, known_scores
+from src.analysis.report.runs import TrainingRun
+from src.analysis.report.style import baseline_label, label
+from src.analysis.subsets import assess
+from src.runtime.run_folder import LEARNT
+
+NOTE = (
+    "The ranking by the mean scores of all supernets of a method, an ensemble; it costs the backward passes of all of "
+    "them. τ and its difference to the best count with 95 % bootstrap intervals over the networks, the same for all "
+    "methods; then what it knows beyond parameters, as in the table above (BN {bn})."
+)
+
+
+def ranked_together(runs: Sequence[TrainingRun], bn: str, score: str) -> dict[str, Any] | None:
+    """`analysis.subsets.assess` of the mean scores over finished runs, of the networks that all of them have scored.
+
+    None of fewer than two runs, or without truth.
+    """
+    tables = [table for run in runs if len(table := known_scores(run, bn))]
+    if len(tables) < 2:
+        return None
+    # costs and truth are the same in each; a network that one of them lacks has no mean
+    stacked = pd.concat(tables).groupby("arch", sort=False)
+    means = tables[0].drop(columns=[*LEARNT]).merge(stacked[[*LEARNT]].mean().reset_index(), on="arch")
+    complete = means[means["arch"].map(stacked.size()) == len(tables)]
+    # the same counts beside it that a single supernet has
+    counts = counted(runs[0], complete)
+    whole = complete.assign(**counts)
+    everything = {"all": np.ones(len(whole), bool)}
+    summary = assess(whole, everything, [score], list(counts), runs[0].seed)[score]["all"]
+    return dict(summary, supernets=len(tables)) if summary.get("tau", {}).get("value") is not None else None
+
+
+def together_columns(runs: Sequence[TrainingRun], bn: str, score: str) -> dict[str, float]:
+    """Columns of a method's row: tau together and minus that of the best count, with bounds; nan of a single run."""
+    summary = ranked_together(runs, bn, score) or {}
+    columns = {}
+    for name, estimate in {"tau": summary.get("tau"), "above_count": summary.get("above_count")}.items():
+        for ending, part in {"": "value", "_low": "low", "_high": "high"}.items():
+            value = (estimate or {}).get(part)
+            columns[f"{name}_together{ending}"] = math.nan if value is None else float(value)
+    return columns
+
+
+def together_table(group: Group, bn: str) -> pd.DataFrame:
+    """A row per method of which several seeds have finished and the truth is known; empty if there is none."""
+    rows = []
+    for method, runs in group.methods.items():
+        finished = [run for run in runs if run.finished]
+        summary = ranked_together(finished, bn, group.ranked_by)
+        if summary is None:
+            continue
+        passes = sum(run.costs["backward_passes"] or 0 for run in finished)
+        beyond = summary["beyond"].get("params", {})
+        above = summary["above_count"]
+        rows.append(
+            {
+                "Method": label(method),
+                "Supernets": f"{summary['supernets']}",
+                "Backward passes, all": f"{passes:,.0f}",
+                "Kendall τ": estimated(summary["tau"], ""),
+                "τ minus best count": estimated(above, "+"),
+                "Best count": "–" if above is None else baseline_label(above["count"]).removeprefix("counting "),
+                "Partial τ": estimated(beyond.get("partial"), ""),
+                "τ within fifths": estimated(beyond.get("within_fifths"), ""),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def estimated(estimate: Mapping[str, Any] | None, sign: str) -> str:
+    """`0.612 [0.55, 0.67]`, or a dash."""
+    if estimate is None or estimate["value"] is None:
+        return "–"
+    return f"{estimate['value']:{sign}.3f} [{estimate['low']:.2f}, {estimate['high']:.2f}]"

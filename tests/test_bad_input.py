@@ -23,6 +23,7 @@ TRAIN = [
     (["optimizer=adamm"], "sgd"),
     (["logger=mlflow"], "wandb"),
     (["experiment=ablation"], "fairness_ablation"),
+    (["experiment=ensemble", "search_space=proxyless"], "give budget.backward_passes="),
     (["inter_choice=biases"], "shared_bias"),
     (["inter_choice=bias", "inter_choice.depth=0"], "of at least 1"),
     (["inter_choice=bias", "inter_choice.depth=two"], "inter_choice.depth"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,7 +136,15 @@ def test_a_sweep_goes_on_where_it_was_and_skips_what_is_finished(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep = ["-m", "sampler=strict_fair,spos", "seed=0,1", "budget.steps=3", f"hydra.sweep.dir={tmp_path}/sweep"]
+    sweep += ["benchmark=mini"]
     assert train(tmp_path, *sweep) == 0
+    # a line for each job, which has its tau and folder; the tables are a report's
+    out = capsys.readouterr().out
+    lines = [
+        line for line in out.splitlines() if re.search(r"one-shot accuracy [\d.]+ %.*; tau by loss -?[\d.]+", line)
+    ]
+    assert [Path(line.rpartition(" ")[2]).parent for line in lines] == [tmp_path / "sweep"] * 4
+    assert "counting" not in out
     folders = sorted(path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir())
     assert folders == [
         "spos_mini_seed0",

@@ -21,6 +21,7 @@ from src.ranking.score_table import ScoringProcesses, score_row
 from src.ranking.summed_up import sum_up
 from src.runtime.elite_space import ELITE_SPACE
 from src.runtime.errors import UsageError
+from src.runtime.launch import command_line
 from src.runtime.loggers import artifact_of, log_picture, log_results
 from src.runtime.result import figures_table, write_result
 from src.runtime.result_schemas import TrainResult
@@ -150,12 +151,27 @@ def beside(ranking: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 def log_files_and_show(run: SupernetRun, result: TrainResult) -> None:
-    """Hand the supernet and the scores made from it to the loggers, and print the tables."""
+    """Hand the supernet and the scores made from it to the loggers, and print the tables, in a sweep a line."""
     loggers, folder = run.trainer.loggers, run.folder
     log_results(loggers, "supernet", [folder / CONFIG, checkpoint_path(folder), folder / ELITE_SPACE])
     made_from = artifact_of("supernet", folder)
     log_results(loggers, "scores", [folder / SCORES, folder / RESULT], made_from, table=folder / SCORES)
-    print_tables(run, result)
+    if command_line().is_sweep:
+        print_line(run, result)
+    else:
+        print_tables(run, result)
+
+
+def print_line(run: SupernetRun, result: TrainResult) -> None:
+    """Print what a job of a sweep came to, under its first protocol; a report compares the jobs."""
+    protocol, spread = next(iter(result.scores.items()))
+    ranking = result.ranking.get(protocol, {}).get(result.ranked_by, {}).get("all", {})
+    figures = [f"one-shot accuracy {100 * spread['accuracy_mean']:.1f} %, loss {spread['loss_mean']:.3f}"]
+    if ranking.get("tau", {}).get("value") is not None:
+        figures.append(f"tau by {result.ranked_by} {ranking['tau']['value']:.3f}")
+    if (above := ranking.get("above_count")) and above["value"] is not None:
+        figures.append(f"minus the best count {above['value']:+.3f} [{above['low']:.2f}, {above['high']:.2f}]")
+    print(f"{'; '.join(figures)} (BN {protocol}): {run.folder}")
 
 
 def print_tables(run: SupernetRun, result: TrainResult) -> None:

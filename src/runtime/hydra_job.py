@@ -21,7 +21,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from src.runtime import elite_space  # noqa: F401 - registers the resolver ranges_of
 from src.runtime.arguments import quoted_texts
@@ -186,6 +186,8 @@ def errors_as_exit_codes() -> Iterator[None]:
         cause = wrapped if isinstance(wrapped, Exception) else error
         if (line := failure(cause)) is not None:
             end(FAILED, line, isinstance(cause, DivergedError))
+        if isinstance(cause, InterpolationKeyError):  # as an experiment's budget that this space says nothing about
+            end(BAD_INPUT, f"{cause.full_key} has no default with these groups: give {cause.full_key}=...")
         is_input = isinstance(cause, UsageError | OmegaConfBaseException | HydraException)
         if is_input or (wrapped is not None and isinstance(cause, INPUT_ERRORS)):
             end(BAD_INPUT, one_line(cause_of(cause, UsageError) or cause))

@@ -24,8 +24,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	@touch $@
 
-train: setup  ## train the default supernets on the embedded data, rank their paths, report
-	$(PY) -m src.train -m experiment=ensemble hydra.sweep.dir=$(RUN)
+train: setup  ## train four short supernets on the embedded data, rank all their paths together, report
+	$(PY) -m src.train -m experiment=ensemble seed=0,1,2,3 hydra.sweep.dir=$(RUN)
 	$(PY) -m src.report runs=$(RUN)
 
 chain: setup  ## supernet, search, retraining and ONNX, one after another on the embedded data (5 minutes); resumable

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from src.analysis.report.groups import Group
-from src.analysis.report.rankings import counted, known_scores
+from src.analysis.report.rankings import counted, known_scores, top_ten
 from src.analysis.report.runs import TrainingRun
 from src.analysis.report.style import baseline_label, label
 from src.analysis.subsets import assess
@@ -64,7 +64,7 @@ def together_table(group: Group, bn: str) -> pd.DataFrame:
             continue
         passes = sum(run.costs["backward_passes"] or 0 for run in finished)
         beyond = summary["beyond"].get("params", {})
-        above = summary["above_count"]
+        above, ten = summary["above_count"], top_ten(summary, "precision")
         rows.append(
             {
                 "Method": label(method),
@@ -75,6 +75,7 @@ def together_table(group: Group, bn: str) -> pd.DataFrame:
                 "Best count": "–" if above is None else baseline_label(above["count"]).removeprefix("counting "),
                 "Partial τ": estimated(beyond.get("partial"), ""),
                 "τ within fifths": estimated(beyond.get("within_fifths"), ""),
+                "Truly best ten among the ten predicted, %": "–" if ten is None else f"{100 * ten:.0f}",
             }
         )
     return pd.DataFrame(rows)

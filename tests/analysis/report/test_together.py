@@ -88,6 +88,8 @@ def test_both_tables_show_it(tmp_path: Path) -> None:
     assert table["Supernets"].tolist() == ["2", "2"]
     assert table["Backward passes, all"].tolist() == ["720", "240"]
     assert table["Best count"].tolist() == ["parameters", "parameters"]
+    (ten,) = {name for name in map(str, table) if name.startswith("Truly best ten")}
+    assert all(0 <= int(share) <= 100 for share in table[ten].tolist())
     rows = method_rows(group, "recalibrate").to_dict("records")
     shown = on_a_terminal({"methods": rows})
     assert shown is not None and shown.row_count == 2

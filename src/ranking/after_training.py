@@ -151,7 +151,7 @@ def beside(ranking: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 def log_files_and_show(run: SupernetRun, result: TrainResult) -> None:
-    """Hand the supernet and the scores made from it to the loggers, and print the tables, in a sweep a line."""
+    """Hand the supernet and the scores made from it to the loggers, and print the tables, a line instead in a sweep."""
     loggers, folder = run.trainer.loggers, run.folder
     log_results(loggers, "supernet", [folder / CONFIG, checkpoint_path(folder), folder / ELITE_SPACE])
     made_from = artifact_of("supernet", folder)

@@ -187,7 +187,7 @@ def errors_as_exit_codes() -> Iterator[None]:
         if (line := failure(cause)) is not None:
             end(FAILED, line, isinstance(cause, DivergedError))
         if isinstance(cause, InterpolationKeyError):  # as an experiment's budget that this space says nothing about
-            end(BAD_INPUT, f"{cause.full_key} has no default with these groups: give {cause.full_key}=...")
+            end(BAD_INPUT, f"{cause.full_key}: {str(cause).splitlines()[0]}; give {cause.full_key}=...")
         is_input = isinstance(cause, UsageError | OmegaConfBaseException | HydraException)
         if is_input or (wrapped is not None and isinstance(cause, INPUT_ERRORS)):
             end(BAD_INPUT, one_line(cause_of(cause, UsageError) or cause))

@@ -28,9 +28,13 @@ UNRELATED = (
     "checkpoint",
     "save_every",
     "journal",
+    "ablation_passes",
+    "ensemble_passes",
+    "ensemble_lr",
 )
 """Sections of a run's configuration that cannot change what it learns, or that are compared apart: the budget, and the
-inter-choice weights, which are part of the method's name."""
+inter-choice weights, which are part of the method's name. Passes and learning rate of an experiment are in the budget
+and the optimizer too."""
 
 OWN = ("sampler.", "order.")
 """Settings of the method itself, by which it is named where they vary."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from src.search_spaces.space import SearchSpace
 
 COUNTED = ("params", "macs")
-"""Columns of scores.csv that serve as baselines where a run stored no ranking of its own."""
+"""Columns of scores.csv that serve as baselines where a run stored no ranking of its own, beside its space's counts."""
 
 LEFT = 10
 """Architectures left, at which improvements are compared: with fewer it is noise (inter-choice weights, appendix E)."""

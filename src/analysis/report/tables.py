@@ -131,7 +131,7 @@ def baseline_rows(group: Group, bn: str) -> pd.DataFrame:
     Means over the runs, which agree where all scored the same paths. The noise ceiling, without interval, comes last.
     """
     summaries = [summary for run in group.runs if (summary := ranking(run, bn, group.ranked_by))]
-    # Runs that stored a ranking know all counts of their space, others parameters and multiply-adds alone
+    # All counts of the space, of runs from before it was stored parameters and multiply-adds alone
     names = dict.fromkeys(name for summary in summaries for name in summary["baselines"])
     rows: list[dict[str, Any]] = []
     for name in names:

@@ -57,7 +57,7 @@ def together_table(comparison: Mapping[str, Any]) -> Table | None:
     for name in ("seeds", "tau", "[95 %]", "minus best count", "[95 %]"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        cells = [f"{row['seeds']}"]
+        cells = [f"{row['supernets_together']:.0f}"]
         for figure, sign in (("tau_together", ""), ("above_count_together", "+")):
             value, low, high = (row[figure + part] for part in ("", "_low", "_high"))
             cells += ["", ""] if value is None else [f"{value:{sign}.3f}", interval(low, high)]

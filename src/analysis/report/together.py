@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,39 +16,54 @@ from src.analysis.report.rankings import counted, known_scores, top_ten
 from src.analysis.report.runs import TrainingRun
 from src.analysis.report.style import baseline_label, label
 from src.analysis.subsets import assess
-from src.runtime.run_folder import LEARNT
+from src.runtime.run_folder import LEARNT, SPLIT
 
 NOTE = (
     "The ranking by the mean scores of all supernets of a method, an ensemble; it costs the backward passes of all of "
-    "them. τ and its difference to the best count with 95 % bootstrap intervals over the networks, the same for all "
-    "methods; then what it knows beyond parameters, as in the table above (BN {bn})."
+    "them. τ and its difference to the best count have 95 % bootstrap intervals over the networks that all of them "
+    "scored; then what it knows beyond parameters, as in the table above (BN {bn})."
 )
 
 
-def ranked_together(runs: Sequence[TrainingRun], bn: str, score: str) -> dict[str, Any] | None:
-    """`analysis.subsets.assess` of the mean scores over finished runs, of the networks that all of them have scored.
+@cache
+def ranked_together(runs: tuple[TrainingRun, ...], bn: str, score: str) -> dict[str, Any] | None:
+    """`analysis.subsets.assess` of the mean scores over runs, of the networks that all of them have scored.
 
-    None of fewer than two runs, or without truth.
+    Beside it `supernets`, how many, and `passes`, the backward passes of all of them. None of fewer than two finished
+    runs, without truth or score, and of runs that held out other images.
     """
-    tables = [table for run in runs if len(table := known_scores(run, bn))]
-    if len(tables) < 2:
+    scored = {run: table for run in runs if len(table := known_scores(run, bn))}
+    if len(scored) < 2 or len({split_of(run) for run in scored}) > 1:
         return None
     # costs and truth are the same in each; a network that one of them lacks has no mean
-    stacked = pd.concat(tables).groupby("arch", sort=False)
-    means = tables[0].drop(columns=[*LEARNT]).merge(stacked[[*LEARNT]].mean().reset_index(), on="arch")
-    complete = means[means["arch"].map(stacked.size()) == len(tables)]
+    tables = list(scored.values())
+    stacked = pd.concat(tables).groupby("arch", sort=False)[[*LEARNT]]
+    needed = [score] if score in LEARNT else [*LEARNT]
+    complete = stacked.count()[needed].eq(len(tables)).all(axis=1)
+    means = tables[0].drop(columns=[*LEARNT]).merge(stacked.mean()[complete].reset_index(), on="arch")
     # the same counts beside it that a single supernet has
-    counts = counted(runs[0], complete)
-    whole = complete.assign(**counts)
-    everything = {"all": np.ones(len(whole), bool)}
-    summary = assess(whole, everything, [score], list(counts), runs[0].seed)[score]["all"]
-    return dict(summary, supernets=len(tables)) if summary.get("tau", {}).get("value") is not None else None
+    counts = counted(runs[0], means)
+    whole = means.assign(**counts)
+    summary = assess(whole, {"all": np.ones(len(whole), bool)}, [score], list(counts))[score]["all"]
+    if summary.get("tau", {}).get("value") is None:
+        return None
+    passes = sum(run.costs["backward_passes"] or 0 for run in scored)
+    return dict(summary, supernets=len(scored), passes=passes)
+
+
+def split_of(run: TrainingRun) -> str:
+    """The images that a run held out, as a digest; empty of a run that does not say."""
+    file = run.folder / SPLIT
+    if not file.exists():
+        return ""
+    with np.load(file) as parts:
+        return hashlib.sha256(b"".join(parts[name].tobytes() for name in sorted(parts.files))).hexdigest()
 
 
 def together_columns(runs: Sequence[TrainingRun], bn: str, score: str) -> dict[str, float]:
     """Columns of a method's row: tau together and minus that of the best count, with bounds; nan of a single run."""
-    summary = ranked_together(runs, bn, score) or {}
-    columns = {}
+    summary = ranked_together(tuple(runs), bn, score) or {}
+    columns: dict[str, float] = {"supernets_together": summary.get("supernets", math.nan)}
     for name, estimate in {"tau": summary.get("tau"), "above_count": summary.get("above_count")}.items():
         for ending, part in {"": "value", "_low": "low", "_high": "high"}.items():
             value = (estimate or {}).get(part)
@@ -58,18 +75,17 @@ def together_table(group: Group, bn: str) -> pd.DataFrame:
     """A row per method of which several seeds have finished and the truth is known; empty if there is none."""
     rows = []
     for method, runs in group.methods.items():
-        finished = [run for run in runs if run.finished]
-        summary = ranked_together(finished, bn, group.ranked_by)
+        summary = ranked_together(tuple(run for run in runs if run.finished), bn, group.ranked_by)
         if summary is None:
             continue
-        passes = sum(run.costs["backward_passes"] or 0 for run in finished)
         beyond = summary["beyond"].get("params", {})
         above, ten = summary["above_count"], top_ten(summary, "precision")
         rows.append(
             {
                 "Method": label(method),
                 "Supernets": f"{summary['supernets']}",
-                "Backward passes, all": f"{passes:,.0f}",
+                "Backward passes, all": f"{summary['passes']:,.0f}",
+                "Networks": f"{summary['n']:,}",
                 "Kendall τ": estimated(summary["tau"], ""),
                 "τ minus best count": estimated(above, "+"),
                 "Best count": "–" if above is None else baseline_label(above["count"]).removeprefix("counting "),

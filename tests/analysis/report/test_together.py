@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,7 @@ from src.analysis.report.runs import find_runs
 from src.analysis.report.tables import method_rows
 from src.analysis.report.terminal import together_table as on_a_terminal
 from src.analysis.report.together import ranked_together, together_table
-from src.runtime.run_folder import SCORES
-from src.search_spaces.mini import Mini
+from src.runtime.run_folder import SCORES, SPLIT
 from tests.analysis.report.made_runs import make_run, make_sweep, set_scores
 
 
@@ -36,7 +36,7 @@ def test_it_is_tau_of_the_mean_scores(tmp_path: Path, score: str) -> None:
     wanted = tau_b(mean if score == "accuracy" else -mean, truth)
     params = tau_b(own[0].params.to_numpy(float), truth)
     group = only_group(tmp_path)
-    summary = ranked_together(group.runs, "recalibrate", score)
+    summary = ranked_together(tuple(group.runs), "recalibrate", score)
     assert summary is not None and summary["supernets"] == 3
     assert summary["tau"]["value"] == pytest.approx(wanted)
     assert summary["above_count"]["value"] == pytest.approx(wanted - params)
@@ -51,7 +51,7 @@ def test_one_supernet_is_no_ensemble(tmp_path: Path) -> None:
     make_run(tmp_path / "one", "spos", 0)
     make_run(tmp_path / "other", "spos", 1, finished=False)
     group = only_group(tmp_path)
-    assert ranked_together(group.runs, "recalibrate", "accuracy") is None
+    assert ranked_together(tuple(group.runs), "recalibrate", "accuracy") is None
     assert together_table(group, "recalibrate").empty
     (row,) = method_rows(group, "recalibrate").to_dict("records")
     assert np.isnan(row["tau_together"])
@@ -63,9 +63,30 @@ def test_only_networks_that_all_have_scored_count(tmp_path: Path) -> None:
         n = len(scores)
         folder = make_run(tmp_path / f"{seed}", "spos", seed)
         set_scores(folder, scores, truth[:n], params=size[:n], macs=size[:n], loss=[1 - each for each in scores])
-    summary = ranked_together(only_group(tmp_path).runs, "recalibrate", "accuracy")
+    summary = ranked_together(tuple(only_group(tmp_path).runs), "recalibrate", "accuracy")
     assert summary is not None and summary["n"] == 4  # mean scores 0.15, 0.2, 0.3, 0.45
     assert summary["tau"]["value"] == 1
+
+
+def test_a_score_that_one_run_lacks_has_no_mean(tmp_path: Path) -> None:
+    truth, size = [0.1, 0.2, 0.3, 0.4], [1.0, 1.0, 2.0, 2.0]
+    for seed, loss in enumerate(([0.9, 0.8, 0.7, 0.1], [0.8, 0.7, 0.9, math.nan])):
+        folder = make_run(tmp_path / f"{seed}", "spos", seed)
+        set_scores(folder, [0.1, 0.2, 0.3, 0.4], truth, params=size, macs=size, loss=loss)
+    runs = tuple(only_group(tmp_path).runs)
+    by_loss, by_accuracy = (ranked_together(runs, "recalibrate", score) for score in ("loss", "accuracy"))
+    assert by_loss is not None and by_loss["n"] == 3  # mean losses 0.85, 0.75, 0.8
+    assert by_loss["tau"]["value"] == pytest.approx(1 / 3)
+    assert by_accuracy is not None and by_accuracy["n"] == 4
+
+
+def test_scores_on_other_images_are_not_averaged(tmp_path: Path) -> None:
+    make_sweep(tmp_path, ("spos",), seeds=2)
+    for seed, images in enumerate(([0, 1], [0, 2])):
+        np.savez(tmp_path / f"spos-{seed}" / SPLIT, train=np.array([3]), val=np.array(images))
+    assert ranked_together(tuple(only_group(tmp_path).runs), "recalibrate", "accuracy") is None
+    np.savez(tmp_path / "spos-1" / SPLIT, train=np.array([3]), val=np.array([0, 1]))
+    assert ranked_together(tuple(only_group(tmp_path).runs), "recalibrate", "accuracy") is not None
 
 
 def test_counts_are_those_of_the_space(tmp_path: Path) -> None:
@@ -78,7 +99,7 @@ def test_counts_are_those_of_the_space(tmp_path: Path) -> None:
     (run,) = find_runs(folder)
     counts = counted(run, table)
     assert set(counts) == {"params", "mb_blocks", "e3_blocks"}  # multiply-adds are not known of all
-    assert counts["e3_blocks"].tolist() == [Mini().counts((2, 2, 0, 1, 2))["e3_blocks"], 0]
+    assert counts["e3_blocks"].tolist() == [3, 0]
 
 
 def test_both_tables_show_it(tmp_path: Path) -> None:
@@ -93,4 +114,9 @@ def test_both_tables_show_it(tmp_path: Path) -> None:
     rows = method_rows(group, "recalibrate").to_dict("records")
     shown = on_a_terminal({"methods": rows})
     assert shown is not None and shown.row_count == 2
+    cells = [list(column.cells) for column in shown.columns]
+    assert cells[1] == ["2", "2"]
+    assert cells[2] == [f"{row['tau_together']:.3f}" for row in rows]
+    assert cells[4] == [f"{row['above_count_together']:+.3f}" for row in rows]
+    assert all(row["above_count_together_low"] < row["above_count_together"] for row in rows)
     assert on_a_terminal({"methods": [row | {"tau_together": None} for row in rows]}) is None

@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	@touch $@
 
-train: setup  ## train four short supernets on the embedded data, rank all their paths together, report
+train: setup  ## train four short supernets, rank all their paths together, report; RUN=<its folder> goes on with one
 	$(PY) -m src.train -m experiment=ensemble seed=0,1,2,3 hydra.sweep.dir=$(RUN)
 	$(PY) -m src.report runs=$(RUN)
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 COUNTED = ("params", "macs")
 """Columns of scores.csv that serve as baselines where a run stored no ranking of its own, beside its space's counts."""
 
+BOUNDS = {"": "value", "_low": "low", "_high": "high"}
+"""Endings of columns, and the parts of an estimate that they hold."""
+
 LEFT = 10
 """Architectures left, at which improvements are compared: with fewer it is noise (inter-choice weights, appendix E)."""
 

@@ -15,6 +15,7 @@ from src.analysis.report.explanation import measures
 from src.analysis.report.groups import Group
 from src.analysis.report.over_seeds import over_seeds
 from src.analysis.report.rankings import (
+    BOUNDS,
     known_scores,
     other_score,
     protocol_scores,
@@ -26,8 +27,6 @@ from src.analysis.report.rankings import (
 from src.analysis.report.runs import TrainingRun
 from src.analysis.report.together import together_columns
 
-BOUNDS = {"": "value", "_low": "low", "_high": "high"}
-"""Endings of columns, and the parts of an estimate that they hold."""
 BASELINE = ["name", "tau", "tau_low", "tau_high", "improvement_at_10"]
 
 

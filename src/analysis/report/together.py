@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from src.analysis.report.groups import Group
-from src.analysis.report.rankings import counted, known_scores, top_ten
+from src.analysis.report.rankings import BOUNDS, counted, known_scores, top_ten
 from src.analysis.report.runs import TrainingRun
 from src.analysis.report.style import baseline_label, label
 from src.analysis.subsets import assess
@@ -65,7 +65,7 @@ def together_columns(runs: Sequence[TrainingRun], bn: str, score: str) -> dict[s
     summary = ranked_together(tuple(runs), bn, score) or {}
     columns: dict[str, float] = {"supernets_together": summary.get("supernets", math.nan)}
     for name, estimate in {"tau": summary.get("tau"), "above_count": summary.get("above_count")}.items():
-        for ending, part in {"": "value", "_low": "low", "_high": "high"}.items():
+        for ending, part in BOUNDS.items():
             value = (estimate or {}).get(part)
             columns[f"{name}_together{ending}"] = math.nan if value is None else float(value)
     return columns

@@ -88,7 +88,7 @@ def test_a_table_without_losses_is_searched_by_accuracy(run: Path, tmp_path: Pat
 
 def test_its_scores_are_those_of_the_evaluator(run: Path, tmp_path: Path) -> None:
     assert search(tmp_path, f"run={run}", *QUICK, "budget.models=6", "objectives=[loss,params]") == 0
-    conditions = {"bn": "recalibrate", "images": 100, "calibration_images": 50, "batch_size": 50}
+    conditions = {"bn": "recalibrate", "images": 100, "calibration_images": 50, "batch_size": 50, "temperature": None}
     assert result(tmp_path)["scoring"] == conditions
     trained = load_trained_supernet(str(run), torch.device("cpu"))
     evaluator = Evaluator(

@@ -14,14 +14,17 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from src.rank import main as rank_main
 from src.runtime.launch import launch
-from src.runtime.run_folder import COUNTS, METRIC_COLUMNS, METRICS, RESULT, SCORE_COLUMNS, SCORES
+from src.runtime.run_folder import ARCHIVE, COUNTS, METRIC_COLUMNS, METRICS, RESULT, SCORE_COLUMNS, SCORES, VALIDATION
 from src.runtime.stored_run import checkpoint_path
+from src.search import main as search_main
 from src.supernet.evaluator import Evaluator, ScoringSettings
 from src.train import main
 from src.training.metrics_writer import LogSchedule
 from src.training.trained_supernet import load_trained_supernet
 from tests.conftest import drawing
+from tests.test_bad_input import check_one_line
 
 GOLDEN = Path(__file__).parent / "golden" / "loss_curve.json"
 SHORT = ["validation.paths=2", "ranking.paths=4", "validation.calibration_images=50", "ranking.calibration_images=50"]
@@ -240,6 +243,33 @@ def test_later_stages_score_the_average_of_the_weights_as_the_run_did(tmp_path: 
     assert all(loss != own[arch] for arch, loss in losses().items())
 
 
+def test_later_stages_divide_the_logits_as_the_run_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, cpu = tmp_path / "run", torch.device("cpu")
+    assert train(folder, "budget.steps=2", "ranking.bn=[recalibrate]", "ranking.temperature=2.5") == 0
+    own = pd.read_csv(folder / SCORES, dtype={"arch": str}).set_index("arch").loss
+
+    # the run, its validations, `rank` and `search` score the same
+    trained = load_trained_supernet(str(folder), cpu)
+    settings = ScoringSettings(calibration_images=50, temperature=2.5)
+    evaluator = Evaluator(trained.net, trained.dataset, cpu, "recalibrate", settings)
+    assert {arch: evaluator.score(trained.space.parse(arch)).loss for arch in own.index} == dict(own)
+    looked_at = pd.read_csv(folder / VALIDATION, dtype={"arch": str}).query("step == 2")
+    assert list(looked_at.loss) == [evaluator.score(trained.space.parse(arch)).loss for arch in looked_at.arch]
+    scoring = ["calibration_images=50", "device=cpu"]
+    again = [f"run={folder}", "bn=[recalibrate]", "paths=4", *scoring, f"out={tmp_path / 'rank'}"]
+    assert launch("rank", rank_main, again) == 0
+    ranked = pd.read_csv(tmp_path / "rank" / SCORES, dtype={"arch": str}).set_index("arch").loss
+    assert dict(ranked[own.index]) == dict(own)
+    searched = [f"run={folder}", *scoring, "logger=csv", f"hydra.run.dir={tmp_path / 'search'}"]
+    assert launch("search", search_main, [*searched, "budget.models=6"]) == 0
+    archive = pd.read_csv(tmp_path / "search" / ARCHIVE, dtype={"arch": str})
+    assert list(archive.loss) == [evaluator.score(trained.space.parse(arch)).loss for arch in archive.arch]
+
+    # which may be told otherwise, but not in the midst of a search
+    assert launch("search", search_main, [*searched, "budget.models=9", "temperature=1"]) == 2
+    check_one_line(capsys.readouterr().err, "temperature")
+
+
 @pytest.mark.parametrize("profiler", ["simple", pytest.param("advanced", marks=pytest.mark.slow)])
 def test_a_profile_lies_in_the_run_folder(profiler: str, tmp_path: Path) -> None:
     assert train(tmp_path / "run", "budget.steps=2", f"trainer.profiler={profiler}") == 0
@@ -251,7 +281,7 @@ def test_the_conditions_of_scores_are_in_the_result(tmp_path: Path) -> None:
     short = ["budget.steps=1", "ranking.paths=2", "ranking.batch_size=40", "ranking.images=80", "logger=csv"]
     assert train(tmp_path / "run", *short) == 0
     result = json.loads((tmp_path / "run" / RESULT).read_text())
-    assert result["scoring"] == {"images": 80, "calibration_images": 50, "batch_size": 40}
+    assert result["scoring"] == {"images": 80, "calibration_images": 50, "batch_size": 40, "temperature": 1.0}
 
 
 def test_wandb_offline_needs_no_account(tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ from src.runtime.stored_run import checkpoint_path
 from src.supernet.evaluator import Evaluator, ScoringSettings
 from src.training.build import SupernetRun, ranked_protocols
 
+SCORING = ("images", "calibration_images", "batch_size", "temperature")
+"""Settings of `ranking` that a score depends on, beside the BN protocol."""
 DECIDED = 0.9
 """Probability of the likeliest range from which on a decision of a network space search is made."""
 
@@ -74,7 +76,7 @@ def rank_after_training(run: SupernetRun) -> None:
         wall_seconds=round(run.module.stopwatch.seconds(), 2),
         count_spread=run.module.counts.spread(),
         parameter_free_share=run.module.counts.parameter_free_share(run.module.net),
-        scoring={key: run.cfg.ranking[key] for key in ("images", "calibration_images", "batch_size")},
+        scoring={key: run.cfg.ranking[key] for key in SCORING},
         scoring_seconds=round(time.monotonic() - started, 1),
         block_evaluations=blocks,
         figures=draw_histograms(run, tables),
@@ -101,7 +103,7 @@ def write_elite_space(run: SupernetRun) -> None:
 def score(run: SupernetRun, protocol: str, processes: ScoringProcesses) -> int:
     """Append one row per path to scores.csv as they come, unless it is there already; returns block evaluations."""
     ranking = run.cfg.ranking
-    settings = ScoringSettings(ranking.images, ranking.calibration_images, ranking.batch_size)
+    settings = ScoringSettings(**{key: ranking[key] for key in SCORING})
     evaluator = Evaluator(run.module.net, run.dataset, run.device, protocol, settings)
     known = run.benchmark.accuracies() if run.benchmark else {}
     truth = {name: known[arch] for name, arch in spellings(run.space, known).items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,16 +103,11 @@ def build_supernet_ranking(cfg: DictConfig, overrides: Sequence[str], processes:
         benchmark = benchmark_from(cfg.benchmark, trained.space)
     folder = Path(cfg.out or Path(cfg.run) / "rank" / name)
 
-    # A folder holds scores made under one set of conditions.
+    # A folder holds scores made under one set of conditions, those of the run where they are not named.
+    cfg.temperature = cfg.temperature or trained.cfg.ranking.temperature
     conditions = {key: cfg[key] for key in FIXED}
     conditions |= {"run": str(Path(cfg.run).resolve()), "steps": trained.steps, "weights": trained.digest}
-    stored = load_config(folder / CONFIG) if (folder / CONFIG).exists() else None
-    for key, value in conditions.items() if stored is not None else ():
-        if stored is not None and stored.get(key) != value:
-            raise UsageError(
-                f"{folder} holds scores made with {key}={stored.get(key)}, not {value}: "
-                "give a new folder with out=..., or the same settings"
-            )
+    refuse_other_conditions(folder, conditions)
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     return SupernetRanking(
         settings=RankingSettings(plain | conditions, cfg.by or trained.cfg.ranking.by, cfg.seed, cfg.subsets),
@@ -129,6 +124,23 @@ def build_supernet_ranking(cfg: DictConfig, overrides: Sequence[str], processes:
         similarity_layer=cfg.similarity.layer,
         similarity_images=cfg.similarity.images,
     )
+
+
+def refuse_other_conditions(folder: Path, conditions: Mapping[str, Any]) -> None:
+    """Refuse a folder whose scores were made under others than `conditions`; a new folder has none.
+
+    Raises:
+        UsageError: it names the first that differs.
+    """
+    if not (folder / CONFIG).exists():
+        return
+    stored = load_config(folder / CONFIG)
+    for key, value in conditions.items():
+        if stored.get(key) != value:
+            raise UsageError(
+                f"{folder} holds scores made with {key}={stored.get(key)}, not {value}: "
+                "give a new folder with out=..., or the same settings"
+            )
 
 
 def build_file_ranking(cfg: DictConfig, folder: Path) -> FileRanking:

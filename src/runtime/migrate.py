@@ -18,6 +18,7 @@ ADDED: dict[str, Any] = {
     "order": {"_target_": "src.datasets.orders.Shuffle"},
     "choices.order": "shuffle",
     "ranking.by": "accuracy",
+    "ranking.temperature": 1.0,
     "gradient_variance": False,
     "step.gradient_noise": 0.0,
     "ema": None,

@@ -48,7 +48,7 @@ from src.training.trained_supernet import load_trained_supernet
 LATENCY = "latency.csv"
 """The table of a run folder, if the search measured one."""
 
-SCORING = ("bn", "images", "calibration_images", "batch_size")
+SCORING = ("bn", "images", "calibration_images", "batch_size", "temperature")
 """Keys that a supernet's scores depend on."""
 
 
@@ -159,16 +159,23 @@ def _supernet(cfg: DictConfig) -> ScoreSource:
         trained = load_trained_supernet(run, device, cfg.supernet_checkpoint, cfg.dataset.root)
         check_protocol(trained.net, cfg.bn)
         several.append(trained)
-        evaluators.append(Evaluator(trained.net, trained.dataset, device, cfg.bn, ScoringSettings(*sizes)))
+        # losses as the run ranks by them
+        temperature = cfg.temperature or trained.cfg.ranking.temperature
+        scoring = ScoringSettings(*sizes, temperature=temperature)
+        evaluators.append(Evaluator(trained.net, trained.dataset, device, cfg.bn, scoring))
     # a search knows its supernets by their weights
     first = several[0]
     truth = truth_of(first.space, _benchmark(cfg, first.cfg, first.dataset, first.space))
-    about = {
+    about: dict[str, Any] = {
         "evaluator": "supernet",
         "steps": first.steps if len(several) == 1 else [trained.steps for trained in several],
         "weights": " ".join(trained.digest for trained in several),
         "images": evaluators[0].images,
     }
+    # of a search begun before the key was there, as of most others, it is 1
+    temperatures = [evaluator.temperature for evaluator in evaluators]
+    if any(each != 1 for each in temperatures):
+        about["temperature"] = temperatures
     objectives = named_objectives(cfg.objectives, first.cfg.ranking.by)
     return ScoreSource(first.space, first.input_spec, SupernetScores(evaluators), truth, objectives, about)
 

@@ -54,8 +54,7 @@ from src.training.validation import SupernetValidation
 from src.training.window_memory import PROBE, fitting_way
 
 ORDER, WEIGHTS, SEARCH = 0, 2, 4  # streams of the run's seed, beside the sampler's
-ENDLESS = 2**62
-"""Steps of a loader that ends with the run."""
+ENDLESS = 2**62  # steps of a loader that ends with the run
 VALIDATION = 3
 """Seed of the fixed validation paths: the same for every sampler and seed, so that curves can be compared."""
 
@@ -226,8 +225,9 @@ def writers(
 
     `ranked`: the paths that will be scored after training.
     """
-    settings = {key: value for key, value in cfg.validation.items() if key not in ("paths", "bn")}
-    evaluator = Evaluator(module.net, dataset, device, cfg.validation.bn, ScoringSettings(**settings))
+    images = {key: cfg.validation[key] for key in ("images", "calibration_images", "batch_size")}
+    settings = ScoringSettings(**images, temperature=cfg.ranking.temperature)
+    evaluator = Evaluator(module.net, dataset, device, cfg.validation.bn, settings)
     paths = space.sample_distinct(cfg.validation.paths, torch.Generator().manual_seed(VALIDATION))
     # images that a validation and the ranking score a path on, for the estimate of their time
     each, at_the_end = (

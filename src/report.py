@@ -49,19 +49,20 @@ def run(cfg: DictConfig) -> ReportResult:
         runs = find_runs(root, cfg.half)
         # runs of several commits are compared only if that is asked for
         commits = check_commits(runs, cfg.mix_commits)
-        return outputs.write(group_runs(runs), commits, cfg.bn, out)
+        return outputs.write(group_runs(runs, cfg.ensembles), commits, cfg.bn, out)
     except OSError as error:
         raise UsageError(f"out={cfg.out or cfg.runs}: the report cannot be written there: {error.strerror}") from None
 
 
 def tables(result: ReportResult) -> list[Table]:
     """A table per comparison for the terminal: tau by method and what counting reaches, or shares by searcher."""
-    from src.analysis.report.terminal import comparison_table, search_table, together_table
+    from src.analysis.report.terminal import comparison_table, ensemble_table, search_table, together_table
 
     if isinstance(result.comparisons, dict):
         return [search_table(name, rows) for name, rows in result.comparisons.items()]
-    each = [(comparison_table(one, str(result.bn)), together_table(one)) for one in result.comparisons]
-    return [table for both in each for table in both if table is not None]
+    bn, records = str(result.bn), result.comparisons
+    each = [(comparison_table(one, bn), together_table(one), ensemble_table(one)) for one in records]
+    return [table for several in each for table in several if table is not None]
 
 
 def show_at_wandb(cfg: DictConfig, loggers: list[Any], result: ReportResult) -> None:

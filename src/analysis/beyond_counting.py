@@ -7,7 +7,7 @@ new. n architectures, R bootstrap resamples.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -60,18 +60,38 @@ def above_counting(
     Both taus are taken of the same resampled architectures. None without a count that has a tau; undefined where the
     prediction has none. The count is the best on the architectures at hand, so the difference is rather too small.
     """
-    x, y = (stats.rankdata(values) for values in known(prediction, truth))
-    ranks = {name: stats.rankdata(known(count, truth)[0]) for name, count in counts.items()}
-    taus = {name: tau for name, count in ranks.items() if not math.isnan(tau := tau_b(count, y))}
-    if not taus:
-        return None
-    best = max(taus, key=lambda name: taus[name])
-    own = tau_b(x, y)
-    if math.isnan(own):
-        return best, UNDEFINED
-    times = drawn_times(len(x), seed, resamples)
-    resampled = tau_of(pair_sums(x, y, times)) - tau_of(pair_sums(ranks[best], y, times))
-    return best, estimate(own - taus[best], resampled)
+    return mean_above_counting([prediction], truth, counts, seed, resamples)[1]
+
+
+def mean_above_counting(
+    predictions: Sequence[ArrayLike],
+    truth: ArrayLike,
+    counts: Mapping[str, ArrayLike],
+    seed: int = 0,
+    resamples: int = 1000,
+) -> tuple[Estimate, tuple[str, Estimate] | None]:
+    """Mean tau of several predictions (n,) of one truth, as of seeds, and the same minus the best count's tau.
+
+    The intervals resample architectures, the same ones for every prediction and the count: they say what other
+    architectures might do to the mean of these predictions, not what other seeds would predict. The difference is as
+    in `above_counting`; undefined where one of the predictions has no tau.
+    """
+    y = stats.rankdata(known(truth, truth)[0])
+    ranks = [stats.rankdata(known(prediction, truth)[0]) for prediction in predictions]
+    counted = {name: stats.rankdata(known(count, truth)[0]) for name, count in counts.items()}
+    own = [tau_b(x, y) for x in ranks]
+    taus = {name: tau for name, count in counted.items() if not math.isnan(tau := tau_b(count, y))}
+    best = max(taus, key=lambda name: taus[name], default=None)
+    if any(map(math.isnan, own)):
+        return UNDEFINED, None if best is None else (best, UNDEFINED)
+    # one draw of architectures for all of them
+    times = drawn_times(len(y), seed, resamples)
+    resampled = np.mean([tau_of(pair_sums(x, y, times)) for x in ranks], axis=0)
+    mean = float(np.mean(own))
+    if best is None:
+        return estimate(mean, resampled), None
+    difference = estimate(mean - taus[best], resampled - tau_of(pair_sums(counted[best], y, times)))
+    return estimate(mean, resampled), (best, difference)
 
 
 def partial(xy: Vector, xz: Vector, yz: Vector) -> Vector:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from src.analysis import ranking
-from src.analysis.beyond_counting import above_counting, beyond_counting
+from src.analysis.beyond_counting import above_counting, beyond_counting, mean_above_counting
 from src.analysis.ranking import kendall, tau_b
 from src.analysis.subsets import assess
 
@@ -82,6 +82,24 @@ def test_the_difference_to_the_best_count_is_that_of_the_same_architectures() ->
     # narrower than two intervals that know nothing of each other
     alone = [kendall(values, y, seed=3) for values in (x, z)]
     assert difference.high - difference.low < sum(estimate.high - estimate.low for estimate in alone)
+
+
+def test_the_mean_of_several_predictions_is_resampled_as_one() -> None:
+    """Each resample by hand: the same architectures for both predictions and the count."""
+    x, y, z = made(120)
+    other = y + np.random.default_rng(8).normal(size=120)
+    tau, above = mean_above_counting([x, other], y, {"size": z}, seed=3)
+    draws = np.random.default_rng(3).integers(120, size=(1000, 120))
+    each = [[tau_b(v[draw], y[draw]) for v in (x, other, z)] for draw in draws]
+    means = [(one + two) / 2 for one, two, _ in each]
+    assert tau.value == pytest.approx((tau_b(x, y) + tau_b(other, y)) / 2)
+    assert (tau.low, tau.high) == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=1e-5)
+    assert above is not None and above[1].value == pytest.approx(tau.value - tau_b(z, y))
+    minus = [mean - size for mean, (_, _, size) in zip(means, each, strict=True)]
+    assert (above[1].low, above[1].high) == pytest.approx(np.quantile(minus, [0.025, 0.975]), abs=1e-5)
+    # one that has no tau leaves no mean
+    undefined, none = mean_above_counting([x, np.ones(120)], y, {})
+    assert math.isnan(undefined.value) and none is None
 
 
 def test_a_count_is_as_good_as_itself_and_without_counts_there_is_no_best() -> None:

@@ -51,6 +51,8 @@ class Group:
     methods: dict[str, list[TrainingRun]]
     confounded: tuple[str, ...]
     """Settings outside the sampler and the inter-choice weights that differ from one method to another."""
+    ensembles: int | None = None
+    """Supernets of each ensemble that a method's seeds are shared out to; None: no such ensembles."""
 
     @property
     def runs(self) -> list[TrainingRun]:
@@ -94,7 +96,7 @@ def check_commits(runs: Sequence[TrainingRun], mix_commits: bool = False) -> dic
     return dict(commits)
 
 
-def group_runs(runs: Sequence[TrainingRun]) -> list[Group]:
+def group_runs(runs: Sequence[TrainingRun], ensembles: int | None = None) -> list[Group]:
     """One group for each search space, data set, budget and value of a setting varied beside the methods' own."""
     weights = methods.all_weights(runs)
     # Settings that vary within a method's runs split the table; those tied to the method are reported as confounded
@@ -123,7 +125,7 @@ def group_runs(runs: Sequence[TrainingRun]) -> list[Group]:
         title = ", ".join([f"{space} on {dataset}", *filter(None, [*settings, half])])
         ordered = {method: by_method[method] for method in order(by_method)}
         confounded = [key for key in varying(members) if not key.startswith(OWN) and key not in outside]
-        groups.append(Group(title, ordered, tuple(confounded)))
+        groups.append(Group(title, ordered, tuple(confounded), ensembles))
     return groups
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from src.analysis.report import page, png, sections
 from src.analysis.report.agreement import consistency_rows
 from src.analysis.report.chart import Chart
+from src.analysis.report.ensembles import ensemble_rows
 from src.analysis.report.explanation import explanation_figure
 from src.analysis.report.figures import lemma_figure
 from src.analysis.report.group_charts import group_charts
@@ -74,6 +75,9 @@ def write_tables(groups: Sequence[Group], bn: str, out: Path) -> pd.DataFrame:
     """Write table.csv for machines and table.md for READMEs; returns the rows of table.csv."""
     rows = pd.DataFrame([row for group in groups for row in long_rows(group)])
     replace_file(out / "table.csv", rows.convert_dtypes().to_csv(index=False, lineterminator="\n"))
+    together = [{"comparison": group.title, **row} for group in groups for row in ensemble_rows(group, bn)]
+    if together:
+        replace_file(out / "ensembles.csv", pd.DataFrame(together).to_csv(index=False, lineterminator="\n"))
     blocks = [block for group in groups for block in markdown_blocks(group, bn)]
     replace_file(out / "table.md", "\n\n".join(blocks) + "\n")
     return rows
@@ -103,6 +107,7 @@ def comparison_record(group: Group, bn: str) -> dict[str, Any]:
         "methods": records(method_rows(group, bn)),
         "baselines": records(baseline_rows(group, bn)),
         "self_consistency": consistency_rows(group, bn),
+        "ensembles": ensemble_rows(group, bn),
     }
 
 

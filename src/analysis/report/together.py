@@ -35,12 +35,7 @@ def ranked_together(runs: tuple[TrainingRun, ...], bn: str, score: str) -> dict[
     scored = {run: table for run in runs if len(table := known_scores(run, bn))}
     if len(scored) < 2 or len({split_of(run) for run in scored}) > 1:
         return None
-    # costs and truth are the same in each; a network that one of them lacks has no mean
-    tables = list(scored.values())
-    stacked = pd.concat(tables).groupby("arch", sort=False)[[*LEARNT]]
-    needed = [score] if score in LEARNT else [*LEARNT]
-    complete = stacked.count()[needed].eq(len(tables)).all(axis=1)
-    means = tables[0].drop(columns=[*LEARNT]).merge(stacked.mean()[complete].reset_index(), on="arch")
+    means = mean_scores(list(scored.values()), score)
     # the same counts beside it that a single supernet has
     counts = counted(runs[0], means)
     whole = means.assign(**counts)
@@ -49,6 +44,15 @@ def ranked_together(runs: tuple[TrainingRun, ...], bn: str, score: str) -> dict[
         return None
     passes = sum(run.costs["backward_passes"] or 0 for run in scored)
     return dict(summary, supernets=len(scored), passes=passes)
+
+
+def mean_scores(tables: Sequence[pd.DataFrame], score: str) -> pd.DataFrame:
+    """Rows of scores.csv with the mean accuracy and loss over tables, of networks whose `score` all of them have."""
+    # costs and truth are the same in each; a network that one of them lacks has no mean
+    stacked = pd.concat(tables).groupby("arch", sort=False)[[*LEARNT]]
+    needed = [score] if score in LEARNT else [*LEARNT]
+    complete = stacked.count()[needed].eq(len(tables)).all(axis=1)
+    return tables[0].drop(columns=[*LEARNT]).merge(stacked.mean()[complete].reset_index(), on="arch")
 
 
 def split_of(run: TrainingRun) -> str:

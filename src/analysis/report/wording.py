@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from src.analysis.report import beyond, together
+from src.analysis.report import beyond, ensembles, together
 from src.analysis.report.agreement import consistency_rows
 from src.analysis.report.groups import REFERENCE, Group
 from src.analysis.report.rankings import other_score
@@ -114,6 +114,7 @@ def small_tables(group: Group, bn: str) -> list[tuple[str, pd.DataFrame, str]]:
     tables = [
         ("Beyond counting", beyond.beyond_table(group, bn), beyond.NOTE.format(bn=bn)),
         ("The seeds together", together.together_table(group, bn), together.NOTE.format(bn=bn)),
+        ("Ensembles", ensembles.ensemble_table(group, bn), ensembles.note(group, bn)),
         ("Self-consistency of the seeds", consistency_table(group, bn), CONSISTENCY_NOTE.format(bn=bn)),
         ("The ten predicted best, and ranges of accuracy", selection_table(group, bn), SELECTION_NOTE.format(bn=bn)),
     ]

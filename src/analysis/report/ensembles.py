@@ -1,0 +1,115 @@
+"""Ensembles of so many supernets each, of consecutive seeds: what one of them is worth on average, `ensembles=`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from src.analysis.beyond_counting import mean_above_counting
+from src.analysis.ranking import tau_b
+from src.analysis.report.groups import Group
+from src.analysis.report.rankings import BOUNDS, counted, known_scores
+from src.analysis.report.runs import TrainingRun
+from src.analysis.report.style import baseline_label, label
+from src.analysis.report.together import estimated, mean_scores, split_of
+from src.analysis.subsets import predictions
+
+NOTE = (
+    "The supernets of a method in ensembles of {size}, consecutive seeds, those left over aside; each is a ranking by "
+    "mean scores{one}. The mean of their τ, with its range, and the same minus the best count have 95 % bootstrap "
+    "intervals over the networks that all of them scored: the same networks for every ensemble and the count (BN {bn})."
+)
+
+
+@cache
+def ensembles_of(runs: tuple[TrainingRun, ...], bn: str, score: str, size: int) -> dict[str, Any] | None:
+    """Taus of ensembles of `size` of the finished runs, which are in the order of their seeds.
+
+    `tau` and `above_count` as `mean_above_counting` has them, `taus` of each ensemble, how many `networks`, and
+    `passes`, the backward passes of an ensemble on average. None of fewer runs than an ensemble has, without truth or
+    score, and of runs that held out other images.
+    """
+    scored = {run: table for run in runs if len(table := known_scores(run, bn))}
+    if len(scored) < size or len({split_of(run) for run in scored}) > 1:
+        return None
+    members = [run for ensemble in whole(list(scored), size) for run in ensemble]
+    # all are judged on the networks that every member has scored
+    common = mean_scores([scored[run] for run in members], score)
+    means = [mean_scores([scored[run] for run in ensemble], score) for ensemble in whole(members, size)]
+    rows = [common[["arch"]].merge(table, on="arch", validate="1:1") for table in means]
+    truth = common["truth"].to_numpy(float)
+    predicted = [predictions(table, score) for table in rows]
+    if len(common) < 2 or any(np.isnan(each).any() for each in predicted):
+        return None
+    tau, above = mean_above_counting(predicted, truth, counted(runs[0], common))
+    if np.isnan(tau.value):
+        return None
+    return {
+        "ensembles": len(means),
+        "networks": len(common),
+        "passes": sum(run.costs["backward_passes"] or 0 for run in members) / len(means),
+        "taus": [tau_b(each, truth) for each in predicted],
+        "tau": asdict(tau),
+        "above_count": None if above is None else {"count": above[0], **asdict(above[1])},
+    }
+
+
+def whole(runs: Sequence[TrainingRun], size: int) -> list[tuple[TrainingRun, ...]]:
+    """Consecutive runs, `size` of them each, without an incomplete last one."""
+    return [tuple(runs[first : first + size]) for first in range(0, len(runs) - size + 1, size)]
+
+
+def ensemble_rows(group: Group, bn: str) -> list[dict[str, Any]]:
+    """A row per method with enough finished seeds for an ensemble; none where no ensembles are asked for."""
+    rows = []
+    for method, runs in group.methods.items() if group.ensembles else ():
+        size = int(group.ensembles or 1)
+        summary = ensembles_of(tuple(run for run in runs if run.finished), bn, group.ranked_by, size)
+        if summary is None:
+            continue
+        above = summary["above_count"] or {}
+        rows.append(
+            {
+                "method": method,
+                "ranked_by": group.ranked_by,
+                "bn": bn,
+                "supernets": size,
+                **{key: summary[key] for key in ("ensembles", "passes", "networks")},
+                **{f"tau{ending}": summary["tau"][part] for ending, part in BOUNDS.items()},
+                "tau_least": min(summary["taus"]),
+                "tau_most": max(summary["taus"]),
+                "best_count": above.get("count"),
+                **{f"above_count{ending}": above.get(part) for ending, part in BOUNDS.items()},
+            }
+        )
+    return rows
+
+
+def ensemble_table(group: Group, bn: str) -> pd.DataFrame:
+    """The rows of `ensemble_rows` as cells of the page; empty if there is none."""
+    cells = []
+    for row in ensemble_rows(group, bn):
+        tau, above = ({part: row[key + end] for end, part in BOUNDS.items()} for key in ("tau", "above_count"))
+        cells.append(
+            {
+                "Method": label(row["method"]),
+                "Ensembles": f"{row['ensembles']} of {row['supernets']}",
+                "Backward passes of each": f"{row['passes']:,.0f}",
+                "Networks": f"{row['networks']:,}",
+                "Mean Kendall τ": estimated(tau, ""),
+                "From, to": f"{row['tau_least']:.3f}, {row['tau_most']:.3f}",
+                "Mean τ minus best count": estimated(above, "+"),
+                "Best count": baseline_label(row["best_count"]).removeprefix("counting ") if row["best_count"] else "–",
+            }
+        )
+    return pd.DataFrame(cells)
+
+
+def note(group: Group, bn: str) -> str:
+    """The table's explanation."""
+    return NOTE.format(size=group.ensembles, bn=bn, one=", here of one supernet alone" if group.ensembles == 1 else "")

@@ -37,6 +37,7 @@ def run(cfg: DictConfig) -> ReportResult:
         check_workspace(str(cfg.wandb))
 
     from src.analysis.report import outputs, search_report, searches
+    from src.analysis.report.ensembles import ensemble_rows
     from src.analysis.report.groups import check_commits, group_runs
     from src.analysis.report.runs import find_runs
 
@@ -44,12 +45,18 @@ def run(cfg: DictConfig) -> ReportResult:
     try:
         # a folder of searches has another report than one of training runs
         if searches.holds_only_searches(root):
+            if cfg.ensemble_size is not None:
+                raise UsageError(f"ensemble_size={cfg.ensemble_size} is of training runs: {root} holds searches")
             finished = searches.find_searches(root)
             return search_report.write(finished, searches.check_commits(finished, cfg.mix_commits), out)
         runs = find_runs(root, cfg.half)
         # runs of several commits are compared only if that is asked for
         commits = check_commits(runs, cfg.mix_commits)
-        return outputs.write(group_runs(runs, cfg.ensembles), commits, cfg.bn, out)
+        groups = group_runs(runs, cfg.ensemble_size)
+        if cfg.ensemble_size is not None and not any(ensemble_rows(group, cfg.bn) for group in groups):
+            lacking = f"no method has so many finished seeds with a truth and scores under bn={cfg.bn}"
+            raise UsageError(f"ensemble_size={cfg.ensemble_size}: {lacking}")
+        return outputs.write(groups, commits, cfg.bn, out)
     except OSError as error:
         raise UsageError(f"out={cfg.out or cfg.runs}: the report cannot be written there: {error.strerror}") from None
 

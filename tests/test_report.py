@@ -36,7 +36,7 @@ def report_on(folder: Path, **changes: Any) -> dict[str, Any]:
         "bn": "recalibrate",
         "mix_commits": False,
         "half": None,
-        "ensembles": None,
+        "ensemble_size": None,
         "wandb": None,
     }
     return asdict(report.run(OmegaConf.create(settings | changes)))

@@ -205,6 +205,17 @@ def test_space_data_and_recipe_are_the_supernets(supernet: Path, tmp_path: Path)
     assert config.recipe.momentum == 0.8
 
 
+def test_label_smoothing_for_the_ranking_is_none_of_the_networks(supernet: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "supernet"
+    shutil.copytree(supernet, copy)
+    config = OmegaConf.load(copy / CONFIG)
+    config.step.label_smoothing = config.supernet_label_smoothing
+    OmegaConf.save(config, copy / CONFIG)
+    arguments = [f"run={copy}", "arch=2-0-1-1-0", "budget.steps=1", "logger=csv", f"hydra.run.dir={tmp_path}/run"]
+    assert launch("retrain", main, arguments) == 0
+    assert OmegaConf.load(tmp_path / "run" / CONFIG).recipe.label_smoothing == config.recipe.label_smoothing == 0
+
+
 @pytest.mark.parametrize("bn", ["running", "recalibrate"])
 def test_inherited_weights_are_the_supernets(bn: str, supernet: Path, tmp_path: Path) -> None:
     """At learning rate 0 nothing but the running statistics moves, and under momentum 1e-9 not even these."""

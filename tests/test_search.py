@@ -15,10 +15,12 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from src.runtime.config_reference import read_reference
 from src.runtime.launch import launch
-from src.runtime.run_folder import ARCHIVE, FRONT, GENERATIONS, RESULT, SELECTED, claim
+from src.runtime.run_folder import ARCHIVE, CONFIG, FRONT, GENERATIONS, RESULT, SELECTED, claim
+from src.runtime.stored_run import load_config
 from src.search import main
 from src.search_spaces.mini import Mini
 from src.searchers.objectives import COMPUTED
@@ -142,6 +144,17 @@ def test_a_search_goes_on_and_a_finished_one_returns_at_once(
 
 
 @pytest.mark.slow
+def test_a_search_of_days_before_a_key_goes_on(run: Path, tmp_path: Path) -> None:
+    for number, source in enumerate(([f"run={run}", *QUICK], TRUTH)):
+        folder = tmp_path / str(number)
+        assert search(folder, *source, "budget.models=6") == 0
+        stored = load_config(folder / CONFIG, migrated=False)
+        del stored["temperature"]
+        OmegaConf.save(stored, folder / CONFIG)
+        assert search(folder, f"resume={folder}", "budget.models=9") == 0
+        assert len(table(folder, ARCHIVE)) == 9
+
+
 def test_a_sweep_runs_every_searcher_and_skips_what_is_finished(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

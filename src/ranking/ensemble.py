@@ -60,6 +60,19 @@ def members(run: Any) -> list[str]:
     return list(dict.fromkeys(folders))
 
 
+def common_temperature(runs: Sequence[str], temperature: float | None) -> float:
+    """The temperature to score all members at: `temperature`, or if that is None the one that all of them rank at.
+
+    Raises:
+        UsageError: they rank at different ones, so that a mean of their losses would mix two scales.
+    """
+    own = {run: float(read_config(Path(run), "train").ranking.temperature) for run in runs}
+    if temperature is None and len(set(own.values())) > 1:
+        listed = ", ".join(f"{value:g}" for value in dict.fromkeys(own.values()))
+        raise UsageError(f"run: these rank at different temperatures, {listed}: say at which with temperature=<number>")
+    return own[runs[0]] if temperature is None else temperature
+
+
 def check_members(runs: Sequence[str]) -> None:
     """Refuse supernets whose scores have no common meaning.
 
@@ -94,6 +107,7 @@ def rank_ensemble(ensemble: Ensemble, processes: ScoringProcesses) -> None:
     if ensemble.cfg.proxies:
         raise UsageError("proxies= are of one run: leave them out of an ensemble")
     check_members(ensemble.runs)
+    ensemble.cfg.temperature = common_temperature(ensemble.runs, ensemble.cfg.temperature)
     tables, ranking = {}, None
     for place, run in enumerate(ensemble.runs, 1):
         member = OmegaConf.merge(ensemble.cfg, {"run": run, "out": None, "proxies": []})

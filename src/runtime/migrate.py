@@ -28,6 +28,8 @@ ADDED: dict[str, Any] = {
 """Keys of a training run that did not exist once, with the values that they had implicitly."""
 ADDED_TO_RANKING: dict[str, Any] = {"temperature": 1.0}
 """Keys of a ranking that did not exist once."""
+ADDED_TO_SEARCH: dict[str, Any] = {"temperature": None}
+"""Keys of a search that did not exist once."""
 
 
 def migrate(config: DictConfig | None = None, checkpoint: dict[str, Any] | None = None) -> None:
@@ -42,7 +44,7 @@ def migrate(config: DictConfig | None = None, checkpoint: dict[str, Any] | None 
             commands.append("rank")
         config["command"] = next(iter(commands), None)
     if config is not None:
-        added = {"train": ADDED, "rank": ADDED_TO_RANKING}.get(config.command, {})
+        added = {"train": ADDED, "rank": ADDED_TO_RANKING, "search": ADDED_TO_SEARCH}.get(config.command, {})
         for key, value in added.items():
             if OmegaConf.select(config, key) is None:
                 OmegaConf.update(config, key, value, force_add=True)

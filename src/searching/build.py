@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.benchmarks.benchmark import Benchmark
 from src.benchmarks.build import benchmark_from, known_benchmark
 from src.datasets.input_spec import InputSpec
-from src.ranking.ensemble import check_members, members
+from src.ranking.ensemble import check_members, common_temperature, members
 from src.ranking.score_table import ScoringProcesses, TableScores, read_scores
 from src.runtime.errors import UsageError
 from src.runtime.lightning import quiet
@@ -153,14 +153,14 @@ def find_source(cfg: DictConfig) -> ScoreSource:
 def _supernet(cfg: DictConfig) -> ScoreSource:
     runs = members(cfg.run)
     check_members(runs)
+    # losses as the runs rank by them, unless it is said otherwise
+    temperature = common_temperature(runs, cfg.temperature)
     device, sizes = ScoringProcesses().device(cfg.device), (cfg.images, cfg.calibration_images, cfg.batch_size)
     several, evaluators = [], []
     for run in runs:
         trained = load_trained_supernet(run, device, cfg.supernet_checkpoint, cfg.dataset.root)
         check_protocol(trained.net, cfg.bn)
         several.append(trained)
-        # losses as the run ranks by them
-        temperature = cfg.temperature or trained.cfg.ranking.temperature
         scoring = ScoringSettings(*sizes, temperature=temperature)
         evaluators.append(Evaluator(trained.net, trained.dataset, device, cfg.bn, scoring))
     # a search knows its supernets by their weights
@@ -172,10 +172,8 @@ def _supernet(cfg: DictConfig) -> ScoreSource:
         "weights": " ".join(trained.digest for trained in several),
         "images": evaluators[0].images,
     }
-    # of a search begun before the key was there, as of most others, it is 1
-    temperatures = [evaluator.temperature for evaluator in evaluators]
-    if any(each != 1 for each in temperatures):
-        about["temperature"] = temperatures
+    if temperature != 1:  # a search from before the key was there has none
+        about["temperature"] = temperature
     objectives = named_objectives(cfg.objectives, first.cfg.ranking.by)
     return ScoreSource(first.space, first.input_spec, SupernetScores(evaluators), truth, objectives, about)
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from src.rank import main
-from src.ranking.ensemble import members
+from src.ranking.ensemble import common_temperature, members
 from src.runtime.launch import launch
 from src.runtime.run_folder import RESULT, SCORES, SPLIT
 from src.search import main as search
@@ -92,6 +92,12 @@ def test_supernets_of_other_images_or_spaces_are_refused(
     assert rank(f"[{sweep / 'seed0'},{other}]", tmp_path / "out") == 2
     check_one_line(capsys.readouterr().err, "hold out other images")
     config = (other / "config.yaml").read_text()
+    # losses of two scales have no mean, unless one is asked for
+    shutil.copy(sweep / "seed1" / SPLIT, other / SPLIT)
+    (other / "config.yaml").write_text(config.replace("temperature: 1.0", "temperature: 3.0"))
+    assert rank(f"[{sweep / 'seed0'},{other}]", tmp_path / "out") == 2
+    check_one_line(capsys.readouterr().err, "different temperatures, 1, 3: say at which")
+    assert common_temperature([str(sweep / "seed0"), str(other)], 2) == 2
     (other / "config.yaml").write_text(config.replace("stem: 8", "stem: 4"))
     assert rank(f"[{sweep / 'seed0'},{other}]", tmp_path / "out") == 2
     check_one_line(capsys.readouterr().err, "search_space.stem=4")

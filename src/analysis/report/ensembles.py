@@ -1,4 +1,4 @@
-"""Ensembles of so many supernets each, of consecutive seeds: what one of them is worth on average, `ensembles=`."""
+"""Ensembles of so many supernets each, in the order of their seeds: what one is worth on average, `ensemble_size=`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from src.analysis.report.together import estimated, mean_scores, split_of
 from src.analysis.subsets import predictions
 
 NOTE = (
-    "The supernets of a method in ensembles of {size}, consecutive seeds, those left over aside; each is a ranking by "
-    "mean scores{one}. The mean of their τ, with its range, and the same minus the best count have 95 % bootstrap "
-    "intervals over the networks that all of them scored: the same networks for every ensemble and the count (BN {bn})."
+    "The supernets of a method in ensembles of {size}, in the order of their seeds, those left over aside; each is a "
+    "ranking by mean scores{one}. The mean of their τ, with its range, and the same minus the best count have 95 % "
+    "bootstrap intervals over the networks that all of them scored: the same networks for every ensemble and the count "
+    "(BN {bn})."
 )
 
 
@@ -30,17 +31,18 @@ NOTE = (
 def ensembles_of(runs: tuple[TrainingRun, ...], bn: str, score: str, size: int) -> dict[str, Any] | None:
     """Taus of ensembles of `size` of the finished runs, which are in the order of their seeds.
 
-    `tau` and `above_count` as `mean_above_counting` has them, `taus` of each ensemble, how many `networks`, and
-    `passes`, the backward passes of an ensemble on average. None of fewer runs than an ensemble has, without truth or
-    score, and of runs that held out other images.
+    `tau` and `above_count` as `mean_above_counting` has them, `taus` of each ensemble, its `seeds`, how many
+    `networks`, and `passes`, the backward passes of an ensemble on average. None of fewer runs than an ensemble has,
+    without truth or score, and of runs that held out other images.
     """
     scored = {run: table for run in runs if len(table := known_scores(run, bn))}
     if len(scored) < size or len({split_of(run) for run in scored}) > 1:
         return None
-    members = [run for ensemble in whole(list(scored), size) for run in ensemble]
+    ensembles = complete_ensembles(list(scored), size)
+    members = [run for ensemble in ensembles for run in ensemble]
     # all are judged on the networks that every member has scored
     common = mean_scores([scored[run] for run in members], score)
-    means = [mean_scores([scored[run] for run in ensemble], score) for ensemble in whole(members, size)]
+    means = [mean_scores([scored[run] for run in ensemble], score) for ensemble in ensembles]
     rows = [common[["arch"]].merge(table, on="arch", validate="1:1") for table in means]
     truth = common["truth"].to_numpy(float)
     predicted = [predictions(table, score) for table in rows]
@@ -51,6 +53,7 @@ def ensembles_of(runs: tuple[TrainingRun, ...], bn: str, score: str, size: int) 
         return None
     return {
         "ensembles": len(means),
+        "seeds": "; ".join(" ".join(str(run.seed) for run in ensemble) for ensemble in ensembles),
         "networks": len(common),
         "passes": sum(run.costs["backward_passes"] or 0 for run in members) / len(means),
         "taus": [tau_b(each, truth) for each in predicted],
@@ -59,16 +62,18 @@ def ensembles_of(runs: tuple[TrainingRun, ...], bn: str, score: str, size: int) 
     }
 
 
-def whole(runs: Sequence[TrainingRun], size: int) -> list[tuple[TrainingRun, ...]]:
-    """Consecutive runs, `size` of them each, without an incomplete last one."""
+def complete_ensembles(runs: Sequence[TrainingRun], size: int) -> list[tuple[TrainingRun, ...]]:
+    """Runs that follow each other, `size` of them each, without an incomplete last one."""
     return [tuple(runs[first : first + size]) for first in range(0, len(runs) - size + 1, size)]
 
 
 def ensemble_rows(group: Group, bn: str) -> list[dict[str, Any]]:
     """A row per method with enough finished seeds for an ensemble; none where no ensembles are asked for."""
-    rows = []
-    for method, runs in group.methods.items() if group.ensembles else ():
-        size = int(group.ensembles or 1)
+    rows: list[dict[str, Any]] = []
+    size = group.ensemble_size
+    if size is None:
+        return rows
+    for method, runs in group.methods.items():
         summary = ensembles_of(tuple(run for run in runs if run.finished), bn, group.ranked_by, size)
         if summary is None:
             continue
@@ -79,7 +84,7 @@ def ensemble_rows(group: Group, bn: str) -> list[dict[str, Any]]:
                 "ranked_by": group.ranked_by,
                 "bn": bn,
                 "supernets": size,
-                **{key: summary[key] for key in ("ensembles", "passes", "networks")},
+                **{key: summary[key] for key in ("ensembles", "seeds", "passes", "networks")},
                 **{f"tau{ending}": summary["tau"][part] for ending, part in BOUNDS.items()},
                 "tau_least": min(summary["taus"]),
                 "tau_most": max(summary["taus"]),
@@ -98,7 +103,8 @@ def ensemble_table(group: Group, bn: str) -> pd.DataFrame:
         cells.append(
             {
                 "Method": label(row["method"]),
-                "Ensembles": f"{row['ensembles']} of {row['supernets']}",
+                "Ensembles": f"{row['ensembles']} × {row['supernets']} supernets",
+                "Seeds": row["seeds"],
                 "Backward passes of each": f"{row['passes']:,.0f}",
                 "Networks": f"{row['networks']:,}",
                 "Mean Kendall τ": estimated(tau, ""),
@@ -112,4 +118,6 @@ def ensemble_table(group: Group, bn: str) -> pd.DataFrame:
 
 def note(group: Group, bn: str) -> str:
     """The table's explanation."""
-    return NOTE.format(size=group.ensembles, bn=bn, one=", here of one supernet alone" if group.ensembles == 1 else "")
+    return NOTE.format(
+        size=group.ensemble_size, bn=bn, one=", here of one supernet alone" if group.ensemble_size == 1 else ""
+    )

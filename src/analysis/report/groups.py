@@ -31,10 +31,11 @@ UNRELATED = (
     "ablation_passes",
     "ensemble_passes",
     "ensemble_lr",
+    "supernet_label_smoothing",
 )
 """Sections of a run's configuration that cannot change what it learns, or that are compared apart: the budget, and the
 inter-choice weights, which are part of the method's name. Passes and learning rate of an experiment are in the budget
-and the optimizer too."""
+and the optimizer too, a supernet's label smoothing in the step."""
 
 OWN = ("sampler.", "order.")
 """Settings of the method itself, by which it is named where they vary."""
@@ -51,7 +52,7 @@ class Group:
     methods: dict[str, list[TrainingRun]]
     confounded: tuple[str, ...]
     """Settings outside the sampler and the inter-choice weights that differ from one method to another."""
-    ensembles: int | None = None
+    ensemble_size: int | None = None
     """Supernets of each ensemble that a method's seeds are shared out to; None: no such ensembles."""
 
     @property
@@ -96,7 +97,7 @@ def check_commits(runs: Sequence[TrainingRun], mix_commits: bool = False) -> dic
     return dict(commits)
 
 
-def group_runs(runs: Sequence[TrainingRun], ensembles: int | None = None) -> list[Group]:
+def group_runs(runs: Sequence[TrainingRun], ensemble_size: int | None = None) -> list[Group]:
     """One group for each search space, data set, budget and value of a setting varied beside the methods' own."""
     weights = methods.all_weights(runs)
     # Settings that vary within a method's runs split the table; those tied to the method are reported as confounded
@@ -125,7 +126,7 @@ def group_runs(runs: Sequence[TrainingRun], ensembles: int | None = None) -> lis
         title = ", ".join([f"{space} on {dataset}", *filter(None, [*settings, half])])
         ordered = {method: by_method[method] for method in order(by_method)}
         confounded = [key for key in varying(members) if not key.startswith(OWN) and key not in outside]
-        groups.append(Group(title, ordered, tuple(confounded), ensembles))
+        groups.append(Group(title, ordered, tuple(confounded), ensemble_size))
     return groups
 
 

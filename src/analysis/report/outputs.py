@@ -1,4 +1,4 @@
-"""The report's files: report.html, figures/*.png, table.csv (a row per run and protocol) and table.md."""
+"""The report's files: report.html, figures/*.png, table.csv (a row per run and protocol), table.md, ensembles.csv."""
 
 from __future__ import annotations
 
@@ -75,9 +75,10 @@ def write_tables(groups: Sequence[Group], bn: str, out: Path) -> pd.DataFrame:
     """Write table.csv for machines and table.md for READMEs; returns the rows of table.csv."""
     rows = pd.DataFrame([row for group in groups for row in long_rows(group)])
     replace_file(out / "table.csv", rows.convert_dtypes().to_csv(index=False, lineterminator="\n"))
-    together = [{"comparison": group.title, **row} for group in groups for row in ensemble_rows(group, bn)]
-    if together:
-        replace_file(out / "ensembles.csv", pd.DataFrame(together).to_csv(index=False, lineterminator="\n"))
+    ensembles = [{"comparison": group.title, **row} for group in groups for row in ensemble_rows(group, bn)]
+    (out / "ensembles.csv").unlink(missing_ok=True)  # of an earlier report
+    if ensembles:
+        replace_file(out / "ensembles.csv", pd.DataFrame(ensembles).to_csv(index=False, lineterminator="\n"))
     blocks = [block for group in groups for block in markdown_blocks(group, bn)]
     replace_file(out / "table.md", "\n\n".join(blocks) + "\n")
     return rows

@@ -66,16 +66,16 @@ def together_table(comparison: Mapping[str, Any]) -> Table | None:
 
 
 def ensemble_table(comparison: Mapping[str, Any]) -> Table | None:
-    """A row per method: the mean of its ensembles, as `ensembles=` asks for them; None where there is none."""
+    """A row per method: the mean of its ensembles, as `ensemble_size=` asks for them; None where there is none."""
     if not comparison["ensembles"]:
         return None
-    table = Table(title="ensembles of consecutive seeds: the mean over them", box=box.SIMPLE_HEAD)
+    table = Table(title="ensembles, in the order of the seeds: the mean over them", box=box.SIMPLE_HEAD)
     table.show_edge, table.pad_edge, table.collapse_padding = False, False, True
     table.add_column("method", min_width=15)
     for name in ("ensembles", "tau", "[95 %]", "minus best count", "[95 %]"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in comparison["ensembles"]:
-        cells = [f"{row['ensembles']} of {row['supernets']}"]
+        cells = [f"{row['ensembles']} × {row['supernets']}"]
         for figure, sign in (("tau", ""), ("above_count", "+")):
             value, low, high = (row[figure + part] for part in ("", "_low", "_high"))
             cells += ["", ""] if value is None else [f"{value:{sign}.3f}", interval(low, high)]

@@ -62,6 +62,8 @@ def configured_from_supernet(cfg: DictConfig, overrides: Sequence[str]) -> DictC
 
     # The supernet's own values, for as many epochs as it was trained (if it is not finished: as it was to be).
     recipe = {key: OmegaConf.select(run, where) for key, where in SAME.items()}
+    if recipe["label_smoothing"] == run.get("supernet_label_smoothing"):  # there for the ranking alone
+        recipe["label_smoothing"] = run.recipe.label_smoothing
     recipe["optimizer"] = "sgd" if run.optimizer.get("nesterov") else "momentum"  # timm's names
     result = read_json(Path(cfg.run) / RESULT)
     recipe["epochs"] = result["epochs"] if result else run.budget.epochs or run.recipe.epochs

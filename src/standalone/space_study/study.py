@@ -30,7 +30,7 @@ from src.standalone.space_study.spaces import (
     indices,
     share_of_hits,
 )
-from src.supernet.evaluator import Evaluator
+from src.supernet.evaluator import Evaluator, ScoringSettings
 from src.training.trained_supernet import load_trained_supernet
 
 NETWORKS, CANDIDATES = "networks.csv", "candidates.csv"
@@ -108,7 +108,8 @@ def scored_candidates(
 ) -> list[dict[str, object]]:
     """Candidates of each arm with their scores under the search's own supernet, BN statistics recalibrated."""
     trained = load_trained_supernet(search.name, torch.device("cpu"), root=settings.root)
-    evaluator = Evaluator(trained.net, trained.dataset, torch.device("cpu"), BN)
+    scoring = ScoringSettings(temperature=trained.cfg.ranking.temperature)
+    evaluator = Evaluator(trained.net, trained.dataset, torch.device("cpu"), BN, scoring)
     # equally many networks near the target for each arm, drawn for this alone
     seed = mix(settings.seed, search.seed, 1)
     rows: list[dict[str, object]] = []

@@ -17,6 +17,7 @@ from src.analysis.report.rankings import ranking
 from src.analysis.report.runs import find_runs
 from src.analysis.report.together import ranked_together
 from src.report import run
+from src.runtime.errors import UsageError
 from src.runtime.run_folder import SCORES, SPLIT
 from tests.analysis.report.made_runs import make_run, make_sweep
 
@@ -36,6 +37,7 @@ def test_the_mean_is_over_ensembles_of_consecutive_seeds(tmp_path: Path) -> None
     taus = [tau_b((own[i].accuracy + own[i + 1].accuracy).to_numpy(), truth) for i in (0, 2)]
     (row,) = ensemble_rows(only_group(tmp_path, 2), "recalibrate")
     assert (row["ensembles"], row["supernets"], row["passes"]) == (2, 2, 240)  # the fifth supernet is left over
+    assert row["seeds"] == "0 1; 2 3"
     assert row["tau"] == pytest.approx(np.mean(taus))
     assert (row["tau_least"], row["tau_most"]) == pytest.approx((min(taus), max(taus)))
     assert row["above_count"] == pytest.approx(np.mean(taus) - tau_b(params, truth))
@@ -71,17 +73,30 @@ def test_what_makes_no_ensemble_has_no_row(tmp_path: Path) -> None:
 
 def test_the_report_has_them_in_a_table_and_a_file(tmp_path: Path) -> None:
     make_sweep(tmp_path, ("spos", "strict_fair"), seeds=4)
-    result = run(OmegaConf.create(PLAIN | {"runs": str(tmp_path), "ensembles": 2}))
+    result = run(OmegaConf.create(PLAIN | {"runs": str(tmp_path), "ensemble_size": 2}))
     table = pd.read_csv(tmp_path / "ensembles.csv")
     assert table.method.tolist() == ["strict_fair", "spos"]
     assert isinstance(result.comparisons, list)
     assert table.tau.tolist() == pytest.approx([row["tau"] for row in result.comparisons[0]["ensembles"]])
     page = (tmp_path / "report.html").read_text()
-    assert "in ensembles of 2, consecutive seeds" in page and "2 of 2" in page
+    assert "in ensembles of 2, in the order of their seeds" in page and "2 × 2 supernets" in page
     # nothing of it where it was not asked for
-    again = run(OmegaConf.create(PLAIN | {"runs": str(tmp_path), "ensembles": None, "out": str(tmp_path / "other")}))
+    again = run(
+        OmegaConf.create(PLAIN | {"runs": str(tmp_path), "ensemble_size": None, "out": str(tmp_path / "other")})
+    )
     assert isinstance(again.comparisons, list) and again.comparisons[0]["ensembles"] == []
     assert not (tmp_path / "other" / "ensembles.csv").exists()
+
+
+def test_a_size_that_makes_none_is_refused(tmp_path: Path) -> None:
+    make_sweep(tmp_path, ("spos",), seeds=2)
+    for changes in ({"ensemble_size": 3}, {"ensemble_size": 2, "bn": "batch"}):
+        with pytest.raises(UsageError, match="no method has so many finished seeds"):
+            run(OmegaConf.create(PLAIN | {"runs": str(tmp_path)} | changes))
+    # and what an earlier report left does not stay
+    run(OmegaConf.create(PLAIN | {"runs": str(tmp_path), "ensemble_size": 2}))
+    run(OmegaConf.create(PLAIN | {"runs": str(tmp_path), "ensemble_size": None}))
+    assert not (tmp_path / "ensembles.csv").exists()
 
 
 def test_small_spaces_are_judged_on_the_networks_that_all_have(tmp_path: Path) -> None:

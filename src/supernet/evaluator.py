@@ -64,7 +64,7 @@ class ScoringSettings:
     activation_bytes: int = ACTIVATION_BYTES
     """Activations kept at a time when many paths are scored."""
     temperature: float = 1.0
-    """Divides the logits before the loss; above 1, a network too sure of itself loses less (Guo et al. 2017)."""
+    """Divides the logits before the loss (Guo et al. 2017); above 1, the loss hangs less on the few worst images."""
 
 
 class Evaluator:

@@ -9,7 +9,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from src.analysis.report.rankings import other_score
+from src.analysis.report.rankings import BOUNDS, other_score
 from src.analysis.report.style import baseline_label, label
 from src.analysis.report.wording import from_to, interval, with_spread
 
@@ -49,35 +49,35 @@ def comparison_table(comparison: Mapping[str, Any], bn: str) -> Table:
 def together_table(comparison: Mapping[str, Any]) -> Table | None:
     """A row per method of several seeds: the ranking by their mean scores; None where there is none."""
     rows = [row for row in comparison["methods"] if row["tau_together"] is not None]
-    if not rows:
-        return None
-    table = Table(title="the seeds together: their mean scores", box=box.SIMPLE_HEAD)
-    table.show_edge, table.pad_edge, table.collapse_padding = False, False, True
-    table.add_column("method", min_width=15)
-    for name in ("seeds", "tau", "[95 %]", "minus best count", "[95 %]"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        cells = [f"{row['supernets_together']:.0f}"]
-        for figure, sign in (("tau_together", ""), ("above_count_together", "+")):
-            value, low, high = (row[figure + part] for part in ("", "_low", "_high"))
-            cells += ["", ""] if value is None else [f"{value:{sign}.3f}", interval(low, high)]
-        table.add_row(label(row["method"]), *cells)
-    return table
+    counts = [f"{row['supernets_together']:.0f}" for row in rows]
+    return tau_table("the seeds together: their mean scores", "seeds", counts, rows, "_together")
 
 
 def ensemble_table(comparison: Mapping[str, Any]) -> Table | None:
     """A row per method: the mean of its ensembles, as `ensemble_size=` asks for them; None where there is none."""
-    if not comparison["ensembles"]:
+    rows = comparison["ensembles"]
+    counts = [f"{row['ensembles']} × {row['supernets']}" for row in rows]
+    return tau_table("ensembles, in the order of the seeds: the mean over them", "ensembles", counts, rows)
+
+
+def tau_table(
+    title: str, counted: str, counts: Sequence[str], rows: Sequence[Mapping[str, Any]], ending: str = ""
+) -> Table | None:
+    """A row per method with its count of supernets, tau, and tau minus that of the best count; None without rows.
+
+    `ending` of the names tau and above_count in the rows.
+    """
+    if not rows:
         return None
-    table = Table(title="ensembles, in the order of the seeds: the mean over them", box=box.SIMPLE_HEAD)
+    table = Table(title=title, box=box.SIMPLE_HEAD)
     table.show_edge, table.pad_edge, table.collapse_padding = False, False, True
     table.add_column("method", min_width=15)
-    for name in ("ensembles", "tau", "[95 %]", "minus best count", "[95 %]"):
+    for name in (counted, "tau", "[95 %]", "minus best count", "[95 %]"):
         table.add_column(name, justify="right", no_wrap=True)
-    for row in comparison["ensembles"]:
-        cells = [f"{row['ensembles']} × {row['supernets']}"]
+    for count, row in zip(counts, rows, strict=True):
+        cells = [count]
         for figure, sign in (("tau", ""), ("above_count", "+")):
-            value, low, high = (row[figure + part] for part in ("", "_low", "_high"))
+            value, low, high = (row[figure + ending + part] for part in BOUNDS)
             cells += ["", ""] if value is None else [f"{value:{sign}.3f}", interval(low, high)]
         table.add_row(label(row["method"]), *cells)
     return table

@@ -12,6 +12,8 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from src.analysis.ranking import summary
+from src.analysis.report.groups import Group, group_runs
+from src.analysis.report.runs import find_runs
 from src.runtime.result import write_result
 from src.runtime.result_schemas import TrainResult
 from src.runtime.run_folder import (
@@ -45,6 +47,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 QUALITY = {"strict_fair": 0.9, "spos": 0.8, "ef": 0.6, "ef_scaled": 0.7}
 PASSES = {"strict_fair": 3, "spos": 1, "ef": 3, "ef_scaled": 3}
+
+
+def only_group(root: Path, ensemble_size: int | None = None) -> Group:
+    """The group of the runs below a folder, which are comparable."""
+    (group,) = group_runs(find_runs(root), ensemble_size)
+    return group
 
 
 def make_run(folder: Path, sampler: str, seed: int, finished: bool = True, **changes: Any) -> Path:

@@ -12,21 +12,14 @@ from omegaconf import OmegaConf
 from src.analysis.beyond_counting import above_counting
 from src.analysis.ranking import tau_b
 from src.analysis.report.ensembles import ensemble_rows, ensembles_of
-from src.analysis.report.groups import Group, group_runs
 from src.analysis.report.rankings import ranking
-from src.analysis.report.runs import find_runs
 from src.analysis.report.together import ranked_together
 from src.report import run
 from src.runtime.errors import UsageError
 from src.runtime.run_folder import SCORES, SPLIT
-from tests.analysis.report.made_runs import make_run, make_sweep
+from tests.analysis.report.made_runs import make_run, make_sweep, only_group
 
 PLAIN = {"out": None, "bn": "recalibrate", "mix_commits": False, "half": None, "wandb": None}
-
-
-def only_group(root: Path, ensembles: int | None) -> Group:
-    (group,) = group_runs(find_runs(root), ensembles)
-    return group
 
 
 def test_the_mean_is_over_ensembles_of_consecutive_seeds(tmp_path: Path) -> None:

@@ -10,18 +10,13 @@ from scipy import stats
 
 from src.analysis.report import wording
 from src.analysis.report.agreement import consistency_rows
-from src.analysis.report.groups import Group, group_runs
+from src.analysis.report.groups import Group
 from src.analysis.report.over_seeds import over_seeds
 from src.analysis.report.rankings import predictions, protocols, ranking
 from src.analysis.report.runs import find_runs
 from src.analysis.report.tables import baseline_rows, long_rows, method_rows
 from src.runtime.run_folder import RESULT, write_json
-from tests.analysis.report.made_runs import PATHS, make_run, make_sweep, make_variants, set_scores
-
-
-def only_group(root: Path) -> Group:
-    (group,) = group_runs(find_runs(root))
-    return group
+from tests.analysis.report.made_runs import PATHS, make_run, make_sweep, make_variants, only_group, set_scores
 
 
 def test_the_mean_over_seeds_has_a_t_interval() -> None:

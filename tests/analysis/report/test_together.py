@@ -11,19 +11,13 @@ import pytest
 from omegaconf import OmegaConf
 
 from src.analysis.ranking import tau_b
-from src.analysis.report.groups import Group, group_runs
 from src.analysis.report.rankings import counted, ranking
 from src.analysis.report.runs import find_runs
 from src.analysis.report.tables import method_rows
 from src.analysis.report.terminal import together_table as on_a_terminal
 from src.analysis.report.together import ranked_together, together_table
 from src.runtime.run_folder import SCORES, SPLIT
-from tests.analysis.report.made_runs import make_run, make_sweep, set_scores
-
-
-def only_group(root: Path) -> Group:
-    (group,) = group_runs(find_runs(root))
-    return group
+from tests.analysis.report.made_runs import make_run, make_sweep, only_group, set_scores
 
 
 @pytest.mark.parametrize("score", ["accuracy", "loss"])

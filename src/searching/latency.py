@@ -35,10 +35,10 @@ FIXED = "fixed"
 """In place of a layer: stem, reductions and tail."""
 SECONDS = 0.05
 """Each module is run for at least so long."""
-
-
 RETRIES = 3
 """Times that an idle call is timed again for a module that seems to take no time."""
+LONGER = 0.2
+"""Seconds of such a try at least: longer than other work keeps a core to itself."""
 
 
 @dataclass
@@ -70,9 +70,10 @@ class ModuleTimer:
         if again or key not in self.known:
             images = torch.randn(self.batch_size, *shape)
             run = self._prepared(module.eval(), images)
+            seconds = max(self.seconds, LONGER) if again else self.seconds
             repeated = Timer("run()", globals={"run": run}, num_threads=self.threads)
             with torch.inference_mode():
-                least = 1000 * min(repeated.blocked_autorange(min_run_time=self.seconds).times)
+                least = 1000 * min(repeated.blocked_autorange(min_run_time=seconds).times)
             self.known[key] = min(least, self.known.get(key, least))
         return self.known[key]
 

@@ -254,6 +254,7 @@ def test_protocols_of_a_table_of_scores_are_ranked_one_by_one(run: Path, tmp_pat
         (["scores=experiments/fairness_ablation/mini_equal_passes/table.csv", "benchmark=mini"], "no column"),
         (["scores=experiments/ground_truth_mini/table.csv"], "search_space="),
         (["scores=experiments/ground_truth_mini/table.csv", "search_space=mini"], "needs a benchmark"),
+        (["scores=mine.csv", "images=200"], "images= is of scoring a supernet: it does not go with scores=mine.csv"),
         (
             ["scores=experiments/ground_truth_mini/table.csv", "benchmark=mini", "search_space=nas_bench_macro"],
             "nas_bench_macro",

@@ -279,6 +279,7 @@ BAD = [
     ([*TRUTH, "run=nowhere"], "leave evaluator=truth or run= out"),
     (["run=nowhere", "search_space=mini"], "search_space= does not go with run="),
     ([*TRUTH, "split=test"], "split"),
+    ([*TRUTH, "temperature=3"], "temperature= is of scoring a supernet: it does not go with evaluator=truth"),
 ]
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from omegaconf import DictConfig
 
 from src.runtime.errors import UsageError
 from src.runtime.validate import check_keys
+
+OF_SCORING = ("images", "calibration_images", "batch_size", "temperature")
+"""How a supernet is scored: keys that a table of scores has no use for."""
 
 
 def check_ranking(cfg: DictConfig) -> None:
@@ -18,3 +23,14 @@ def check_ranking(cfg: DictConfig) -> None:
     cfg.proxies = [cfg.proxies] if isinstance(cfg.proxies, str) else list(cfg.proxies or [])
     # one protocol may be written without brackets
     cfg.bn = [cfg.bn] if isinstance(cfg.bn, str) else cfg.bn
+
+
+def refuse_scoring(overrides: Sequence[str], table: str) -> None:
+    """Refuse overrides of `OF_SCORING` beside scores that are there already.
+
+    Raises:
+        UsageError: there is one, which would have no effect on `table`.
+    """
+    keys = [override.lstrip("+").partition("=")[0] for override in overrides]
+    if unused := [key for key in keys if key in OF_SCORING]:
+        raise UsageError(f"{unused[0]}= is of scoring a supernet: it does not go with {table}, leave it out")

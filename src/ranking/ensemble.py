@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -25,8 +24,8 @@ from src.ranking.score_table import ScoringProcesses
 from src.runtime.errors import UsageError
 from src.runtime.result import figures_table
 from src.runtime.resume import first_difference, leaves, store
-from src.runtime.run_folder import CONFIG, LEARNT, RESULT, SCORES, SPLIT, claim, replace_file
-from src.runtime.stored_run import read_config
+from src.runtime.run_folder import CONFIG, LEARNT, RESULT, SCORES, claim, replace_file
+from src.runtime.stored_run import read_config, split_digest
 
 SAME = ("search_space", "dataset", "image_size")
 """Sections on which the members of an ensemble may not differ."""
@@ -80,7 +79,7 @@ def check_members(runs: Sequence[str]) -> None:
         UsageError: another space or data set than the first, or other images held out.
     """
     first = runs[0]
-    wanted, split = leaves(read_config(Path(first), "train")), read_split(first)
+    wanted, split = leaves(read_config(Path(first), "train")), split_digest(Path(first))
     for run in runs[1:]:
         # the same networks, on the same kind of images
         difference = first_difference(leaves(read_config(Path(run), "train")), wanted, SAME)
@@ -88,18 +87,8 @@ def check_members(runs: Sequence[str]) -> None:
             key, own, theirs = difference
             raise UsageError(f"run: {run} has {key}={own}, {first} {theirs}: an ensemble is of one space and data set")
         # and the same images held out, or scores are of other images
-        other = read_split(run)
-        if split.keys() != other.keys() or any(not np.array_equal(split[part], other[part]) for part in split):
+        if split_digest(Path(run)) != split:
             raise UsageError(f"run: {run} and {first} hold out other images: an ensemble is of runs of one split")
-
-
-def read_split(run: str) -> dict[str, np.ndarray]:
-    """The positions of each part of a run's images; empty for a run without the file."""
-    file = Path(run) / SPLIT
-    if not file.exists():
-        return {}
-    with np.load(file) as parts:
-        return {name: parts[name] for name in parts.files}
 
 
 def rank_ensemble(ensemble: Ensemble, processes: ScoringProcesses) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from src.runtime.errors import UsageError
 from src.runtime.migrate import migrate
-from src.runtime.run_folder import CHECKPOINTS, CONFIG, LAST, PREVIOUS, is_whole_archive
+from src.runtime.run_folder import CHECKPOINTS, CONFIG, LAST, PREVIOUS, SPLIT, is_whole_archive
 
 FOREIGN = (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError)
 """What torch raises of a whole archive that it did not write."""
@@ -52,6 +54,17 @@ def read_config(folder: Path, *commands: str) -> DictConfig:
         writer = f"src.{config.command}" if config.command else "another program"
         raise UsageError(f"run={folder} was written by {writer}: give a run folder of {writers}")
     return config
+
+
+def split_digest(folder: Path) -> str:
+    """Which images a run trains on, validates on and holds out, as a digest; empty of a folder without the file."""
+    if not (folder / SPLIT).exists():
+        return ""
+    digest = hashlib.sha256()
+    with np.load(folder / SPLIT) as parts:
+        for name in sorted(parts.files):
+            digest.update(f"{name} {len(parts[name])} ".encode() + parts[name].tobytes())
+    return digest.hexdigest()
 
 
 def checkpoint_path(folder: Path, which: str = LAST) -> Path:

@@ -16,8 +16,9 @@ from src.analysis.report.groups import Group
 from src.analysis.report.rankings import BOUNDS, counted, known_scores
 from src.analysis.report.runs import TrainingRun
 from src.analysis.report.style import baseline_label, label
-from src.analysis.report.together import estimated, mean_scores, split_of
+from src.analysis.report.together import estimated, mean_scores
 from src.analysis.subsets import predictions
+from src.runtime.stored_run import split_digest
 
 NOTE = (
     "The supernets of a method in ensembles of {size}, in the order of their seeds, those left over aside; each is a "
@@ -36,7 +37,7 @@ def ensembles_of(runs: tuple[TrainingRun, ...], bn: str, score: str, size: int) 
     without truth or score, and of runs that held out other images.
     """
     scored = {run: table for run in runs if len(table := known_scores(run, bn))}
-    if len(scored) < size or len({split_of(run) for run in scored}) > 1:
+    if len(scored) < size or len({split_digest(run.folder) for run in scored}) > 1:
         return None
     ensembles = complete_ensembles(list(scored), size)
     members = [run for ensemble in ensembles for run in ensemble]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -16,7 +15,8 @@ from src.analysis.report.rankings import BOUNDS, counted, known_scores, top_ten
 from src.analysis.report.runs import TrainingRun
 from src.analysis.report.style import baseline_label, label
 from src.analysis.subsets import assess
-from src.runtime.run_folder import LEARNT, SPLIT
+from src.runtime.run_folder import LEARNT
+from src.runtime.stored_run import split_digest
 
 NOTE = (
     "The ranking by the mean scores of all supernets of a method, an ensemble; it costs the backward passes of all of "
@@ -33,7 +33,7 @@ def ranked_together(runs: tuple[TrainingRun, ...], bn: str, score: str) -> dict[
     runs, without truth or score, and of runs that held out other images.
     """
     scored = {run: table for run in runs if len(table := known_scores(run, bn))}
-    if len(scored) < 2 or len({split_of(run) for run in scored}) > 1:
+    if len(scored) < 2 or len({split_digest(run.folder) for run in scored}) > 1:
         return None
     means = mean_scores(list(scored.values()), score)
     # the same counts beside it that a single supernet has
@@ -53,15 +53,6 @@ def mean_scores(tables: Sequence[pd.DataFrame], score: str) -> pd.DataFrame:
     needed = [score] if score in LEARNT else [*LEARNT]
     complete = stacked.count()[needed].eq(len(tables)).all(axis=1)
     return tables[0].drop(columns=[*LEARNT]).merge(stacked.mean()[complete].reset_index(), on="arch")
-
-
-def split_of(run: TrainingRun) -> str:
-    """The images that a run held out, as a digest; empty of a run that does not say."""
-    file = run.folder / SPLIT
-    if not file.exists():
-        return ""
-    with np.load(file) as parts:
-        return hashlib.sha256(b"".join(parts[name].tobytes() for name in sorted(parts.files))).hexdigest()
 
 
 def together_columns(runs: Sequence[TrainingRun], bn: str, score: str) -> dict[str, float]:

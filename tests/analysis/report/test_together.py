@@ -79,6 +79,9 @@ def test_scores_on_other_images_are_not_averaged(tmp_path: Path) -> None:
     for seed, images in enumerate(([0, 1], [0, 2])):
         np.savez(tmp_path / f"spos-{seed}" / SPLIT, train=np.array([3]), val=np.array(images))
     assert ranked_together(tuple(only_group(tmp_path).runs), "recalibrate", "accuracy") is None
+    # the same images in the same order, one of them trained on instead of held out
+    np.savez(tmp_path / "spos-1" / SPLIT, train=np.array([3, 0]), val=np.array([1]))
+    assert ranked_together(tuple(only_group(tmp_path).runs), "recalibrate", "accuracy") is None
     np.savez(tmp_path / "spos-1" / SPLIT, train=np.array([3]), val=np.array([0, 1]))
     assert ranked_together(tuple(only_group(tmp_path).runs), "recalibrate", "accuracy") is not None
 

@@ -26,7 +26,7 @@ from src.datasets.input_spec import InputSpec
 from src.ranking.ceiling import noise_ceiling
 from src.runtime.run_folder import replace_file
 from src.search_spaces.space import SearchSpace
-from src.supernet.path import ArchPath
+from src.supernet.path import ArchPath, format_path
 
 COUNTS = ("params", "macs")
 OWN_PARAMS = "params_by_benchmark"
@@ -48,7 +48,7 @@ class Comparison:
         self.match: Match = match(archs, space, benchmark)
         paths = [space.parse(arch) for arch in archs]
         costs = [space.costs(path, input_spec) for path in paths]
-        self.facts = pd.DataFrame({"arch": archs, "truth": self.match.truth})
+        self.facts = pd.DataFrame({"arch": archs, "path": list(map(format_path, paths)), "truth": self.match.truth})
         self.facts["params"], self.facts["macs"] = zip(*costs, strict=True)
         counts = pd.DataFrame([space.counts(path) for path in paths])
         self.facts = self.facts.join(counts)
@@ -63,7 +63,7 @@ class Comparison:
     def rank(self, scores: pd.DataFrame, by: str, seed: int, with_subsets: bool = True) -> dict[str, Any]:
         """{score: {subset: ranking.summary}}, the score `by` that orders the paths first.
 
-        `scores` has the columns arch, accuracy and perhaps loss; `by` is accuracy, loss, or mean_rank of the two.
+        `scores` has the columns arch, accuracy and perhaps loss; `by` is one of run_folder.RANK_BY.
         """
         known = self.scores_in(scores)
         table = self.facts.merge(scores[["arch", *known]], on="arch", how="left", validate="1:1")
@@ -72,8 +72,9 @@ class Comparison:
 
     def tau(self, scores: pd.DataFrame, by: str) -> float | None:
         """Kendall's tau alone, without the intervals that make `rank` slow; None where it is undefined."""
-        table = self.facts.merge(scores[["arch", *self.scores_in(scores)]], on="arch").dropna(subset=["truth"])
-        return or_none(tau_b(predictions(table, by), table["truth"].to_numpy(float)))
+        table = self.facts.merge(scores[["arch", *self.scores_in(scores)]], on="arch")
+        known = table["truth"].notna()
+        return or_none(tau_b(predictions(table, by)[known], table["truth"][known].to_numpy(float)))
 
     @staticmethod
     def scores_in(scores: pd.DataFrame) -> list[str]:

@@ -23,7 +23,7 @@ class RankingResult(Result):
     steps: int | None = None
     """Supernet steps behind the weights."""
     ranked_by: str
-    """The score that orders the paths: loss, accuracy or mean_rank."""
+    """The score that orders the paths: one of run_folder.RANK_BY."""
     scores: dict[str, dict[str, float]]
     """BN protocol (or `as given`) -> paths, images, and mean, std, min, max of both scores: accuracy_mean, ..."""
     benchmark: str | None = None

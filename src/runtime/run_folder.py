@@ -41,8 +41,8 @@ PROTOCOLS = ("running", "batch", "adapt", "recalibrate")
 CALIBRATED = ("adapt", "recalibrate")
 """Those that read training images."""
 
-RANK_BY = ("loss", "accuracy", "mean_rank")
-"""Scores that order paths: cross-entropy, top-1, or the mean of the ranks by both."""
+RANK_BY = ("loss", "accuracy", "mean_rank", "additive_loss")
+"""Scores that order paths: cross-entropy, top-1, the mean of the ranks by both, or the loss as a sum over layers."""
 
 LEARNT = ("accuracy", "loss")
 """Scores that take a trained supernet: accuracy is to be high, loss and all costs low."""

@@ -7,7 +7,6 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from src.runtime.errors import UsageError
@@ -60,6 +59,8 @@ def split_digest(folder: Path) -> str:
     """Which images a run trains on, validates on and holds out, as a digest; empty of a folder without the file."""
     if not (folder / SPLIT).exists():
         return ""
+    import numpy as np  # late: the manual needs no numpy
+
     digest = hashlib.sha256()
     with np.load(folder / SPLIT) as parts:
         for name in sorted(parts.files):

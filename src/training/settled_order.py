@@ -14,7 +14,7 @@ import pandas as pd
 from src.analysis.ranking import tau_b
 from src.analysis.subsets import predictions
 from src.supernet.evaluator import Score
-from src.supernet.path import ArchPath
+from src.supernet.path import ArchPath, format_path
 
 
 class SettledOrder:
@@ -23,7 +23,7 @@ class SettledOrder:
     def __init__(self, by: str, agreement: float, looks: int) -> None:
         """Settled after `looks` validations in a row whose tau with the one before is at least `agreement`.
 
-        `by`: loss, accuracy or mean_rank, the score that orders the paths.
+        `by`: one of run_folder.RANK_BY, the score that orders the paths.
         """
         self.by, self.agreement, self.looks = by, agreement, looks
         self.last: list[float] = []
@@ -38,7 +38,8 @@ class SettledOrder:
     def add(self, scores: Sequence[tuple[ArchPath, Score]]) -> None:
         """Compare the scores of a validation, of the same paths in the same order as ever, with those before."""
         # higher is better by every score
-        now = predictions(pd.DataFrame([score._asdict() for _, score in scores]), self.by)
+        table = pd.DataFrame([{"path": format_path(path), **score._asdict()} for path, score in scores])
+        now = predictions(table, self.by)
         # the first validation has none before it
         if self.last:
             agrees = tau_b(now, np.array(self.last, dtype=np.float64)) >= self.agreement

@@ -76,7 +76,12 @@ VIRIDIS = (
 )
 """Matplotlib's scale for values without a middle."""
 
-SCORES = {"accuracy": "one-shot accuracy", "loss": "one-shot loss", "mean_rank": "mean of both scores' ranks"}
+SCORES = {
+    "accuracy": "one-shot accuracy",
+    "loss": "one-shot loss",
+    "mean_rank": "mean of both scores' ranks",
+    "additive_loss": "one-shot loss as a sum over layers",
+}
 """Scores of a path, by the names of `ranking.by`."""
 
 PROTOCOLS = {

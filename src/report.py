@@ -49,7 +49,7 @@ def run(cfg: DictConfig) -> ReportResult:
                 raise UsageError(f"ensemble_size={cfg.ensemble_size} is of training runs: {root} holds searches")
             finished = searches.find_searches(root)
             return search_report.write(finished, searches.check_commits(finished, cfg.mix_commits), out)
-        runs = find_runs(root, cfg.half)
+        runs = find_runs(root, cfg.half, cfg.by)
         # runs of several commits are compared only if that is asked for
         commits = check_commits(runs, cfg.mix_commits)
         groups = group_runs(runs, cfg.ensemble_size)

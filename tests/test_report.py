@@ -36,6 +36,7 @@ def report_on(folder: Path, **changes: Any) -> dict[str, Any]:
         "bn": "recalibrate",
         "mix_commits": False,
         "half": None,
+        "by": None,
         "ensemble_size": None,
         "wandb": None,
     }

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from src.analysis.additive import additive_fit
+from src.analysis.additive import ADDITIVE
 from src.analysis.beyond_counting import above_counting, beyond_counting
 from src.analysis.ranking import plain, summary
 
@@ -41,11 +41,9 @@ def assess(
 ) -> dict[str, Any]:
     """{score: {subset: `ranking.summary` of its rows}}; of fewer than 3 known truths their number n alone.
 
-    `table` has the columns truth, `baselines`, and accuracy, loss and path as far as `scores` needs them.
+    `table` has the columns truth, `baselines`, and accuracy, loss and `ADDITIVE` as far as `scores` needs them.
     """
     rankings: dict[str, Any] = {score: {} for score in scores}
-    # a score is that among all networks, also where a subset alone is ranked
-    predicted = {score: predictions(table, score) for score in scores}
     for name, mask in subsets.items():
         rows = table.loc[mask]
         truth = rows["truth"].to_numpy(float)
@@ -57,12 +55,12 @@ def assess(
                 rankings[score][name] = {"n": n}
                 continue
             # Counts are bootstrapped with the first score alone: those of the others are the same.
-            own = predicted[score][mask]
-            whole = summary(own, truth, {} if counted else counts, seed)
+            predicted = predictions(rows, score)
+            whole = summary(predicted, truth, {} if counted else counts, seed)
             counted = counted or {key: whole[key] for key in ("baselines", "baselines_at_10")}
             sizes = {size: counts[size] for size in SIZES if size in counts}
-            above = {"above_count": above_count(own, truth, counts, seed)}
-            rankings[score][name] = whole | counted | above | {"beyond": beyond(own, truth, sizes, seed)}
+            own = {"above_count": above_count(predicted, truth, counts, seed)}
+            rankings[score][name] = whole | counted | own | {"beyond": beyond(predicted, truth, sizes, seed)}
     return rankings
 
 
@@ -85,8 +83,8 @@ def above_count(
 
 
 def predictions(table: pd.DataFrame, score: str) -> NDArray[np.float64]:
-    """Scores (n,) of a table's rows, higher is better, by one of run_folder.RANK_BY: accuracy, loss negated, its
-    `additive_fit`, or the mean of both ranks negated. The last two are of a path among all rows of the table.
+    """Scores (n,) of a table's rows, higher is better, by one of run_folder.RANK_BY: accuracy, loss negated, column
+    `ADDITIVE` negated, or the mean of both ranks negated.
 
     All nan where the table lacks a value of the score, as the loss of scores made elsewhere.
     """
@@ -97,7 +95,7 @@ def predictions(table: pd.DataFrame, score: str) -> NDArray[np.float64]:
         return np.full(len(loss), np.nan)
     if score == "loss":
         return -loss
-    if score == "additive_loss":
-        return additive_fit(table["path"].tolist(), -loss)
+    if score == ADDITIVE:
+        return -table[ADDITIVE].to_numpy(float)
     # Best first by both scores, rank 1 the best, so that the negated mean rank is the higher the better
     return -(table["loss"].rank() + (-table["accuracy"]).rank()).to_numpy(float) / 2

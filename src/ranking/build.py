@@ -11,6 +11,7 @@ import pandas as pd
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from src.analysis.additive import ADDITIVE
 from src.benchmarks.benchmark import Benchmark
 from src.benchmarks.build import benchmark_from, known_benchmark
 from src.benchmarks.join import Examples, read_predictions
@@ -168,9 +169,10 @@ def build_file_ranking(cfg: DictConfig, folder: Path) -> FileRanking:
         print(f"{repeated:,} rows of {cfg.scores} repeat an architecture: the mean of its rows counts")
     comparison = Comparison(space, benchmark, list(dict.fromkeys(predictions.arch)))
 
-    # The space's own score orders the networks, where the file has it.
+    # The space's own score orders the networks, where the file has it; a sum over layers suits supernets alone
     has_loss = all("loss" in comparison.scores_in(table) for table in tables.values())
-    by = cfg.by or (cfg.recipe.rank_by if has_loss else "accuracy")
+    recipe = "loss" if cfg.recipe.rank_by == ADDITIVE else cfg.recipe.rank_by
+    by = cfg.by or (recipe if has_loss else "accuracy")
     if by != "accuracy" and not has_loss:
         raise UsageError(f"by={by} needs a loss: {cfg.scores} has no column loss that is full; use by=accuracy")
     folder = Path(cfg.out) if cfg.out else folder

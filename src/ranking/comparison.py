@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from src.analysis.additive import ADDITIVE, with_additive_loss
 from src.analysis.improvement import improvement_curve, tau_of_best
 from src.analysis.ranking import accuracy_gap, or_none, tau_b
 from src.analysis.report.figures import scatter
@@ -66,15 +67,21 @@ class Comparison:
         `scores` has the columns arch, accuracy and perhaps loss; `by` is one of run_folder.RANK_BY.
         """
         known = self.scores_in(scores)
-        table = self.facts.merge(scores[["arch", *known]], on="arch", how="left", validate="1:1")
+        table = self.facts.merge(self._scored(scores, by), on="arch", how="left", validate="1:1")
         subsets = self.subsets if with_subsets else {"all": self.subsets["all"]}
         return assess(table, subsets, [by, *(name for name in known if name != by)], self.baselines, seed)
 
     def tau(self, scores: pd.DataFrame, by: str) -> float | None:
         """Kendall's tau alone, without the intervals that make `rank` slow; None where it is undefined."""
-        table = self.facts.merge(scores[["arch", *self.scores_in(scores)]], on="arch")
-        known = table["truth"].notna()
-        return or_none(tau_b(predictions(table, by)[known], table["truth"][known].to_numpy(float)))
+        table = self.facts.merge(self._scored(scores, by), on="arch").dropna(subset=["truth"])
+        return or_none(tau_b(predictions(table, by), table["truth"].to_numpy(float)))
+
+    def _scored(self, scores: pd.DataFrame, by: str) -> pd.DataFrame:
+        """arch, the scores that are there, and `by` where it is of a network among all that are scored."""
+        table = scores[["arch", *self.scores_in(scores)]]
+        if by != ADDITIVE:
+            return table
+        return with_additive_loss(table.merge(self.facts[["arch", "path"]], on="arch")).drop(columns="path")
 
     @staticmethod
     def scores_in(scores: pd.DataFrame) -> list[str]:
@@ -94,9 +101,9 @@ class Comparison:
         table = self.facts.merge(scores[["arch", "accuracy"]], on="arch").dropna(subset=["truth"])
         return accuracy_gap(table.accuracy, table.truth)
 
-    def figures(self, scores: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
-        """Improvement curves, tau of the best, and one-shot accuracy against the truth; improvement.csv."""
-        tables = {name: self._known(table) for name, table in scores.items()}
+    def figures(self, scores: Mapping[str, pd.DataFrame], by: str, folder: Path) -> list[Path]:
+        """Improvement curves and tau of the best by `by`, one-shot accuracy against the truth; improvement.csv."""
+        tables = {name: self._known(table, by) for name, table in scores.items()}
         # with ten paths or fewer there is nothing to leave out
         if min(map(len, tables.values())) <= 10:
             return []
@@ -124,7 +131,7 @@ class Comparison:
                 for end in ("low", "high")
             }
             kept[name] = curve.assign(**same, seeds=1)
-            taus = tau_of_best(tables[name].accuracy, tables[name].truth)
+            taus = tau_of_best(tables[name].predicted, tables[name].truth)
             best[name] = taus.assign(tau_low=taus.tau, tau_high=taus.tau, seeds=1)
         facts = self.facts.dropna(subset=["truth"])
         # the counting baselines, on the same networks
@@ -133,10 +140,13 @@ class Comparison:
 
     @staticmethod
     def _curves(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-        return {name: improvement_curve(table.accuracy, table.truth) for name, table in tables.items()}
+        return {name: improvement_curve(table.predicted, table.truth) for name, table in tables.items()}
 
-    def _known(self, scores: pd.DataFrame) -> pd.DataFrame:
-        return self.facts[["arch", "truth"]].merge(scores[["arch", "accuracy"]], on="arch").dropna()
+    def _known(self, scores: pd.DataFrame, by: str) -> pd.DataFrame:
+        """arch, accuracy and truth of the networks that have both, and `predicted`, the score that orders them."""
+        table = self.facts[["arch", "truth"]].merge(self._scored(scores, by), on="arch")
+        table = table.dropna(subset=["truth", "accuracy"])
+        return table.assign(predicted=predictions(table, by))[["arch", "truth", "accuracy", "predicted"]]
 
     def _own_params(self) -> list[str]:
         own = self.benchmark.params()

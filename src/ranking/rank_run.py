@@ -106,7 +106,7 @@ def write_ranking(
     # Ranked if there is a truth; else the scores' ranges alone
     common = sum_up(comparison, tables, settings.by, settings.seed, settings.subsets)
     if comparison is not None:
-        figures = [*figures, *comparison.figures(tables, folder)]
+        figures = [*figures, *comparison.figures(tables, settings.by, folder)]
         title = f"{comparison.space.name} ranked by {settings.by}, benchmark {comparison.benchmark.name}"
         show(title, common["ranking"], common["ceiling"], settings.by)
         for line in comparison.match.lines():

@@ -64,7 +64,7 @@ def split_digest(folder: Path) -> str:
     digest = hashlib.sha256()
     with np.load(folder / SPLIT) as parts:
         for name in sorted(parts.files):
-            digest.update(f"{name} {len(parts[name])} ".encode() + parts[name].tobytes())
+            digest.update(f"{name} {len(parts[name])} ".encode() + parts[name].astype(np.int64).tobytes())
     return digest.hexdigest()
 
 

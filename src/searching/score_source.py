@@ -67,7 +67,7 @@ def truth_of(space: SearchSpace, benchmark: Benchmark | None) -> dict[str, float
 
 
 def named_objectives(objectives: Sequence[str], ranked_by: str) -> list[str]:
-    """The objectives with the score that `score` stands for: loss, where runs rank by a score of a path among all."""
+    """The objectives with the score that `score` stands for: accuracy where that ranks the run or space, else loss."""
     score = "accuracy" if ranked_by == "accuracy" else "loss"
     return [score if name == SCORE else name for name in objectives]
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from src.analysis.additive import with_additive_loss
 from src.analysis.ranking import tau_b
 from src.analysis.subsets import predictions
 from src.supernet.evaluator import Score
@@ -39,7 +40,7 @@ class SettledOrder:
         """Compare the scores of a validation, of the same paths in the same order as ever, with those before."""
         # higher is better by every score
         table = pd.DataFrame([{"path": format_path(path), **score._asdict()} for path, score in scores])
-        now = predictions(table, self.by)
+        now = predictions(with_additive_loss(table), self.by)
         # the first validation has none before it
         if self.last:
             agrees = tau_b(now, np.array(self.last, dtype=np.float64)) >= self.agreement

@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from src.analysis.additive import additive_fit
+from src.analysis.additive import ADDITIVE, additive_fit, additive_loss, with_additive_loss
+from src.analysis.ranking import tau_b
 from src.analysis.subsets import assess, predictions
 
 PATHS = ["-".join(map(str, path)) for path in itertools.product(range(3), range(2), range(4))]
@@ -46,17 +47,29 @@ def test_a_sample_of_paths_finds_the_effects_too_and_few_keep_their_scores() -> 
     assert additive_fit([], []).tolist() == []
 
 
-def test_networks_are_ranked_by_the_fit_among_all_of_them() -> None:
-    generator = np.random.default_rng(6)
-    truth = additive(7)
-    table = pd.DataFrame(
-        {"path": PATHS, "loss": 3 - truth + generator.normal(size=24), "truth": truth, "accuracy": 0.5}
+def test_no_path_decides_alone_and_equal_losses_stay_equal() -> None:
+    losses = 3 - additive(7)
+    for far in (1e4, math.inf):
+        spoilt = np.where(np.arange(24) == 5, far, losses)
+        others = np.delete(additive_loss(PATHS, spoilt), 5)
+        assert tau_b(others, np.delete(losses, 5)) > 0.6
+    assert (
+        tau_b(np.delete(additive_fit(PATHS, np.where(np.arange(24) == 5, 1e4, losses)), 5), np.delete(losses, 5)) < 0.5
     )
-    assert predictions(table, "additive_loss") == pytest.approx(additive_fit(PATHS, -table["loss"]))
-    assert np.isnan(predictions(table.assign(loss=math.nan), "additive_loss")).all()
+    assert set(additive_loss(PATHS, np.full(24, 0.7))) == {0.7}
+    assert np.isnan(additive_loss(PATHS, np.where(np.arange(24) == 5, math.nan, losses))).all()
+    # more than half of the losses are equal: nothing says how far is far
+    assert np.isfinite(additive_loss(PATHS, np.where(np.arange(24) < 20, 1.0, losses))).all()
+
+
+def test_networks_are_ranked_by_the_fit_among_all_of_them() -> None:
+    truth = additive(7)
+    losses = 3 - truth + np.random.default_rng(6).normal(size=24)
+    table = with_additive_loss(pd.DataFrame({"path": PATHS, "loss": losses, "truth": truth, "accuracy": 0.5}))
+    assert predictions(table, ADDITIVE).tolist() == (-additive_loss(PATHS, losses)).tolist()
     half = np.arange(24) < 12
-    ranked = assess(table, {"all": half | True, "half": half}, ["additive_loss", "loss"], [])
-    assert ranked["additive_loss"]["all"]["tau"]["value"] > ranked["loss"]["all"]["tau"]["value"]
-    # the fit is not made again of a subset's rows alone
-    alone = assess(table[half], {"half": half[:12]}, ["additive_loss"], [])
-    assert ranked["additive_loss"]["half"]["tau"]["value"] != alone["additive_loss"]["half"]["tau"]["value"]
+    ranked = assess(table, {"all": half | True, "half": half}, [ADDITIVE, "loss"], [])
+    assert ranked[ADDITIVE]["all"]["tau"]["value"] > ranked["loss"]["all"]["tau"]["value"]
+    assert ranked[ADDITIVE]["half"]["tau"]["value"] == pytest.approx(
+        tau_b(-additive_loss(PATHS, losses)[half], truth[half])
+    )

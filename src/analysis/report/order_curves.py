@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from src.analysis.additive import with_additive_loss
 from src.analysis.ranking import tau_b
 from src.analysis.report.chart import Axis, Band, Chart, Line, Panel, Rule, Series
 from src.analysis.report.figures import band_and_line
@@ -53,7 +54,7 @@ def order_curve(run: TrainingRun) -> pd.DataFrame:
 
 def scores_of(look: pd.DataFrame, by: str) -> pd.Series:
     """The score that orders the paths, higher is better, by arch."""
-    return pd.Series(predictions(look, by), index=look["arch"])
+    return pd.Series(predictions(with_additive_loss(look), by), index=look["arch"])
 
 
 def known_paths(run: TrainingRun) -> pd.DataFrame:

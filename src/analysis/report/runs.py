@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import OmegaConf
 
+from src.analysis.additive import ADDITIVE, with_additive_loss
 from src.runtime.errors import UsageError
 from src.runtime.result import read_result
 from src.runtime.result_schemas import TrainResult
@@ -62,6 +63,8 @@ class TrainingRun:
     """None before the end, and for a result.json of another layout; then all figures come from the tables."""
     half: str | None = None
     """The half of the networks that is looked at, one of HALVES; None: all of them."""
+    by: str | None = None
+    """The score that orders the paths, one of run_folder.RANK_BY; None: the one that the run ranks by."""
 
     @property
     def sampler(self) -> str:
@@ -101,9 +104,9 @@ class TrainingRun:
 
     @property
     def ranked_by(self) -> str:
-        """The score that orders the paths: that of the result, else of the configuration, else accuracy."""
+        """The score that orders the paths: `by`, else that of the result, of the configuration, or accuracy."""
         stored = self.result.ranked_by if self.result else (self.config.get("ranking") or {}).get("by")
-        return str(stored or "accuracy")
+        return str(self.by or stored or "accuracy")
 
     @property
     def costs(self) -> dict[str, float | None]:
@@ -135,8 +138,11 @@ class TrainingRun:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """scores.csv, all rows written so far; of a half of the networks only theirs."""
+        """scores.csv, all rows written so far, with `ADDITIVE` if it ranks; of a half of the networks only theirs."""
         table = read_table(self.folder / SCORES, SCORE_COLUMNS)
+        # among all scored paths of a protocol, also those of the other half and those without a truth
+        if self.ranked_by == ADDITIVE and len(table):
+            table = pd.concat([with_additive_loss(rows) for _, rows in table.groupby("bn", sort=False)])
         return table if self.half is None else table[[half_of(arch) == self.half for arch in table["arch"]]]
 
     def stored_ranking(self, bn: str, score: str) -> dict[str, Any]:
@@ -160,10 +166,11 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     return pd.read_csv(io.StringIO(whole), dtype={"path": str, "arch": str})
 
 
-def find_runs(root: Path, half: str | None = None) -> list[TrainingRun]:
+def find_runs(root: Path, half: str | None = None, by: str | None = None) -> list[TrainingRun]:
     """All training runs at or below `root`, by folder name; hidden folders are not looked into.
 
-    `half` of their networks is looked at, one of HALVES; None: all.
+    `half` of their networks is looked at, one of HALVES; None: all. `by` orders their paths, one of RANK_BY; None: the
+    score that each run ranks by.
 
     Raises:
         UsageError: no such folder, no training run in it, or a file of one that cannot be read.
@@ -180,8 +187,11 @@ def find_runs(root: Path, half: str | None = None) -> list[TrainingRun]:
         if config["command"] != "train" or (stored or {}).get("command", "train") != "train":
             continue
         name = folder.relative_to(root).as_posix() if folder != root else folder.resolve().name
+        if by is not None:  # one table, whatever the runs were to rank by
+            config |= {"ranking": {**(config.get("ranking") or {}), "by": by}}
+            config |= {"recipe": {**(config.get("recipe") or {}), "rank_by": by}}
         provenance, result = read_json(folder / PROVENANCE) or {}, read_result(folder, TrainResult)
-        runs.append(TrainingRun(folder, name, config, provenance, stored is not None, result, half))
+        runs.append(TrainingRun(folder, name, config, provenance, stored is not None, result, half, by))
     if not runs:
         raise UsageError(f"runs={root} holds no training run: none of its folders has a {CONFIG} that names a sampler")
     return runs

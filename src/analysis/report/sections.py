@@ -18,11 +18,12 @@ TABLE_NOTE = (
     "FairNAS Table 3. Figures are means over seeds, ± their standard deviation over seeds. The interval of a method is "
     "a 95 % t interval of its mean over seeds; that of a count, or of a single seed, is a bootstrap over "
     "architectures. "
-    "τ is Kendall's tau-b between the score that ranks, loss negated, and the accuracy when trained alone; the other "
-    "score's τ is beside it; the best count is the counting baseline of the largest τ, and the interval of the "
-    "difference a paired bootstrap over architectures, its bounds means over seeds; the noise ceiling is that of "
-    "one half of the truth's own runs against the other. The improvement is how far the mean truth of the ten "
-    "predicted best lies from that of all, 0, towards the best of all, 1."
+    "τ is Kendall's tau-b between the score that ranks, losses negated, and the accuracy when trained alone; a loss "
+    "as a sum over layers is a constant and one effect of each layer's choice, fitted to the losses of all scored "
+    "paths; the other score's τ is beside it; the best count is the counting baseline of the largest τ, and the "
+    "interval of the difference a paired bootstrap over architectures, its bounds means over seeds; the noise "
+    "ceiling is that of one half of the truth's own runs against the other. The improvement is how far the mean truth "
+    "of the ten predicted best lies from that of all, 0, towards the best of all, 1."
 )
 
 

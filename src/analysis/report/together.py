@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from src.analysis.additive import ADDITIVE
 from src.analysis.report.groups import Group
 from src.analysis.report.rankings import BOUNDS, counted, known_scores, top_ten
 from src.analysis.report.runs import TrainingRun
@@ -47,12 +48,13 @@ def ranked_together(runs: tuple[TrainingRun, ...], bn: str, score: str) -> dict[
 
 
 def mean_scores(tables: Sequence[pd.DataFrame], score: str) -> pd.DataFrame:
-    """Rows of scores.csv with the mean accuracy and loss over tables, of networks whose `score` all of them have."""
+    """Rows of scores.csv with the mean of each score over tables, of networks whose `score` all of them have."""
     # costs and truth are the same in each; a network that one of them lacks has no mean
-    stacked = pd.concat(tables).groupby("arch", sort=False)[[*LEARNT]]
-    needed = [score] if score in LEARNT else [*LEARNT]
+    scores = [name for name in (*LEARNT, ADDITIVE) if name in tables[0]]
+    stacked = pd.concat(tables).groupby("arch", sort=False)[scores]
+    needed = [score] if score in scores else [*LEARNT]
     complete = stacked.count()[needed].eq(len(tables)).all(axis=1)
-    return tables[0].drop(columns=[*LEARNT]).merge(stacked.mean()[complete].reset_index(), on="arch")
+    return tables[0].drop(columns=scores).merge(stacked.mean()[complete].reset_index(), on="arch")
 
 
 def together_columns(runs: Sequence[TrainingRun], bn: str, score: str) -> dict[str, float]:

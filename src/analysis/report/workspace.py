@@ -17,7 +17,7 @@ import pandas as pd
 
 from src.runtime.errors import UsageError
 from src.runtime.loggers import AXES
-from src.runtime.run_folder import GENERATIONS, IMPORTANCE, METRICS, RESULT, read_json, replace_file
+from src.runtime.run_folder import GENERATIONS, IMPORTANCE, METRICS, RANK_BY, RESULT, read_json, replace_file
 
 PACKAGE = "wandb_workspaces"
 
@@ -59,7 +59,7 @@ TRAINING: Mapping[str, Sequence[Panel]] = {
             "Kendall's tau, the best count's, the ceiling", "rank/(tau_(running|batch|adapt|recalibrate)|count|ceiling)"
         ),
         Bars("tau minus that of the best count", "rank/above_count"),
-        Bars("tau by accuracy and by loss", "rank/tau_(accuracy|loss)_.*"),
+        Bars("tau by each score", f"rank/tau_({'|'.join(RANK_BY)})_.*"),
         Pictures(
             "One-shot accuracies", ("rank/histogram_recalibrate", "rank/histogram_running", "rank/histogram_batch")
         ),

@@ -19,7 +19,7 @@ from src.runtime.errors import UsageError
 from src.runtime.run_folder import SCORES, SPLIT
 from tests.analysis.report.made_runs import make_run, make_sweep, only_group
 
-PLAIN = {"out": None, "bn": "recalibrate", "mix_commits": False, "half": None, "wandb": None}
+PLAIN = {"out": None, "bn": "recalibrate", "mix_commits": False, "half": None, "by": None, "wandb": None}
 
 
 def test_the_mean_is_over_ensembles_of_consecutive_seeds(tmp_path: Path) -> None:

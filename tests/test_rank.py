@@ -14,11 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from omegaconf import OmegaConf
 
+from src.analysis.additive import additive_loss
+from src.analysis.ranking import tau_b
 from src.benchmarks.table import Table
 from src.rank import main
 from src.ranking.comparison import Comparison
@@ -216,6 +219,29 @@ def test_protocols_of_a_table_of_scores_are_ranked_one_by_one(run: Path, tmp_pat
         table.drop(columns="bn").to_csv(tmp_path / "one.csv", index=False)
         assert rank(f"scores={tmp_path / 'one.csv'}", "benchmark=mini", f"out={tmp_path / str(protocol)}") == 0
         assert result(tmp_path / str(protocol))["ranking"]["as given"] == both[protocol]
+
+
+def test_a_run_and_its_table_of_scores_are_ranked_by_the_loss_as_a_sum_over_layers(run: Path, tmp_path: Path) -> None:
+    some = ["paths=60", "bn=recalibrate", *QUICK, "by=additive_loss"]
+    assert rank(f"run={run}", *some, f"out={tmp_path / 'run'}") == 0
+    ranked = result(tmp_path / "run")["ranking"]["recalibrate"]
+    assert list(ranked) == ["additive_loss", "accuracy", "loss"]
+    table = pd.read_csv(tmp_path / "run" / SCORES, dtype={"arch": str, "path": str})
+    alone = pd.read_csv("experiments/ground_truth_mini/table.csv", dtype={"arch": str})
+    table["truth"] = table["arch"].map(alone.set_index("arch")["accuracy"])
+    fit = additive_loss(table["path"].tolist(), table["loss"])
+    assert ranked["additive_loss"]["all"]["tau"]["value"] == pytest.approx(tau_b(-fit, table["truth"].to_numpy()))
+    # the curve is that of the score which ranks
+    curve = pd.read_csv(tmp_path / "run" / "improvement.csv")
+    best = table["truth"][np.argsort(fit)[:10]].mean()
+    assert curve[curve["left"] == 10]["mean"].item() == pytest.approx(best, abs=1e-6)
+    # the same table as scores made elsewhere: by loss, unless it is said otherwise
+    mine = [f"scores={tmp_path / 'run' / SCORES}", "benchmark=mini", "recipe.rank_by=additive_loss"]
+    for by, ordered in (([], "loss"), (["by=additive_loss"], "additive_loss")):
+        assert rank(*mine, *by, f"out={tmp_path / ordered}") == 0
+        scored = result(tmp_path / ordered)["ranking"]["recalibrate"]
+        assert next(iter(scored)) == ordered
+        assert scored[ordered]["all"]["tau"]["value"] == pytest.approx(ranked[ordered]["all"]["tau"]["value"])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+
+import numpy as np
+
 from src.supernet.evaluator import Score
 from src.training.settled_order import SettledOrder
 
@@ -25,6 +29,20 @@ def test_a_score_that_is_constant_is_no_order() -> None:
     order = SettledOrder("accuracy", agreement=-1, looks=1)
     assert not look(order, [1.0, 2.0, 3.0])
     assert not look(order, [1.0, 2.0, 3.0])
+
+
+def test_sums_over_layers_settle_before_single_losses_do() -> None:
+    paths = list(itertools.product(range(3), repeat=3))
+    by_loss, by_sum = (SettledOrder(by, agreement=0.95, looks=1) for by in ("loss", "additive_loss"))
+    for seed in range(2):
+        noise = np.random.default_rng(seed).normal(size=len(paths))
+        scores = [
+            (path, Score(0.5, 9.0 - 9 * path[0] - 3 * path[1] - path[2] + each))
+            for path, each in zip(paths, noise, strict=True)
+        ]
+        by_loss.add(scores)
+        by_sum.add(scores)
+    assert by_sum.is_settled and not by_loss.is_settled
 
 
 def test_the_state_continues_the_row() -> None:

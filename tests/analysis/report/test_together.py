@@ -84,6 +84,11 @@ def test_scores_on_other_images_are_not_averaged(tmp_path: Path) -> None:
     assert ranked_together(tuple(only_group(tmp_path).runs), "recalibrate", "accuracy") is None
     np.savez(tmp_path / "spos-1" / SPLIT, train=np.array([3]), val=np.array([0, 1]))
     assert ranked_together(tuple(only_group(tmp_path).runs), "recalibrate", "accuracy") is not None
+    # a folder of images has the names of its classes there, too
+    for seed in range(2):
+        parts = {"train": np.array([3]), "val": np.array([0]), "classes": np.array(["cat", "dog"])}
+        np.savez(tmp_path / f"spos-{seed}" / SPLIT, **parts)
+    assert ranked_together(tuple(only_group(tmp_path).runs), "recalibrate", "accuracy") is not None
 
 
 def test_counts_are_those_of_the_space(tmp_path: Path) -> None:

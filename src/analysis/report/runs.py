@@ -141,8 +141,9 @@ class TrainingRun:
         """scores.csv, all rows written so far, with `ADDITIVE` if it ranks; of a half of the networks only theirs."""
         table = read_table(self.folder / SCORES, SCORE_COLUMNS)
         # among all scored paths of a protocol, also those of the other half and those without a truth
-        if self.ranked_by == ADDITIVE and len(table):
-            table = pd.concat([with_additive_loss(rows) for _, rows in table.groupby("bn", sort=False)])
+        if self.ranked_by == ADDITIVE:
+            protocols = [with_additive_loss(rows) for _, rows in table.groupby("bn", sort=False)]
+            table = pd.concat(protocols) if protocols else with_additive_loss(table)
         return table if self.half is None else table[[half_of(arch) == self.half for arch in table["arch"]]]
 
     def stored_ranking(self, bn: str, score: str) -> dict[str, Any]:

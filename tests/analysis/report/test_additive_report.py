@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from src.analysis.additive import ADDITIVE, additive_loss
@@ -12,6 +13,7 @@ from src.analysis.ranking import tau_b
 from src.analysis.report.groups import group_runs
 from src.analysis.report.rankings import known_scores, ranking
 from src.analysis.report.runs import HALVES, find_runs, half_of
+from src.analysis.report.tables import long_rows
 from src.analysis.report.together import ranked_together
 from src.analysis.subsets import predictions
 from src.runtime.run_folder import SCORES
@@ -52,8 +54,12 @@ def test_runs_that_rank_by_different_scores_are_one_table_if_a_score_is_asked_fo
     for seed, ranked_by in enumerate(("loss", ADDITIVE)):
         make_run(tmp_path / f"spos-{seed}", "spos", seed, ranked_by=ranked_by)
     assert len(group_runs(find_runs(tmp_path))) == 2
+    make_run(tmp_path / "spos-2", "spos", 2, finished=False)
     (group,) = group_runs(find_runs(tmp_path, by=ADDITIVE))
-    assert group.ranked_by == ADDITIVE and len(group.runs) == 2
+    assert group.ranked_by == ADDITIVE and len(group.runs) == 3
+    # the third has no scores yet
+    rows = pd.DataFrame(long_rows(group))
+    assert rows[rows["bn"] == "recalibrate"]["tau"].notna().sum() == 2
 
 
 def test_the_fit_of_the_mean_is_the_mean_of_the_fits(tmp_path: Path) -> None:

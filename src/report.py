@@ -45,8 +45,9 @@ def run(cfg: DictConfig) -> ReportResult:
     try:
         # a folder of searches has another report than one of training runs
         if searches.holds_only_searches(root):
-            if cfg.ensemble_size is not None:
-                raise UsageError(f"ensemble_size={cfg.ensemble_size} is of training runs: {root} holds searches")
+            for key in ("ensemble_size", "half", "by"):
+                if cfg[key] is not None:
+                    raise UsageError(f"{key}={cfg[key]} is of training runs: {root} holds searches")
             finished = searches.find_searches(root)
             return search_report.write(finished, searches.check_commits(finished, cfg.mix_commits), out)
         runs = find_runs(root, cfg.half, cfg.by)

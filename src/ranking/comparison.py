@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from src.analysis.additive import ADDITIVE, with_additive_loss
+from src.analysis.additive import with_score
 from src.analysis.improvement import improvement_curve, tau_of_best
 from src.analysis.ranking import accuracy_gap, or_none, tau_b
 from src.analysis.report.figures import scatter
@@ -78,10 +78,8 @@ class Comparison:
 
     def _scored(self, scores: pd.DataFrame, by: str) -> pd.DataFrame:
         """arch, the scores that are there, and `by` where it is of a network among all that are scored."""
-        table = scores[["arch", *self.scores_in(scores)]]
-        if by != ADDITIVE:
-            return table
-        return with_additive_loss(table.merge(self.facts[["arch", "path"]], on="arch")).drop(columns="path")
+        table = scores[["arch", *self.scores_in(scores)]].merge(self.facts[["arch", "path"]], on="arch")
+        return with_score(table, by).drop(columns="path")
 
     @staticmethod
     def scores_in(scores: pd.DataFrame) -> list[str]:
@@ -146,7 +144,10 @@ class Comparison:
         """arch, accuracy and truth of the networks that have both, and `predicted`, the score that orders them."""
         table = self.facts[["arch", "truth"]].merge(self._scored(scores, by), on="arch")
         table = table.dropna(subset=["truth", "accuracy"])
-        return table.assign(predicted=predictions(table, by))[["arch", "truth", "accuracy", "predicted"]]
+        # a table that lacks a loss is drawn by accuracy
+        predicted = predictions(table, by)
+        predicted = table["accuracy"].to_numpy(float) if np.isnan(predicted).any() else predicted
+        return table.assign(predicted=predicted)[["arch", "truth", "accuracy", "predicted"]]
 
     def _own_params(self) -> list[str]:
         own = self.benchmark.params()

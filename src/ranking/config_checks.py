@@ -10,7 +10,7 @@ from src.runtime.errors import UsageError
 from src.runtime.validate import check_keys
 
 OF_SCORING = ("images", "calibration_images", "batch_size", "temperature")
-"""How a supernet is scored: keys that a table of scores has no use for."""
+"""How a supernet is scored, alike in rank and search: keys that a table of scores has no use for."""
 
 
 def check_ranking(cfg: DictConfig) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from src.analysis.additive import with_additive_loss
+from src.analysis.additive import with_score
 from src.analysis.ranking import tau_b
 from src.analysis.subsets import predictions
 from src.supernet.evaluator import Score
@@ -24,7 +24,7 @@ class SettledOrder:
     def __init__(self, by: str, agreement: float, looks: int) -> None:
         """Settled after `looks` validations in a row whose tau with the one before is at least `agreement`.
 
-        `by`: one of run_folder.RANK_BY, the score that orders the paths.
+        `by`: one of run_folder.RANK_BY, the score that orders the paths; additive_loss fitted to those of a validation.
         """
         self.by, self.agreement, self.looks = by, agreement, looks
         self.last: list[float] = []
@@ -40,7 +40,7 @@ class SettledOrder:
         """Compare the scores of a validation, of the same paths in the same order as ever, with those before."""
         # higher is better by every score
         table = pd.DataFrame([{"path": format_path(path), **score._asdict()} for path, score in scores])
-        now = predictions(with_additive_loss(table), self.by)
+        now = predictions(with_score(table, self.by), self.by)
         # the first validation has none before it
         if self.last:
             agrees = tau_b(now, np.array(self.last, dtype=np.float64)) >= self.agreement

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from src.analysis.additive import ADDITIVE, additive_fit, additive_loss, with_additive_loss
+from src.analysis.additive import ADDITIVE, additive_fit, additive_loss, with_score
 from src.analysis.ranking import tau_b
 from src.analysis.subsets import assess, predictions
 
@@ -42,7 +42,6 @@ def test_a_sample_of_paths_finds_the_effects_too_and_few_keep_their_scores() -> 
     assert additive_fit(paths, additive(4)[some]) == pytest.approx(additive(4)[some])
     noisy = additive(4)[some] + np.random.default_rng(5).normal(size=15)
     assert additive_fit(paths, noisy) != pytest.approx(noisy)
-    # a constant and the first path's choices are enough for two paths
     assert additive_fit(paths[:2], noisy[:2]) == pytest.approx(noisy[:2])
     assert additive_fit([], []).tolist() == []
 
@@ -65,7 +64,7 @@ def test_no_path_decides_alone_and_equal_losses_stay_equal() -> None:
 def test_networks_are_ranked_by_the_fit_among_all_of_them() -> None:
     truth = additive(7)
     losses = 3 - truth + np.random.default_rng(6).normal(size=24)
-    table = with_additive_loss(pd.DataFrame({"path": PATHS, "loss": losses, "truth": truth, "accuracy": 0.5}))
+    table = with_score(pd.DataFrame({"path": PATHS, "loss": losses, "truth": truth, "accuracy": 0.5}), ADDITIVE)
     assert predictions(table, ADDITIVE).tolist() == (-additive_loss(PATHS, losses)).tolist()
     half = np.arange(24) < 12
     ranked = assess(table, {"all": half | True, "half": half}, [ADDITIVE, "loss"], [])

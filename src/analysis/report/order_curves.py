@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from src.analysis.additive import with_additive_loss
+from src.analysis.additive import with_score
 from src.analysis.ranking import tau_b
 from src.analysis.report.chart import Axis, Band, Chart, Line, Panel, Rule, Series
 from src.analysis.report.figures import band_and_line
@@ -19,8 +19,9 @@ from src.runtime.run_folder import FEWEST_ORDERED
 ORDER_READING = (
     "Kendall's τ over the fixed paths of each validation: with their order at the end of the run, which needs no "
     "truth, and with their accuracies when trained alone. Line: mean over seeds. Shade: lowest to highest seed. "
-    "Dashed: what counting reaches on the same paths. An order that has settled is not yet a right one; and a "
-    "run that is stopped early, with its learning rate still high, is not the shorter run."
+    "Dashed: what counting reaches on the same paths. A loss as a sum over layers is fitted to these paths alone. An "
+    "order that has settled is not yet a right one; and a run that is stopped early, with its learning rate still "
+    "high, is not the shorter run."
 )
 COLUMNS = ["step", "passes", "minutes", "agreement", "tau"]
 
@@ -54,7 +55,7 @@ def order_curve(run: TrainingRun) -> pd.DataFrame:
 
 def scores_of(look: pd.DataFrame, by: str) -> pd.Series:
     """The score that orders the paths, higher is better, by arch."""
-    return pd.Series(predictions(with_additive_loss(look), by), index=look["arch"])
+    return pd.Series(predictions(with_score(look, by), by), index=look["arch"])
 
 
 def known_paths(run: TrainingRun) -> pd.DataFrame:

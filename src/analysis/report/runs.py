@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import OmegaConf
 
-from src.analysis.additive import ADDITIVE, with_additive_loss
+from src.analysis.additive import ADDITIVE, with_score
 from src.runtime.errors import UsageError
 from src.runtime.result import read_result
 from src.runtime.result_schemas import TrainResult
@@ -142,8 +142,8 @@ class TrainingRun:
         table = read_table(self.folder / SCORES, SCORE_COLUMNS)
         # among all scored paths of a protocol, also those of the other half and those without a truth
         if self.ranked_by == ADDITIVE:
-            protocols = [with_additive_loss(rows) for _, rows in table.groupby("bn", sort=False)]
-            table = pd.concat(protocols) if protocols else with_additive_loss(table)
+            protocols = [with_score(rows, ADDITIVE) for _, rows in table.groupby("bn", dropna=False)]
+            table = pd.concat(protocols).sort_index() if protocols else with_score(table, ADDITIVE)
         return table if self.half is None else table[[half_of(arch) == self.half for arch in table["arch"]]]
 
     def stored_ranking(self, bn: str, score: str) -> dict[str, Any]:

@@ -48,7 +48,10 @@ def ranked_together(runs: tuple[TrainingRun, ...], bn: str, score: str) -> dict[
 
 
 def mean_scores(tables: Sequence[pd.DataFrame], score: str) -> pd.DataFrame:
-    """Rows of scores.csv with the mean of each score over tables, of networks whose `score` all of them have."""
+    """Rows of scores.csv with the mean of each score over tables, of networks whose `score` all of them have.
+
+    The mean of `ADDITIVE` is the fit of the mean loss, but for losses so far off that they were brought nearer.
+    """
     # costs and truth are the same in each; a network that one of them lacks has no mean
     scores = [name for name in (*LEARNT, ADDITIVE) if name in tables[0]]
     stacked = pd.concat(tables).groupby("arch", sort=False)[scores]

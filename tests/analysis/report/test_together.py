@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -86,7 +87,7 @@ def test_scores_on_other_images_are_not_averaged(tmp_path: Path) -> None:
     assert ranked_together(tuple(only_group(tmp_path).runs), "recalibrate", "accuracy") is not None
     # a folder of images has the names of its classes there, too
     for seed in range(2):
-        parts = {"train": np.array([3]), "val": np.array([0]), "classes": np.array(["cat", "dog"])}
+        parts: dict[str, Any] = {"train": np.array([3]), "val": np.array([0]), "classes": np.array(["cat", "dog"])}
         np.savez(tmp_path / f"spos-{seed}" / SPLIT, **parts)
     assert ranked_together(tuple(only_group(tmp_path).runs), "recalibrate", "accuracy") is not None
 

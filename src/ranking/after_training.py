@@ -16,6 +16,7 @@ from src.analysis.report.png import save
 from src.benchmarks.join import spellings
 from src.datasets.preprocessing import described
 from src.ranking.comparison import Comparison
+from src.ranking.config_checks import SCORING
 from src.ranking.ranking_table import show
 from src.ranking.score_table import ScoringProcesses, score_row
 from src.ranking.summed_up import sum_up
@@ -30,8 +31,6 @@ from src.runtime.stored_run import checkpoint_path
 from src.supernet.evaluator import Evaluator, ScoringSettings
 from src.training.build import SupernetRun, ranked_protocols
 
-SCORING = ("images", "calibration_images", "batch_size", "temperature")
-"""Settings of `ranking` that a score depends on, beside the BN protocol."""
 DECIDED = 0.9
 """Probability of the likeliest range from which on a decision of a network space search is made."""
 

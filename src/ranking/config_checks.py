@@ -9,8 +9,8 @@ from omegaconf import DictConfig
 from src.runtime.errors import UsageError
 from src.runtime.validate import check_keys
 
-OF_SCORING = ("images", "calibration_images", "batch_size", "temperature")
-"""How a supernet is scored, alike in rank and search: keys that a table of scores has no use for."""
+SCORING = ("images", "calibration_images", "batch_size", "temperature")
+"""Settings that the scores of a supernet depend on, beside the BN protocol; a table of scores has no use for them."""
 
 
 def check_ranking(cfg: DictConfig) -> None:
@@ -26,11 +26,11 @@ def check_ranking(cfg: DictConfig) -> None:
 
 
 def refuse_scoring(overrides: Sequence[str], table: str) -> None:
-    """Refuse overrides of `OF_SCORING` beside scores that are there already.
+    """Refuse overrides of `SCORING` beside scores that are there already.
 
     Raises:
         UsageError: there is one, which would have no effect on `table`.
     """
     keys = [override.lstrip("+").partition("=")[0] for override in overrides]
-    if unused := [key for key in keys if key in OF_SCORING]:
+    if unused := [key for key in keys if key in SCORING]:
         raise UsageError(f"{unused[0]}= is of scoring a supernet: it does not go with {table}, leave it out")

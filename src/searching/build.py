@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.benchmarks.benchmark import Benchmark
 from src.benchmarks.build import benchmark_from, known_benchmark
 from src.datasets.input_spec import InputSpec
+from src.ranking.config_checks import SCORING
 from src.ranking.ensemble import check_members, common_temperature, members
 from src.ranking.score_table import ScoringProcesses, TableScores, read_scores
 from src.runtime.errors import UsageError
@@ -47,9 +48,6 @@ from src.training.trained_supernet import load_trained_supernet
 
 LATENCY = "latency.csv"
 """The table of a run folder, if the search measured one."""
-
-SCORING = ("bn", "images", "calibration_images", "batch_size", "temperature")
-"""Keys that a supernet's scores depend on."""
 
 
 def build_search(cfg: DictConfig, folder: Path, source: ScoreSource) -> Search:
@@ -107,7 +105,7 @@ def search_settings(cfg: DictConfig) -> SearchSettings:
         limit={name: list(v) if OmegaConf.is_list(v) else v for name, v in cfg.limit.items() if v is not None},
         select=cfg.select,
         device=cfg.device,
-        scoring={key: cfg[key] for key in SCORING},
+        scoring={key: cfg[key] for key in ("bn", *SCORING)},
     )
 
 

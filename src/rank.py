@@ -7,7 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from src.ranking.config_checks import check_ranking, refuse_scoring
+from src.ranking.config_checks import OF_A_RUN, check_ranking, refuse_unused
 from src.runtime.launch import command_line, launch
 
 
@@ -15,7 +15,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
     """Score the paths that have no score yet, or read predictions made elsewhere; then rank and compare them."""
     check_ranking(cfg)
     if cfg.scores is not None:
-        refuse_scoring(command_line().overrides, f"scores={cfg.scores}")
+        refuse_unused(command_line().overrides, OF_A_RUN, f"scores={cfg.scores}")
 
     from src.ranking.build import build_file_ranking, build_supernet_ranking  # late: torch takes seconds to import
     from src.ranking.ensemble import Ensemble, members, rank_ensemble

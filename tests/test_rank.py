@@ -281,6 +281,9 @@ def test_a_run_and_its_table_of_scores_are_ranked_by_the_loss_as_a_sum_over_laye
         (["scores=experiments/ground_truth_mini/table.csv"], "search_space="),
         (["scores=experiments/ground_truth_mini/table.csv", "search_space=mini"], "needs a benchmark"),
         (["scores=mine.csv", "images=200"], "images= is of scoring a supernet: it does not go with scores=mine.csv"),
+        (["scores=mine.csv", "paths=100"], "paths= is of scoring a supernet: it does not go with scores=mine.csv"),
+        (["scores=mine.csv", "bn=[batch]"], "bn= is of scoring a supernet"),
+        (["scores=mine.csv", "similarity.layer=1"], "similarity.layer= is of scoring a supernet"),
         (
             ["scores=experiments/ground_truth_mini/table.csv", "benchmark=mini", "search_space=nas_bench_macro"],
             "nas_bench_macro",

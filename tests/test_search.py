@@ -90,7 +90,7 @@ def test_a_table_without_losses_is_searched_by_accuracy(run: Path, tmp_path: Pat
 
 def test_its_scores_are_those_of_the_evaluator(run: Path, tmp_path: Path) -> None:
     assert search(tmp_path, f"run={run}", *QUICK, "budget.models=6", "objectives=[loss,params]") == 0
-    conditions = {"bn": "recalibrate", "images": 100, "calibration_images": 50, "batch_size": 50, "temperature": None}
+    conditions = {"bn": "recalibrate", "images": 100, "calibration_images": 50, "batch_size": 50, "temperature": 1.0}
     assert result(tmp_path)["scoring"] == conditions
     trained = load_trained_supernet(str(run), torch.device("cpu"))
     evaluator = Evaluator(
@@ -280,6 +280,7 @@ BAD = [
     (["run=nowhere", "search_space=mini"], "search_space= does not go with run="),
     ([*TRUTH, "split=test"], "split"),
     ([*TRUTH, "temperature=3"], "temperature= is of scoring a supernet: it does not go with evaluator=truth"),
+    ([*TRUTH, "supernet_checkpoint=previous"], "supernet_checkpoint= is of scoring a supernet"),
 ]
 
 

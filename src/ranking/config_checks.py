@@ -11,6 +11,8 @@ from src.runtime.validate import check_keys
 
 SCORING = ("images", "calibration_images", "batch_size", "temperature")
 """Settings that the scores of a supernet depend on, beside the BN protocol; a table of scores has no use for them."""
+OF_A_RUN = (*SCORING, "bn", "paths", "split", "checkpoint", "device", "dataset.root", "proxy_images", "similarity")
+"""Keys of a ranking, or their first part, that a file of scores has no use for."""
 
 
 def check_ranking(cfg: DictConfig) -> None:
@@ -25,12 +27,13 @@ def check_ranking(cfg: DictConfig) -> None:
     cfg.bn = [cfg.bn] if isinstance(cfg.bn, str) else cfg.bn
 
 
-def refuse_scoring(overrides: Sequence[str], table: str) -> None:
-    """Refuse overrides of `SCORING` beside scores that are there already.
+def refuse_unused(overrides: Sequence[str], keys: Sequence[str], table: str) -> None:
+    """Refuse overrides of `keys`, or of keys below them, beside scores that are there already.
 
     Raises:
         UsageError: there is one, which would have no effect on `table`.
     """
-    keys = [override.lstrip("+").partition("=")[0] for override in overrides]
-    if unused := [key for key in keys if key in SCORING]:
-        raise UsageError(f"{unused[0]}= is of scoring a supernet: it does not go with {table}, leave it out")
+    for override in overrides:
+        name = override.lstrip("+").partition("=")[0]
+        if any(name == key or name.startswith(f"{key}.") for key in keys):
+            raise UsageError(f"{name}= is of scoring a supernet: it does not go with {table}, leave it out")

@@ -151,8 +151,8 @@ def find_source(cfg: DictConfig) -> ScoreSource:
 def _supernet(cfg: DictConfig) -> ScoreSource:
     runs = members(cfg.run)
     check_members(runs)
-    # losses as the runs rank by them, unless it is said otherwise
-    temperature = common_temperature(runs, cfg.temperature)
+    # losses as the runs rank by them, unless it is said otherwise; the result names the temperature
+    cfg.temperature = temperature = common_temperature(runs, cfg.temperature)
     device, sizes = ScoringProcesses().device(cfg.device), (cfg.images, cfg.calibration_images, cfg.batch_size)
     several, evaluators = [], []
     for run in runs:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
-from src.ranking.config_checks import refuse_scoring
+from src.ranking.config_checks import SCORING, refuse_unused
 from src.runtime.errors import UsageError
 from src.runtime.validate import check_keys
 
@@ -46,6 +46,6 @@ def check_overrides(overrides: Sequence[str], evaluator: str) -> None:
         UsageError: a space beside a run, which has its own, or how to score beside a table of scores.
     """
     if evaluator != "supernet":
-        refuse_scoring(overrides, f"evaluator={evaluator}")
+        refuse_unused(overrides, (*SCORING, "supernet_checkpoint", "dataset.root"), f"evaluator={evaluator}")
     if evaluator == "supernet" and any(override.lstrip("+").startswith("search_space=") for override in overrides):
         raise UsageError("search_space= does not go with run=, which has its own: leave it out")

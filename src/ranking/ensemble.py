@@ -99,7 +99,9 @@ def rank_ensemble(ensemble: Ensemble, processes: ScoringProcesses) -> None:
     ensemble.cfg.temperature = common_temperature(ensemble.runs, ensemble.cfg.temperature)
     tables, ranking = {}, None
     for place, run in enumerate(ensemble.runs, 1):
-        member = OmegaConf.merge(ensemble.cfg, {"run": run, "out": None, "proxies": []})
+        # scored in its own folder, where other ensembles use it too; under out=, other images or protocols have room
+        out = f"{ensemble.cfg.out}/supernet_{place}" if ensemble.cfg.out else None
+        member = OmegaConf.merge(ensemble.cfg, {"run": run, "out": out, "proxies": []})
         assert isinstance(member, DictConfig)
         if processes.rank == 0:
             print(f"supernet {place} of {len(ensemble.runs)}: {run}", flush=True)

@@ -71,6 +71,20 @@ def test_the_ensemble_of_one_run_is_that_run(sweep: Path, tmp_path: Path) -> Non
     assert one["self_consistency"]["recalibrate"] is None
 
 
+def test_other_images_need_a_new_folder_and_out_is_one(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rank(sweep, tmp_path / "both") == 0
+    capsys.readouterr()
+    assert rank(sweep, tmp_path / "refused", "images=50") == 2
+    check_one_line(capsys.readouterr().err, "out=")
+    out = tmp_path / "fifty"
+    assert rank(sweep, tmp_path / "unused", "images=50", f"out={out}") == 0
+    each = [scores(out / f"supernet_{place}").loss for place in (1, 2)]
+    np.testing.assert_allclose(scores(out).loss, sum(each) / 2, rtol=1e-12)
+    assert not np.allclose(each[0], scores(sweep / "seed0" / "rank" / "mini").loss)
+
+
 def test_runs_of_a_sweep_are_its_finished_ones(sweep: Path, tmp_path: Path) -> None:
     assert members(str(sweep)) == [str(sweep / "seed0"), str(sweep / "seed1")]
     copy = tmp_path / "sweep"

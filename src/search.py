@@ -26,7 +26,8 @@ def main(cfg: DictConfig, folder: Path) -> None:
     )
     from src.searching.result import begin, is_finished, locked, run_search, show_finished, write_results
 
-    source, settings = find_source(cfg), search_settings(cfg)
+    source = find_source(cfg)
+    settings = search_settings(cfg, source)
     with locked(folder):
         search = build_search(cfg, folder, source)
         if is_finished(settings, search):

@@ -221,6 +221,20 @@ def test_protocols_of_a_table_of_scores_are_ranked_one_by_one(run: Path, tmp_pat
         assert result(tmp_path / str(protocol))["ranking"]["as given"] == both[protocol]
 
 
+@pytest.mark.parametrize("by", ["loss", "additive_loss", "mean_rank"])
+def test_a_loss_that_is_not_a_number_leaves_the_ranking_by_accuracy(by: str, run: Path, tmp_path: Path) -> None:
+    asked = [f"run={run}", "paths=30", "bn=recalibrate", *QUICK, f"by={by}", f"out={tmp_path}"]
+    assert rank(*asked) == 0
+    scores = pd.read_csv(tmp_path / SCORES, dtype={"arch": str, "path": str})
+    scores.loc[3, "loss"] = np.nan
+    scores.to_csv(tmp_path / SCORES, index=False)
+    # nothing is scored again
+    assert rank(*asked) == 0
+    ranked = result(tmp_path)["ranking"]["recalibrate"]
+    assert list(ranked) == [by, "accuracy"]
+    assert ranked[by]["all"]["tau"]["value"] is None and ranked["accuracy"]["all"]["tau"]["value"] is not None
+
+
 def test_a_run_and_its_table_of_scores_are_ranked_by_the_loss_as_a_sum_over_layers(run: Path, tmp_path: Path) -> None:
     some = ["paths=60", "bn=recalibrate", *QUICK, "by=additive_loss"]
     assert rank(f"run={run}", *some, f"out={tmp_path / 'run'}") == 0

@@ -166,6 +166,16 @@ def test_a_sweep_runs_every_searcher_and_skips_what_is_finished(
     assert capsys.readouterr().out.count("is finished") == 4
 
 
+def test_a_sweep_on_a_supernet_goes_on_by_the_same_command(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["-m", f"run={run}", *QUICK, "seed=0,1", "budget.models=6", f"hydra.sweep.dir={tmp_path}"]
+    assert launch("search", main, arguments) == 0
+    capsys.readouterr()
+    assert launch("search", main, arguments) == 0
+    assert capsys.readouterr().out.count("is finished") == 2
+
+
 def test_other_weights_are_not_searched_on(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = tmp_path / "run"
     shutil.copytree(run, other)

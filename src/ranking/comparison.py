@@ -25,7 +25,7 @@ from src.benchmarks.benchmark import Benchmark
 from src.benchmarks.join import Match, match, spellings
 from src.datasets.input_spec import InputSpec
 from src.ranking.ceiling import noise_ceiling
-from src.runtime.run_folder import replace_file
+from src.runtime.run_folder import LEARNT, replace_file
 from src.search_spaces.space import SearchSpace
 from src.supernet.path import ArchPath, format_path
 
@@ -77,14 +77,16 @@ class Comparison:
         return or_none(tau_b(predictions(table, by), table["truth"].to_numpy(float)))
 
     def _scored(self, scores: pd.DataFrame, by: str) -> pd.DataFrame:
-        """arch, the scores that are there, and `by` where it is of a network among all that are scored."""
-        table = scores[["arch", *self.scores_in(scores)]].merge(self.facts[["arch", "path"]], on="arch")
+        """arch, accuracy and loss as far as there is such a column, `by` where it is of a network among all of them."""
+        table = scores[["arch", *(name for name in LEARNT if name in scores)]].merge(
+            self.facts[["arch", "path"]], on="arch"
+        )
         return with_score(table, by).drop(columns="path")
 
     @staticmethod
     def scores_in(scores: pd.DataFrame) -> list[str]:
         """The scores that the networks can be ordered by."""
-        return [name for name in ("accuracy", "loss") if name in scores and scores[name].notna().all()]
+        return [name for name in LEARNT if name in scores and scores[name].notna().all()]
 
     def ceilings(self, with_subsets: bool = True) -> dict[str, Any]:
         """The noise ceiling of each subset, {value, kind} or None."""
@@ -144,7 +146,7 @@ class Comparison:
         """arch, accuracy and truth of the networks that have both, and `predicted`, the score that orders them."""
         table = self.facts[["arch", "truth"]].merge(self._scored(scores, by), on="arch")
         table = table.dropna(subset=["truth", "accuracy"])
-        # a table that lacks a loss is drawn by accuracy
+        # where a loss is not a number, all are drawn by accuracy
         predicted = predictions(table, by)
         predicted = table["accuracy"].to_numpy(float) if np.isnan(predicted).any() else predicted
         return table.assign(predicted=predicted)[["arch", "truth", "accuracy", "predicted"]]

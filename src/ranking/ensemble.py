@@ -24,8 +24,8 @@ from src.ranking.score_table import ScoringProcesses
 from src.runtime.errors import UsageError
 from src.runtime.result import figures_table
 from src.runtime.resume import first_difference, leaves, store
-from src.runtime.run_folder import CONFIG, LEARNT, RESULT, SCORES, claim, replace_file
-from src.runtime.stored_run import read_config, split_digest
+from src.runtime.run_folder import CONFIG, LEARNT, RANK_BY, RESULT, SCORES, claim, replace_file
+from src.runtime.stored_run import load_config, read_config, split_digest
 
 SAME = ("search_space", "dataset", "image_size")
 """Sections on which the members of an ensemble may not differ."""
@@ -52,24 +52,34 @@ def members(run: Any) -> list[str]:
     for each in listed:
         folder = Path(each)
         # a sweep has no configuration of its own
-        inner = sorted(path.parent for path in folder.glob(f"*/{CONFIG}") if (path.parent / RESULT).exists())
-        folders += [str(path) for path in inner] if inner and not (folder / CONFIG).exists() else [each]
+        if (folder / CONFIG).exists() or not (inner := finished_runs(folder)):
+            folders.append(each)
+        else:
+            folders += inner
     if not folders:
         raise UsageError("run=[]: give the folder of a training run, or several")
     return list(dict.fromkeys(folders))
 
 
-def common_temperature(runs: Sequence[str], temperature: float | None) -> float:
-    """The temperature to score all members at: `temperature`, or if that is None the one that all of them rank at.
+def finished_runs(sweep: Path) -> list[str]:
+    """The finished training runs in a sweep's folder, which may hold a ranking of them too."""
+    configs = sorted(path for path in sweep.glob(f"*/{CONFIG}") if (path.parent / RESULT).exists())
+    return [str(path.parent) for path in configs if load_config(path).command == "train"]
+
+
+def common_setting(runs: Sequence[str], key: str, asked: Any, say: str) -> Any:
+    """`asked`, or if that is None the value of `ranking.<key>` that all runs have; `say` is how to ask for one.
 
     Raises:
-        UsageError: they rank at different ones, so that a mean of their losses would mix two scales.
+        UsageError: their values differ, so that a mean of their scores would mix two scales or two orders.
     """
-    own = {run: float(read_config(Path(run), "train").ranking.temperature) for run in runs}
-    if temperature is None and len(set(own.values())) > 1:
-        listed = ", ".join(f"{value:g}" for value in dict.fromkeys(own.values()))
-        raise UsageError(f"run: these rank at different temperatures, {listed}: say at which with temperature=<number>")
-    return own[runs[0]] if temperature is None else temperature
+    own = {run: read_config(Path(run), "train").ranking[key] for run in runs}
+    if asked is None and len(set(own.values())) > 1:
+        listed = ", ".join(
+            f"{value:g}" if isinstance(value, float) else str(value) for value in dict.fromkeys(own.values())
+        )
+        raise UsageError(f"run: ranking.{key} of these is {listed}: say which with {say}")
+    return own[runs[0]] if asked is None else asked
 
 
 def check_members(runs: Sequence[str]) -> None:
@@ -93,10 +103,13 @@ def check_members(runs: Sequence[str]) -> None:
 
 def rank_ensemble(ensemble: Ensemble, processes: ScoringProcesses) -> None:
     """Score the paths by each supernet, then rank them by the mean of the scores."""
-    if ensemble.cfg.proxies:
-        raise UsageError("proxies= are of one run: leave them out of an ensemble")
-    check_members(ensemble.runs)
-    ensemble.cfg.temperature = common_temperature(ensemble.runs, ensemble.cfg.temperature)
+    cfg, runs = ensemble.cfg, ensemble.runs
+    for key, asked in (("proxies", bool(cfg.proxies)), ("similarity.layer", cfg.similarity.layer is not None)):
+        if asked:
+            raise UsageError(f"{key}= is of one run: leave it out of an ensemble")
+    check_members(runs)
+    cfg.temperature = common_setting(runs, "temperature", cfg.temperature, "temperature=<number>")
+    cfg.by = common_setting(runs, "by", cfg.by, f"by={'|'.join(RANK_BY)}")
     tables, ranking = {}, None
     for place, run in enumerate(ensemble.runs, 1):
         # scored in its own folder, where other ensembles use it too; under out=, other images or protocols have room

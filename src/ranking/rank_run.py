@@ -31,7 +31,7 @@ from src.runtime.provenance import commit, store_provenance
 from src.runtime.result import write_result
 from src.runtime.result_schemas import RankResult
 from src.runtime.resume import store
-from src.runtime.run_folder import CALIBRATED, RESULT, SCORES, claim, replace_file
+from src.runtime.run_folder import CALIBRATED, CONFIG, RESULT, SCORES, claim, replace_file
 from src.supernet.evaluator import Evaluator
 
 
@@ -42,6 +42,8 @@ def rank_run(ranking: SupernetRanking, processes: ScoringProcesses) -> None:
     figures = SimilarityFigures(ranking)
     with locked(folder, processes):
         started = time.monotonic()
+        if processes.rank == 0:
+            begin_anew(ranking)
         blocks = score_all(ranking, processes)
         if processes.rank > 0:
             return
@@ -129,14 +131,21 @@ def compared(ranking: SupernetRanking) -> Comparison | None:
     return Comparison(trained.space, ranking.benchmark, archs, trained.input_spec)
 
 
+def begin_anew(ranking: SupernetRanking) -> None:
+    """Keep the scores of an earlier ranking in this folder alone: it was of other paths or ranked by other settings."""
+    folder = ranking.folder
+    for old in (folder / RESULT, folder / "improvement.csv", *folder.glob("*.png")):
+        old.unlink(missing_ok=True)
+    store(OmegaConf.create(ranking.settings.config), folder, "rank")
+
+
 def score_all(ranking: SupernetRanking, processes: ScoringProcesses) -> int:
     """Score what has no score yet under every protocol, in a folder that is locked; returns the block evaluations."""
     folder, trained = ranking.folder, ranking.trained
-    # Results of an earlier start are of fewer paths or other settings.
     if processes.rank == 0:
-        for old in (folder / RESULT, folder / "improvement.csv", *folder.glob("*.png")):
-            old.unlink(missing_ok=True)
-        store(OmegaConf.create(ranking.settings.config), folder, "rank")
+        # a ranking that is there, of the same conditions, stays as it is: an ensemble adds scores to its table alone
+        if not (folder / CONFIG).exists():
+            store(OmegaConf.create(ranking.settings.config), folder, "rank")
         store_provenance(folder, str(next(trained.net.parameters()).device), trained.dataset.name)
     return sum(score(ranking, protocol, processes) for protocol in ranking.protocols)
 

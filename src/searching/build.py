@@ -17,7 +17,7 @@ from src.benchmarks.benchmark import Benchmark
 from src.benchmarks.build import benchmark_from, known_benchmark
 from src.datasets.input_spec import InputSpec
 from src.ranking.config_checks import SCORING
-from src.ranking.ensemble import check_members, common_temperature, members
+from src.ranking.ensemble import check_members, common_setting, members
 from src.ranking.score_table import ScoringProcesses, TableScores, read_scores
 from src.runtime.errors import UsageError
 from src.runtime.lightning import quiet
@@ -34,6 +34,7 @@ from src.searching.latency import ModuleTimer, check_once, measure_table, read_t
 from src.searching.loop import Search, SearchBudget
 from src.searching.result import SearchSettings
 from src.searching.score_source import (
+    SCORE,
     ScoreSource,
     SupernetScores,
     check_source,
@@ -96,7 +97,7 @@ def window(name: str, limit: float | Sequence[float]) -> tuple[float, float]:
     return float(limit[0]), float(limit[1])
 
 
-def search_settings(cfg: DictConfig) -> SearchSettings:
+def search_settings(cfg: DictConfig, source: ScoreSource) -> SearchSettings:
     """The typed settings that a search is stored, ended and shown by."""
     return SearchSettings(
         config=cfg,
@@ -105,7 +106,7 @@ def search_settings(cfg: DictConfig) -> SearchSettings:
         limit={name: list(v) if OmegaConf.is_list(v) else v for name, v in cfg.limit.items() if v is not None},
         select=cfg.select,
         device=cfg.device,
-        scoring={key: cfg[key] for key in ("bn", *SCORING)},
+        scoring={key: cfg[key] for key in ("bn", *SCORING)} | {"temperature": source.temperature},
     )
 
 
@@ -151,8 +152,8 @@ def find_source(cfg: DictConfig) -> ScoreSource:
 def _supernet(cfg: DictConfig) -> ScoreSource:
     runs = members(cfg.run)
     check_members(runs)
-    # losses as the runs rank by them, unless it is said otherwise; the result names the temperature
-    cfg.temperature = temperature = common_temperature(runs, cfg.temperature)
+    # losses as the runs rank by them, unless it is said otherwise
+    temperature = common_setting(runs, "temperature", cfg.temperature, "temperature=<number>")
     device, sizes = ScoringProcesses().device(cfg.device), (cfg.images, cfg.calibration_images, cfg.batch_size)
     several, evaluators = [], []
     for run in runs:
@@ -172,8 +173,13 @@ def _supernet(cfg: DictConfig) -> ScoreSource:
     }
     if temperature != 1:  # a search from before the key was there has none
         about["temperature"] = temperature
-    objectives = named_objectives(cfg.objectives, first.cfg.ranking.by)
-    return ScoreSource(first.space, first.input_spec, SupernetScores(evaluators), truth, objectives, about)
+    # the score that all of them rank by, where it is an objective
+    ranked_by = first.cfg.ranking.by
+    if SCORE in cfg.objectives:
+        ranked_by = common_setting(runs, "by", None, "objectives=[loss,macs,params], or accuracy")
+    objectives = named_objectives(cfg.objectives, ranked_by)
+    scores = SupernetScores(evaluators)
+    return ScoreSource(first.space, first.input_spec, scores, truth, objectives, about, temperature)
 
 
 def _benchmark(cfg: DictConfig, run: DictConfig, dataset: Any, space: SearchSpace) -> Benchmark | None:

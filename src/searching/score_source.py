@@ -43,6 +43,8 @@ class ScoreSource:
     """As they are searched: `score` has become accuracy or loss."""
     about: Mapping[str, Any]
     """Identifies the scores: stored as source.json, and compared when the search is resumed."""
+    temperature: float | None = None
+    """By which a supernet's logits are divided before its losses; None: a table, whose losses are there already."""
 
 
 class SupernetScores:

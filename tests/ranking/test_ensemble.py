@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from src.rank import main
-from src.ranking.ensemble import common_temperature, members
+from src.ranking.ensemble import common_setting, members
 from src.runtime.launch import launch
 from src.runtime.run_folder import RESULT, SCORES, SPLIT
 from src.search import main as search
@@ -63,6 +63,16 @@ def test_the_mean_of_two_is_ranked_beside_each(sweep: Path, tmp_path: Path) -> N
     assert consistency["n"] == 12 and len(consistency["pairs"]) == 1
 
 
+def test_an_ensemble_leaves_the_rankings_of_its_members_as_they_are(sweep: Path, tmp_path: Path) -> None:
+    folder = sweep / "seed1" / "rank" / "mini"
+    assert rank(sweep / "seed1", tmp_path / "unused") == 0
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "provenance.json"}
+    assert rank(sweep, tmp_path / "both", "paths=14") == 0
+    after = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "provenance.json"}
+    assert len(scores(folder)) > 12 and before.pop(SCORES) in after.pop(SCORES)
+    assert before == after and RESULT in before
+
+
 def test_the_ensemble_of_one_run_is_that_run(sweep: Path, tmp_path: Path) -> None:
     assert rank(f"[{sweep / 'seed0'}]", tmp_path / "one") == 0
     assert rank(sweep / "seed0", tmp_path / "unused") == 0
@@ -82,7 +92,7 @@ def test_other_images_need_a_new_folder_and_out_is_one(
     assert rank(sweep, tmp_path / "unused", "images=50", f"out={out}") == 0
     each = [scores(out / f"supernet_{place}").loss for place in (1, 2)]
     np.testing.assert_allclose(scores(out).loss, sum(each) / 2, rtol=1e-12)
-    assert not np.allclose(each[0], scores(sweep / "seed0" / "rank" / "mini").loss)
+    assert not np.allclose(each[0], scores(sweep / "seed0" / "rank" / "mini").loss[each[0].index])
 
 
 def test_runs_of_a_sweep_are_its_finished_ones(sweep: Path, tmp_path: Path) -> None:
@@ -90,6 +100,9 @@ def test_runs_of_a_sweep_are_its_finished_ones(sweep: Path, tmp_path: Path) -> N
     copy = tmp_path / "sweep"
     shutil.copytree(sweep, copy)
     (copy / "seed1" / RESULT).unlink()
+    assert members(str(copy)) == [str(copy / "seed0")]
+    # a ranking of the sweep in its own folder is none of its members
+    assert rank(copy, tmp_path / "unused", f"out={copy / 'together'}") == 0
     assert members(str(copy)) == [str(copy / "seed0")]
     assert members([str(sweep), str(sweep / "seed0")]) == members(str(sweep))
 
@@ -110,15 +123,22 @@ def test_supernets_of_other_images_or_spaces_are_refused(
     shutil.copy(sweep / "seed1" / SPLIT, other / SPLIT)
     (other / "config.yaml").write_text(config.replace("temperature: 1.0", "temperature: 3.0"))
     assert rank(f"[{sweep / 'seed0'},{other}]", tmp_path / "out") == 2
-    check_one_line(capsys.readouterr().err, "different temperatures, 1, 3: say at which")
-    assert common_temperature([str(sweep / "seed0"), str(other)], 2) == 2
+    check_one_line(capsys.readouterr().err, "ranking.temperature of these is 1, 3: say which with temperature=<number>")
+    assert common_setting([str(sweep / "seed0"), str(other)], "temperature", 2, "") == 2
+    # nor has a mean an order, if its members rank by two scores; a search of them needs one too
+    (other / "config.yaml").write_text(config.replace("  by: loss", "  by: accuracy"))
+    assert rank(f"[{sweep / 'seed0'},{other}]", tmp_path / "out") == 2
+    check_one_line(capsys.readouterr().err, "ranking.by of these is loss, accuracy: say which with by=loss|accuracy")
+    assert launch("search", search, [f"run=[{sweep / 'seed0'},{other}]", f"hydra.run.dir={tmp_path / 'out'}"]) == 2
+    check_one_line(capsys.readouterr().err, "say which with objectives=")
     (other / "config.yaml").write_text(config.replace("stem: 8", "stem: 4"))
     assert rank(f"[{sweep / 'seed0'},{other}]", tmp_path / "out") == 2
     check_one_line(capsys.readouterr().err, "search_space.stem=4")
     assert rank(f"[{sweep / 'seed0'},{tmp_path / 'none'}]", tmp_path / "out") == 2
     check_one_line(capsys.readouterr().err, "none")
-    assert rank(sweep, tmp_path / "out", "proxies=[swap]") == 2
-    check_one_line(capsys.readouterr().err, "proxies")
+    for one_run in ("proxies=[swap]", "similarity.layer=1"):
+        assert rank(sweep, tmp_path / "out", one_run) == 2
+        check_one_line(capsys.readouterr().err, f"{one_run.partition('=')[0]}= is of one run")
     assert not (tmp_path / "out").exists()
 
 

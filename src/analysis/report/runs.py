@@ -138,12 +138,11 @@ class TrainingRun:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """scores.csv, all rows written so far, with `ADDITIVE` if it ranks; of a half of the networks only theirs."""
+        """scores.csv, all rows written so far, with `ADDITIVE`; of a half of the networks only theirs."""
         table = read_table(self.folder / SCORES, SCORE_COLUMNS)
         # among all scored paths of a protocol, also those of the other half and those without a truth
-        if self.ranked_by == ADDITIVE:
-            protocols = [with_score(rows, ADDITIVE) for _, rows in table.groupby("bn", dropna=False)]
-            table = pd.concat(protocols).sort_index() if protocols else with_score(table, ADDITIVE)
+        protocols = [with_score(rows, ADDITIVE) for _, rows in table.groupby("bn", dropna=False)]
+        table = pd.concat(protocols).sort_index() if protocols else with_score(table, ADDITIVE)
         return table if self.half is None else table[[half_of(arch) == self.half for arch in table["arch"]]]
 
     def stored_ranking(self, bn: str, score: str) -> dict[str, Any]:

@@ -62,6 +62,15 @@ def test_runs_that_rank_by_different_scores_are_one_table_if_a_score_is_asked_fo
     assert rows[rows["bn"] == "recalibrate"]["tau"].notna().sum() == 2
 
 
+def test_a_table_whose_methods_rank_by_different_scores_has_that_of_the_first(tmp_path: Path) -> None:
+    for sampler, ranked_by in (("strict_fair", ADDITIVE), ("spos", "loss")):
+        make_sweep(tmp_path / sampler, (sampler,), seeds=2, ranked_by=ranked_by)
+    (group,) = group_runs(find_runs(tmp_path))
+    rows = pd.DataFrame(long_rows(group))
+    assert group.ranked_by == ADDITIVE and "ranking.by" in group.confounded
+    assert rows[rows["bn"] == "recalibrate"]["tau"].notna().sum() == 4
+
+
 def test_the_fit_of_the_mean_is_the_mean_of_the_fits(tmp_path: Path) -> None:
     make_sweep(tmp_path, ("spos",), seeds=3, ranked_by=ADDITIVE)
     runs = find_runs(tmp_path)

@@ -290,6 +290,7 @@ BAD = [
     (["run=nowhere", "search_space=mini"], "search_space= does not go with run="),
     ([*TRUTH, "split=test"], "split"),
     ([*TRUTH, "temperature=3"], "temperature= is of scoring a supernet: it does not go with evaluator=truth"),
+    ([*TRUTH, "bn=batch"], "bn= is of scoring a supernet: it does not go with evaluator=truth"),
     ([*TRUTH, "supernet_checkpoint=previous"], "supernet_checkpoint= is of scoring a supernet"),
 ]
 

@@ -46,6 +46,8 @@ def check_overrides(overrides: Sequence[str], evaluator: str) -> None:
         UsageError: a space beside a run, which has its own, or how to score beside a table of scores.
     """
     if evaluator != "supernet":
-        refuse_unused(overrides, (*SCORING, "supernet_checkpoint", "dataset.root"), f"evaluator={evaluator}")
+        # scores may be of several BN protocols, a truth is of none
+        unused = (*SCORING, "supernet_checkpoint", "dataset.root", *(["bn"] if evaluator == "truth" else []))
+        refuse_unused(overrides, unused, f"evaluator={evaluator}")
     if evaluator == "supernet" and any(override.lstrip("+").startswith("search_space=") for override in overrides):
         raise UsageError("search_space= does not go with run=, which has its own: leave it out")

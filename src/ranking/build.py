@@ -16,6 +16,7 @@ from src.benchmarks.benchmark import Benchmark
 from src.benchmarks.build import benchmark_from, known_benchmark
 from src.benchmarks.join import Examples, read_predictions
 from src.ranking.comparison import Comparison
+from src.ranking.config_checks import SCORING
 from src.ranking.score_table import ScoringProcesses, chosen_paths
 from src.runtime.errors import UsageError
 from src.runtime.resume import refuse_another_space
@@ -29,7 +30,7 @@ from src.supernet.path import ArchPath
 if TYPE_CHECKING:
     from src.training.trained_supernet import TrainedSupernet
 
-FIXED = ("images", "calibration_images", "batch_size", "split", "temperature")
+FIXED = (*SCORING, "split")
 """Conditions that all scores of one folder have in common."""
 
 
